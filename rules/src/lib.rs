@@ -1,0 +1,27 @@
+//! Decides which lane a request belongs to, and what it carries from hop to hop.
+//!
+//! Pure: no I/O, no clock, no randomness and no host. Time, entropy and everything a proxy knows of a
+//! request come in as arguments; what to set, what to remove and why come out as data. The same code
+//! runs in the proxy's filter (wasm32-wasip1), on the command line and in a browser page.
+
+extern crate alloc;
+
+pub mod baggage;
+pub mod condition;
+pub mod cookie;
+pub mod correlation;
+#[cfg(feature = "documents")]
+pub mod document;
+pub mod edge;
+pub mod explain;
+pub mod flows;
+pub mod hop;
+pub mod lane;
+pub mod layers;
+pub mod name;
+pub mod precedence;
+pub mod request;
+pub mod request_id;
+pub mod set_cookie;
+pub mod signing;
+pub mod wire;
