@@ -1,0 +1,210 @@
+//! The routing plan: what every proxy of the mesh must do with a request, host by host.
+//!
+//! The words are Istio's (host, http route, subset, failover), so that a rendering only transcribes.
+
+use canary_rules::name::{HeaderName, LaneName};
+
+use crate::lane::{RefusalStatus, ServiceKey};
+use crate::service::{Host, Labels};
+
+/// Response header that says why a strict lane refused a request.
+pub const REFUSAL_HEADER: &str = "x-canary-refused";
+/// Longest subset name, in bytes: Istio wants a DNS-1123 label.
+const SUBSET_NAME_BYTES_MAX: usize = 63;
+
+/// Where tagged and untagged requests go, for every host of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutingPlan {
+    /// The header that the routes match.
+    pub tag_header: HeaderName,
+    /// One entry per service, by namespace and name.
+    pub hosts: Vec<HostPlan>,
+    /// What a user should know of; nothing here stops the plan.
+    pub findings: Vec<Finding>,
+}
+
+/// One host's routes and the subsets they lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPlan {
+    /// The service.
+    pub host: Host,
+    /// Its HTTP port.
+    pub port: u16,
+    /// In the order in which they are tried. The last one matches everything and leads to the baseline.
+    pub http: Vec<HttpRoute>,
+    /// One per lane that a route leads to.
+    pub subsets: Vec<Subset>,
+    /// Who serves what no lane claims: every workload without a lane membership.
+    pub baseline: Tier,
+    /// Workloads that nobody is routed to.
+    pub idle: Vec<IdleWorkload>,
+}
+
+/// A workload with the lane label of a lane that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdleWorkload {
+    /// Its name.
+    pub workload: String,
+    /// The lane as labelled; not necessarily a valid lane name.
+    pub lane: String,
+}
+
+impl HostPlan {
+    /// Whether no lane touches this host, so that nothing needs to be written for it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.http.len() == 1 && self.idle.is_empty()
+    }
+
+    /// A subset of this host by its name.
+    #[must_use]
+    pub fn subset(&self, name: &SubsetName) -> Option<&Subset> {
+        self.subsets.iter().find(|subset| subset.name == *name)
+    }
+}
+
+/// One route: which tag it matches, and where it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRoute {
+    /// `canary-gray`, or `default` for the last.
+    pub name: String,
+    /// Matches requests whose tag header is exactly this lane's name; `None` matches all.
+    pub tag: Option<LaneName>,
+    /// Where it leads.
+    pub to: Destination,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// The host itself: the baseline.
+    Baseline,
+    /// A lane's subset.
+    Subset(SubsetName),
+    /// An answer from the caller's own proxy.
+    Refuse {
+        /// The HTTP status.
+        status: RefusalStatus,
+        /// Value of [`REFUSAL_HEADER`].
+        reason: String,
+    },
+}
+
+/// The endpoints that serve one lane's requests for a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subset {
+    /// Its name in the DestinationRule and in Envoy's cluster names.
+    pub name: SubsetName,
+    /// The lane it serves.
+    pub lane: LaneName,
+    /// Who serves, in order of preference; priority 0 first. Never empty, no tier is empty.
+    pub failover: Vec<Tier>,
+}
+
+/// Endpoints of equal rank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tier {
+    /// Whose they are.
+    pub of: TierOf,
+    /// Names of the workloads.
+    pub workloads: Vec<String>,
+}
+
+/// Whose endpoints a tier holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TierOf {
+    /// A lane's members.
+    Lane(LaneName),
+    /// Everything without a lane membership.
+    Baseline,
+}
+
+/// What a user should know of a plan that works all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Finding {
+    /// A lane names a service that the mesh does not have.
+    #[error("lane {lane} names service {service}, which does not exist")]
+    UnknownService {
+        /// The lane.
+        lane: LaneName,
+        /// The service as the lane names it.
+        service: ServiceKey,
+    },
+    /// A lane names labels that no workload of the service carries.
+    #[error("lane {lane} names {labels:?} of {host}, which no workload carries")]
+    NoSuchMember {
+        /// The lane.
+        lane: LaneName,
+        /// The service.
+        host: Host,
+        /// The labels as the lane names them.
+        labels: Labels,
+    },
+    /// A workload carries the label of a lane that does not exist.
+    #[error(
+        "workload {workload} of {host} carries the label of lane {lane}, which does not exist: it serves nobody"
+    )]
+    IdleWorkload {
+        /// The service.
+        host: Host,
+        /// The workload.
+        workload: String,
+        /// The lane as labelled.
+        lane: String,
+    },
+}
+
+/// A lane's subset: `canary-gray`. A DNS-1123 label, as Istio demands, whatever the lane's name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubsetName(Box<str>);
+
+impl SubsetName {
+    /// The subset of a lane.
+    ///
+    /// A name that holds a dot or is too long is made to fit and ends in the lane's code.
+    #[must_use]
+    pub fn of(lane: &LaneName) -> Self {
+        const PREFIX: &str = "canary-";
+        let plain = lane.as_str();
+        if !plain.contains('.') && PREFIX.len() + plain.len() <= SUBSET_NAME_BYTES_MAX {
+            return Self(format!("{PREFIX}{plain}").into());
+        }
+        let suffix = format!("-{:04x}", lane.code().0);
+        let room = SUBSET_NAME_BYTES_MAX - PREFIX.len() - suffix.len();
+        let head: String = plain.chars().take(room).map(|c| if c == '.' { '-' } else { c }).collect();
+        Self(format!("{PREFIX}{head}{suffix}").into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::is_dns_label;
+
+    #[track_caller]
+    fn check(lane: &str, want: &str) {
+        let name = SubsetName::of(&LaneName::new(lane).expect("lane name"));
+        assert_eq!(name.as_str(), want);
+        assert!(is_dns_label(name.as_str()), "{want}");
+    }
+
+    #[test]
+    fn a_plain_lane_names_its_subset() {
+        check("gray", "canary-gray");
+        check("dev-alice", "canary-dev-alice");
+    }
+
+    #[test]
+    fn dots_and_length_are_made_to_fit_and_told_apart_by_the_code() {
+        let code = |lane: &str| format!("{:04x}", LaneName::new(lane).expect("lane name").code().0);
+        check("gray.checkout", &format!("canary-gray-checkout-{}", code("gray.checkout")));
+        let long = "a".repeat(63);
+        check(&long, &format!("canary-{}-{}", "a".repeat(51), code(&long)));
+    }
+}
