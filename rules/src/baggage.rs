@@ -1,1 +1,149 @@
-//! (under construction)
+//! Reads and edits one member of W3C baggage; all other members stay byte-identical and in order.
+//! Knows nothing of what a member means.
+//!
+//! Source: <https://www.w3.org/TR/baggage/>. A member is `key=value;property…`; members are separated by commas
+//! within a line and by the line's end. White space around a member is not part of it.
+
+use alloc::vec::Vec;
+
+use crate::name::BaggageKey;
+
+#[cfg(test)]
+mod tests;
+
+/// Most members that every receiver has to pass on, over all lines.
+pub const MEMBERS_MAX: usize = 64;
+/// Most bytes that every receiver has to pass on, over all lines.
+pub const BAGGAGE_BYTES_MAX: usize = 8192;
+
+/// Why a member is not written: receivers might drop any part of a baggage beyond the limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BaggageLimit {
+    /// More members than [`MEMBERS_MAX`].
+    #[error("the baggage would have more than 64 members")]
+    Members,
+    /// More bytes than [`BAGGAGE_BYTES_MAX`].
+    #[error("the baggage would be longer than 8192 bytes")]
+    Bytes,
+}
+
+/// The value of the first member with this key, without properties and white space, as it is on the wire:
+/// percent-encoding is not undone.
+pub fn member<'a>(lines: impl Iterator<Item = &'a [u8]>, key: &BaggageKey) -> Option<&'a [u8]> {
+    members(lines).find_map(|member| value_of(member, key))
+}
+
+/// One line that holds every other member of `lines`, and `key=value` in the place of the first member with
+/// that key, else at the end. Further members with the key are dropped.
+///
+/// Bytes of `value` that a baggage value cannot hold are percent-encoded.
+///
+/// # Errors
+/// When the line would break a limit. The caller then leaves the baggage as it was, or, where a member with
+/// the key says something else, takes it out by [`without_member`].
+pub fn with_member<'a>(
+    lines: impl Iterator<Item = &'a [u8]> + Clone,
+    key: &BaggageKey,
+    value: &str,
+) -> Result<Vec<u8>, BaggageLimit> {
+    let own_bytes = key.as_bytes().len().saturating_add(value.len()).saturating_add(2);
+    let mut list =
+        List::with_capacity(bytes_of(lines.clone()).saturating_add(own_bytes).min(BAGGAGE_BYTES_MAX));
+    let mut written = false;
+    for member in members(lines) {
+        if value_of(member, key).is_none() {
+            list.push(member)?;
+        } else if !written {
+            list.push_pair(key, value)?;
+            written = true;
+        }
+    }
+    if !written {
+        list.push_pair(key, value)?;
+    }
+    Ok(list.line)
+}
+
+/// One line that holds every member of `lines` but those with this key; `None` when there is none with it.
+///
+/// An empty line means that nothing is left and the header is to be removed. Limits do not apply: it never grows.
+pub fn without_member<'a>(
+    lines: impl Iterator<Item = &'a [u8]> + Clone,
+    key: &BaggageKey,
+) -> Option<Vec<u8>> {
+    member(lines.clone(), key)?;
+    let mut rest = Vec::with_capacity(bytes_of(lines.clone()));
+    for member in members(lines).filter(|member| value_of(member, key).is_none()) {
+        if !rest.is_empty() {
+            rest.push(b',');
+        }
+        rest.extend_from_slice(member);
+    }
+    Some(rest)
+}
+
+/// Every member, malformed ones included, without the white space around it.
+fn members<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    lines
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}
+
+/// The member's value if its key is this one. Keys are compared byte by byte.
+fn value_of<'a>(member: &'a [u8], key: &BaggageKey) -> Option<&'a [u8]> {
+    let value = member.strip_prefix(key.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?;
+    value.split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii)
+}
+
+fn bytes_of<'a>(lines: impl Iterator<Item = &'a [u8]>) -> usize {
+    lines.fold(0, |sum: usize, line| sum.saturating_add(line.len()).saturating_add(1))
+}
+
+/// A line in the making that keeps to the limits.
+struct List {
+    line: Vec<u8>,
+    members: usize,
+}
+
+impl List {
+    fn with_capacity(bytes: usize) -> Self {
+        Self { line: Vec::with_capacity(bytes), members: 0 }
+    }
+
+    fn push(&mut self, member: &[u8]) -> Result<(), BaggageLimit> {
+        self.start_member()?;
+        if member.len() > BAGGAGE_BYTES_MAX.saturating_sub(self.line.len()) {
+            return Err(BaggageLimit::Bytes);
+        }
+        self.line.extend_from_slice(member);
+        Ok(())
+    }
+
+    fn push_pair(&mut self, key: &BaggageKey, value: &str) -> Result<(), BaggageLimit> {
+        self.start_member()?;
+        self.line.extend_from_slice(key.as_bytes());
+        self.line.push(b'=');
+        for byte in value.bytes() {
+            if byte.is_ascii_graphic() && !b"\",;\\%".contains(&byte) {
+                self.line.push(byte);
+            } else {
+                let digit =
+                    |nibble: u8| b"0123456789ABCDEF".get(usize::from(nibble)).copied().unwrap_or(b'0');
+                self.line.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 0x0F)]);
+            }
+        }
+        if self.line.len() > BAGGAGE_BYTES_MAX { Err(BaggageLimit::Bytes) } else { Ok(()) }
+    }
+
+    fn start_member(&mut self) -> Result<(), BaggageLimit> {
+        if self.members >= MEMBERS_MAX {
+            return Err(BaggageLimit::Members);
+        }
+        if self.members > 0 {
+            self.line.push(b',');
+        }
+        self.members = self.members.saturating_add(1);
+        Ok(())
+    }
+}
