@@ -1,36 +1,35 @@
 //! One id's live tags.
 
-use super::{Count, Limits, Lookup, Place};
+use super::Lookup;
 use crate::correlation::FlowId;
 use crate::name::LaneCode;
 
-/// Tags told apart per id. With two live the id is ambiguous whatever a third is, so more only need
-/// to be counted.
+/// Tags told apart per id. With two live the id is ambiguous whatever a third is, so for more it is
+/// enough to know until when there are any.
 const TAGS: usize = 2;
 
-/// The flows of one id, counted by tag.
+/// The tags of one id, each with the second it lives until; dead ones read as absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Entry {
     fingerprint: u64,
-    tags: [Tagged; TAGS],
-    others: Count,
+    tags: [Tag; TAGS],
+    others_until_s: u32,
 }
 
-/// The flows of one tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tagged {
+struct Tag {
     code: LaneCode,
-    count: Count,
+    until_s: u32,
 }
 
-impl Default for Tagged {
+impl Default for Tag {
     fn default() -> Self {
-        Self { code: LaneCode::BASELINE, count: Count::default() }
+        Self { code: LaneCode::BASELINE, until_s: 0 }
     }
 }
 
 impl Entry {
-    pub(super) const BYTES: usize = 8 + TAGS * Tagged::BYTES + Count::BYTES;
+    pub(super) const BYTES: usize = 8 + TAGS * Tag::BYTES + 4;
 
     pub(super) fn empty(id: FlowId) -> Self {
         Self { fingerprint: id.0, ..Self::default() }
@@ -42,9 +41,9 @@ impl Entry {
             entry.fingerprint = u64::from_le_bytes(*fingerprint);
             let (tags, others) = rest.as_chunks();
             for (tag, bytes) in entry.tags.iter_mut().zip(tags) {
-                *tag = Tagged::decode(*bytes);
+                *tag = Tag::decode(*bytes);
             }
-            entry.others = others.first_chunk().map_or_else(Count::default, |bytes| Count::decode(*bytes));
+            entry.others_until_s = others.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
         }
         entry
     }
@@ -54,11 +53,11 @@ impl Entry {
         if let Some((fingerprint, rest)) = bytes.split_first_chunk_mut() {
             *fingerprint = self.fingerprint.to_le_bytes();
             let (tags, others) = rest.as_chunks_mut();
-            for (bytes, tag) in tags.iter_mut().zip(&self.tags) {
+            for (bytes, tag) in tags.iter_mut().zip(self.tags) {
                 *bytes = tag.encode();
             }
             if let Some(bytes) = others.first_chunk_mut() {
-                *bytes = self.others.encode();
+                *bytes = self.others_until_s.to_le_bytes();
             }
         }
         bytes
@@ -73,73 +72,47 @@ impl Entry {
     }
 
     pub(super) fn is_live(&self, now_s: u32) -> bool {
-        self.counts().any(|count| count.is_live(now_s))
+        now_s < self.expires_s()
     }
 
-    pub(super) fn is_in_flight(&self, now_s: u32) -> bool {
-        self.counts().any(|count| count.is_in_flight(now_s))
-    }
-
-    /// When the last of the counts dies.
+    /// When the last of the tags dies.
     pub(super) fn expires_s(&self) -> u32 {
-        self.counts().map(Count::expires_s).max().unwrap_or_default()
+        self.tags.iter().fold(self.others_until_s, |latest, tag| latest.max(tag.until_s))
     }
 
     pub(super) fn lookup(&self, now_s: u32) -> Lookup {
-        let mut live = self.tags.iter().filter(|tag| tag.count.is_live(now_s));
-        match (live.next(), live.next(), self.others.is_live(now_s)) {
+        let mut live = self.tags.iter().filter(|tag| tag.is_live(now_s));
+        match (live.next(), live.next(), now_s < self.others_until_s) {
             (None, None, false) => Lookup::Unknown,
             (Some(tag), None, false) => Lookup::Tag(tag.code),
             _ => Lookup::Ambiguous,
         }
     }
 
-    pub(super) fn enter(&mut self, code: LaneCode, now_s: u32, limits: &Limits) -> Place {
-        let own = self.tags.iter().position(|tag| tag.code == code && tag.count.is_live(now_s));
-        let free = || self.tags.iter().position(|tag| !tag.count.is_live(now_s));
-        match own.or_else(free).and_then(|way| self.tags.get_mut(way)) {
-            Some(tag) => {
-                tag.code = code;
-                tag.count.enter(now_s, limits);
-                Place::Tag(code)
-            }
-            None => {
-                self.others.enter(now_s, limits);
-                Place::Others
-            }
+    pub(super) fn hold(&mut self, code: LaneCode, until_s: u32, now_s: u32) {
+        let own = self.tags.iter().position(|tag| tag.code == code && tag.is_live(now_s));
+        let free = || self.tags.iter().position(|tag| !tag.is_live(now_s));
+        match own.or_else(free).and_then(|at| self.tags.get_mut(at)) {
+            Some(tag) => *tag = Tag { code, until_s: tag.until_s.max(until_s) },
+            None => self.others_until_s = self.others_until_s.max(until_s),
         }
-    }
-
-    pub(super) fn leave(&mut self, place: Place, now_s: u32, limits: &Limits) {
-        match place {
-            Place::Tag(code) => {
-                let own = self.tags.iter_mut().find(|tag| tag.code == code && tag.count.is_live(now_s));
-                if let Some(tag) = own {
-                    tag.count.leave(now_s, limits);
-                }
-            }
-            Place::Others => {
-                self.others.leave(now_s, limits);
-            }
-            Place::Refused => {}
-        }
-    }
-
-    fn counts(&self) -> impl Iterator<Item = Count> {
-        self.tags.iter().map(|tag| tag.count).chain([self.others])
     }
 }
 
-impl Tagged {
-    const BYTES: usize = 2 + Count::BYTES;
+impl Tag {
+    const BYTES: usize = 6;
 
-    fn decode([a, b, count @ ..]: [u8; Self::BYTES]) -> Self {
-        Self { code: LaneCode(u16::from_le_bytes([a, b])), count: Count::decode(count) }
+    fn decode([a, b, until @ ..]: [u8; Self::BYTES]) -> Self {
+        Self { code: LaneCode(u16::from_le_bytes([a, b])), until_s: u32::from_le_bytes(until) }
     }
 
-    fn encode(&self) -> [u8; Self::BYTES] {
+    fn encode(self) -> [u8; Self::BYTES] {
         let [a, b] = self.code.0.to_le_bytes();
-        let [c, d, e, f, g, h] = self.count.encode();
-        [a, b, c, d, e, f, g, h]
+        let [c, d, e, f] = self.until_s.to_le_bytes();
+        [a, b, c, d, e, f]
+    }
+
+    fn is_live(self, now_s: u32) -> bool {
+        now_s < self.until_s
     }
 }
