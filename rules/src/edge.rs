@@ -1,1 +1,461 @@
-//! (under construction)
+//! What an edge does with a request: believe nothing from outside, decide the lane, tag, set cookies.
+//!
+//! Knows rules, percentages, cookies and precedence; knows nothing of the correlation map.
+
+mod index;
+mod response;
+mod share;
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+pub use response::ResponsePlan;
+
+use crate::edits::{Edit, Edits};
+use crate::facts::Facts;
+use crate::hop::{REQUEST_ID, Tags};
+use crate::matcher::Matcher;
+use crate::name::{LaneCode, LaneName};
+use crate::precedence::{Class, Precedence};
+use crate::request::Headers;
+use crate::request_id;
+use crate::set_cookie::{self, CookieAttributes};
+use crate::signing::{self, Assigned, KeyRing, Purpose, Ticket, TicketError};
+use crate::wire::{EdgeSettings, FilterConfig, WireError};
+use index::Index;
+use share::Layer;
+
+/// Life of the cookie that identifies a user who has no other key, in seconds.
+pub const UID_MAX_AGE_S: u32 = 400 * 24 * 3600;
+/// Longest value of that cookie that is taken for one, in bytes.
+const UID_BYTES_MAX: usize = 64;
+
+/// An edge's part, compiled from its configuration.
+#[derive(Debug)]
+pub struct Edge {
+    tags: Tags,
+    settings: EdgeSettings,
+    keys: Option<KeyRing>,
+    /// By precedence: priority, then name.
+    lanes: Box<[EdgeLane]>,
+    /// Explicit rules by precedence.
+    rules: Box<[EdgeRule]>,
+    index: Index,
+    layers: Box<[Layer]>,
+    vary: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct EdgeLane {
+    pub(crate) name: LaneName,
+    priority: i32,
+    epoch: u32,
+    expires_unix_s: Option<u64>,
+    cookie_max_age_s: u32,
+    cookie: Option<CookieAttributes>,
+    /// Percentage rules, in the lane's order.
+    pub(crate) shares: Box<[EdgeRule]>,
+    /// Whether any rule of it gives out cookies.
+    sticky: bool,
+}
+
+/// A rule and whose it is.
+#[derive(Debug)]
+pub(crate) struct EdgeRule {
+    pub(crate) lane: usize,
+    /// Its place in the lane's list, from 0.
+    pub(crate) place: usize,
+    pub(crate) name: Box<str>,
+    pub(crate) when: Option<Matcher>,
+    /// In hundredths of a percent; explicit rules have none.
+    pub(crate) share: Option<u16>,
+    sticky: bool,
+}
+
+/// What an edge decided, and everything that follows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EdgeDecision<'c> {
+    /// The lane; none for the baseline.
+    pub lane: Option<&'c LaneName>,
+    /// Why.
+    pub reason: Reason,
+    /// Signed things in the request whose signature does not verify.
+    pub rejected_signatures: u32,
+    /// Whether the request carried a tag that nobody here gave it.
+    pub forged: bool,
+    /// What to change in the request.
+    pub edits: Edits<'c>,
+    /// What to change in the response.
+    pub response: ResponsePlan<'c>,
+}
+
+/// Why a request is in its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The tag header held a signed tag.
+    SignedHeader,
+    /// The query held a signed link's tag.
+    SignedLink,
+    /// An explicit rule, by its place in the lane, from 0.
+    Rule(usize),
+    /// The signed cookie of an earlier decision.
+    Assigned,
+    /// A percentage.
+    Share {
+        /// The rule's place in the lane, from 0.
+        rule: usize,
+        /// How many users of the layer are in the lane before this one, in hundredths of a percent.
+        rank: u16,
+    },
+    /// Nothing claims the request: baseline.
+    Nothing,
+}
+
+/// A lane won, and how long its cookie should vouch for that.
+struct Win {
+    lane: usize,
+    reason: Reason,
+    assigned: Option<Assigned>,
+    renew: bool,
+}
+
+/// What the request's signed tokens say.
+#[derive(Default)]
+struct Tokens {
+    header: Option<Ticket>,
+    link: Option<Ticket>,
+    cookie: Option<Ticket>,
+    /// Any value under the lane cookie's name, valid or not.
+    has_cookie: bool,
+    rejected: u32,
+}
+
+impl Edge {
+    /// Compiles an edge's configuration.
+    ///
+    /// # Errors
+    /// A rule that does not compile, two lanes of one code, malformed buckets.
+    pub fn new(config: &FilterConfig) -> Result<Self, WireError> {
+        let settings = config.edge.clone().unwrap_or_default();
+        let mut wire: Vec<&crate::wire::WireLane> = config.lanes.iter().collect();
+        wire.sort_by_key(|lane| (Reverse(lane.priority), &lane.name));
+        let mut lanes = Vec::with_capacity(wire.len());
+        let mut rules = Vec::new();
+        for (index, lane) in wire.iter().enumerate() {
+            let mut shares = Vec::new();
+            for (place, rule) in lane.rules.iter().enumerate() {
+                let when = rule.when.as_ref().map(Matcher::new).transpose();
+                let when = when.map_err(|message| WireError::Rule {
+                    lane: lane.name.clone(),
+                    rule: place.saturating_add(1),
+                    message,
+                })?;
+                let compiled = EdgeRule {
+                    lane: index,
+                    place,
+                    name: rule.name.as_str().into(),
+                    when,
+                    share: rule.share,
+                    sticky: rule.sticky,
+                };
+                if rule.share.is_some() { shares.push(compiled) } else { rules.push(compiled) }
+            }
+            lanes.push(EdgeLane {
+                name: lane.name.clone(),
+                priority: lane.priority,
+                epoch: lane.epoch,
+                expires_unix_s: lane.expires_unix_s,
+                cookie_max_age_s: lane.cookie_max_age_s,
+                cookie: lane.cookie.clone(),
+                shares: shares.into(),
+                sticky: lane.rules.iter().any(|rule| rule.sticky),
+            });
+        }
+        let layers = settings.layers.iter().map(|layer| Layer::new(layer, &wire));
+        let layers = layers.collect::<Result<Box<[_]>, _>>()?;
+        let index = Index::new(&rules);
+        let vary = response::vary(&rules, &lanes, &settings);
+        Ok(Self {
+            tags: Tags::new(config)?,
+            settings,
+            keys: config.keys.clone(),
+            lanes: lanes.into(),
+            rules: rules.into(),
+            index,
+            layers,
+            vary,
+        })
+    }
+
+    /// The lanes' names, highest precedence first.
+    pub fn lanes(&self) -> impl ExactSizeIterator<Item = &LaneName> {
+        self.lanes.iter().map(|lane| &lane.name)
+    }
+
+    /// Removes what an outsider may not say: tag header, aliases, baggage member. A tag header whose
+    /// signature verifies stays for [`Edge::decide`].
+    #[must_use]
+    pub fn guard(&self, headers: &Headers<'_>, now_unix_s: u64) -> Edits<'_> {
+        let mut edits = Edits::new();
+        self.tags.remove(headers, &mut edits);
+        let mut ignored = 0;
+        if self.ticket(Purpose::Header, self.tag_header(headers), now_unix_s, &mut ignored).is_some() {
+            edits.retain(|edit| *edit != Edit::Remove(self.tags.header.as_str()));
+        }
+        edits
+    }
+
+    /// Decides one request.
+    ///
+    /// `peer_address` is the connection's other end as text, `entropy` gives 16 unpredictable bytes; it is
+    /// asked only when a cookie or a request id has to be made.
+    pub fn decide(
+        &self,
+        headers: &Headers<'_>,
+        peer_address: Option<&[u8]>,
+        now_unix_s: u64,
+        mut entropy: impl FnMut() -> [u8; 16],
+    ) -> EdgeDecision<'_> {
+        let facts = Facts::new(*headers, self.settings.trusted_hops, peer_address);
+        let tokens = self.tokens(headers, &facts, now_unix_s);
+        let mut new_uid = None;
+        let mut uid = || {
+            let known = facts.cookie(self.settings.uid_cookie.as_str()).filter(|value| is_uid(value));
+            match known {
+                Some(uid) => uid.to_vec(),
+                None => new_uid.get_or_insert_with(|| hex(entropy())).clone().into_bytes(),
+            }
+        };
+        let win = self.winner(&facts, &tokens, now_unix_s, &mut uid);
+
+        let mut cookies = Vec::new();
+        self.lane_cookie(win.as_ref(), &tokens, now_unix_s, &mut cookies);
+        if let Some(uid) = new_uid {
+            let name = &self.settings.uid_cookie;
+            cookies.push(set_cookie::set(name, &uid, UID_MAX_AGE_S, &self.settings.cookie));
+        }
+
+        let lane = win.as_ref().and_then(|win| self.lanes.get(win.lane)).map(|lane| &lane.name);
+        let mut edits = Edits::new();
+        let forged = self.write_tag(lane, &tokens, headers, &mut edits);
+        if !self.lanes.is_empty() {
+            self.mint(lane, headers, &mut entropy, &mut edits);
+        }
+        EdgeDecision {
+            lane,
+            reason: win.map_or(Reason::Nothing, |win| win.reason),
+            rejected_signatures: tokens.rejected,
+            forged,
+            edits,
+            response: ResponsePlan {
+                cookies,
+                lane,
+                show: self.settings.show_lane.then_some(&self.tags.header),
+                vary: (self.settings.vary && !self.vary.is_empty()).then_some(&self.vary),
+            },
+        }
+    }
+
+    /// The claims on a request, strongest class first; within a class the least [`Precedence`].
+    fn winner(
+        &self,
+        facts: &Facts<'_>,
+        tokens: &Tokens,
+        now_unix_s: u64,
+        uid: &mut dyn FnMut() -> Vec<u8>,
+    ) -> Option<Win> {
+        for (ticket, reason) in [(&tokens.header, Reason::SignedHeader), (&tokens.link, Reason::SignedLink)] {
+            if let Some(lane) = ticket.as_ref().and_then(|ticket| self.live(ticket, now_unix_s)) {
+                return Some(Win { lane, reason, assigned: Some(Assigned::Rule), renew: true });
+            }
+        }
+        let live = |rule: &EdgeRule| self.lane_is_live(rule.lane, now_unix_s);
+        if let Some(rule) = self.index.first(&self.rules, facts, live) {
+            let assigned = rule.sticky.then_some(Assigned::Rule);
+            return Some(Win { lane: rule.lane, reason: Reason::Rule(rule.place), assigned, renew: true });
+        }
+        if let Some(win) = self.assigned(tokens, now_unix_s) {
+            return Some(win);
+        }
+        let mut best: Option<(Precedence<'_>, Win)> = None;
+        for layer in &self.layers {
+            let Some((lane, rank)) = layer.holder(facts, uid) else { continue };
+            let Some(holder) = self.lanes.get(lane) else { continue };
+            let covers = |rule: &&EdgeRule| {
+                rule.covers(rank) && rule.when.as_ref().is_none_or(|when| when.holds(facts))
+            };
+            let Some(rule) = holder.shares.iter().find(covers).filter(|rule| live(rule)) else { continue };
+            let precedence = self.precedence(Class::Share, lane, rule.place);
+            if best.as_ref().is_none_or(|(strongest, _)| precedence.as_ref() < Some(strongest))
+                && let Some(precedence) = precedence
+            {
+                let assigned = rule.sticky.then_some(Assigned::Percent { rank });
+                let reason = Reason::Share { rule: rule.place, rank };
+                best = Some((precedence, Win { lane, reason, assigned, renew: true }));
+            }
+        }
+        best.map(|(_, win)| win)
+    }
+
+    fn precedence(&self, class: Class, lane: usize, rule: usize) -> Option<Precedence<'_>> {
+        let lane = self.lanes.get(lane)?;
+        Some(Precedence { class, priority: Reverse(lane.priority), lane: &lane.name, rule })
+    }
+
+    /// The lane that the user's cookie names, while what gave it out still stands: the lane with this
+    /// epoch, and of a percentage the user's rank below the share.
+    fn assigned(&self, tokens: &Tokens, now_unix_s: u64) -> Option<Win> {
+        let ticket = tokens.cookie.as_ref()?;
+        let lane = self.live(ticket, now_unix_s)?;
+        let holder = self.lanes.get(lane)?;
+        let renew = match ticket.assigned {
+            Assigned::Rule => false,
+            Assigned::Percent { rank } => {
+                let covered = holder.shares.iter().any(|rule| rule.sticky && rule.covers(rank));
+                if !covered {
+                    return None;
+                }
+                true
+            }
+        };
+        holder.sticky.then_some(Win {
+            lane,
+            reason: Reason::Assigned,
+            assigned: Some(ticket.assigned),
+            renew,
+        })
+    }
+
+    fn live(&self, ticket: &Ticket, now_unix_s: u64) -> Option<usize> {
+        let named = |lane: &EdgeLane| lane.name == ticket.lane && lane.epoch == ticket.epoch;
+        let index = self.lanes.iter().position(named)?;
+        self.lane_is_live(index, now_unix_s).then_some(index)
+    }
+
+    fn lane_is_live(&self, lane: usize, now_unix_s: u64) -> bool {
+        let expires = self.lanes.get(lane).and_then(|lane| lane.expires_unix_s);
+        expires.is_none_or(|expires| now_unix_s < expires)
+    }
+
+    fn tag_header<'a>(&self, headers: &Headers<'a>) -> Option<&'a [u8]> {
+        headers.first(self.tags.header.as_str())
+    }
+
+    fn tokens(&self, headers: &Headers<'_>, facts: &Facts<'_>, now_unix_s: u64) -> Tokens {
+        let mut tokens = Tokens::default();
+        let rejected = &mut tokens.rejected;
+        let name = self.settings.lane_cookie.as_str();
+        let cookie = facts.cookie(name);
+        tokens.has_cookie = cookie.is_some();
+        tokens.cookie = self.ticket(Purpose::Cookie, cookie, now_unix_s, rejected);
+        tokens.header = self.ticket(Purpose::Header, self.tag_header(headers), now_unix_s, rejected);
+        tokens.link = self.ticket(Purpose::Link, facts.query(name).as_deref(), now_unix_s, rejected);
+        tokens
+    }
+
+    fn ticket(
+        &self,
+        purpose: Purpose,
+        token: Option<&[u8]>,
+        now_unix_s: u64,
+        rejected: &mut u32,
+    ) -> Option<Ticket> {
+        let (keys, token) = (self.keys.as_ref()?, token?);
+        match signing::verify(keys, purpose, token, now_unix_s) {
+            Ok(ticket) => Some(ticket),
+            Err(error) => {
+                if matches!(error, TicketError::BadSignature | TicketError::UnknownKey) {
+                    *rejected = rejected.saturating_add(1);
+                }
+                None
+            }
+        }
+    }
+
+    /// Sets the lane cookie when it would say something else than the one the request has, or is past half
+    /// its life; expires one that vouches for nothing any more.
+    fn lane_cookie(&self, win: Option<&Win>, tokens: &Tokens, now_unix_s: u64, cookies: &mut Vec<Vec<u8>>) {
+        let name = &self.settings.lane_cookie;
+        let Some(win) = win else {
+            if tokens.has_cookie {
+                cookies.push(set_cookie::expire(name, &self.settings.cookie));
+            }
+            return;
+        };
+        let (Some(keys), Some(assigned), Some(lane)) = (&self.keys, win.assigned, self.lanes.get(win.lane))
+        else {
+            return;
+        };
+        let life_s = u64::from(lane.cookie_max_age_s);
+        let current = tokens.cookie.as_ref().filter(|ticket| {
+            ticket.lane == lane.name && ticket.epoch == lane.epoch && ticket.assigned == assigned
+        });
+        let fresh = current.is_some_and(|ticket| {
+            !win.renew || ticket.expires_unix_s.saturating_sub(now_unix_s) > life_s.div_euclid(2)
+        });
+        if !fresh {
+            let expires_unix_s = now_unix_s.saturating_add(life_s);
+            let ticket = Ticket { lane: lane.name.clone(), epoch: lane.epoch, assigned, expires_unix_s };
+            let token = signing::sign(keys, Purpose::Cookie, &ticket);
+            let attributes = lane.cookie.as_ref().unwrap_or(&self.settings.cookie);
+            cookies.push(set_cookie::set(name, &token, lane.cookie_max_age_s, attributes));
+        }
+    }
+
+    /// Makes header and baggage say the lane and nothing else; tells whether they said something that
+    /// nobody here signed.
+    fn write_tag<'c>(
+        &'c self,
+        lane: Option<&'c LaneName>,
+        tokens: &Tokens,
+        headers: &Headers<'_>,
+        edits: &mut Edits<'c>,
+    ) -> bool {
+        self.tags.remove(headers, edits);
+        let header = self.tags.header.as_str();
+        let signed = tokens.header.is_some();
+        let forged = edits.iter().any(|edit| !(signed && *edit == Edit::Remove(header)));
+        if let Some(lane) = lane {
+            edits.retain(|edit| *edit != Edit::Remove(header) && !changes_baggage(edit));
+            edits.push(Edit::Set(header, Cow::Borrowed(lane.as_bytes())));
+            self.tags.write_baggage(lane, headers, edits);
+        }
+        forged
+    }
+
+    /// Mints the request id, so that it names the lane, or the baseline, to every hop that sees it.
+    fn mint<'c>(
+        &self,
+        lane: Option<&LaneName>,
+        headers: &Headers<'_>,
+        entropy: &mut dyn FnMut() -> [u8; 16],
+        edits: &mut Edits<'c>,
+    ) {
+        let code = lane.map_or(LaneCode::BASELINE, LaneName::code);
+        match (headers.first(REQUEST_ID), &self.tags.request_ids) {
+            (Some(id), _) => self.tags.remint(Some(id), code, edits),
+            (None, Some(minter)) => {
+                if let Some(minted) = minter.mint(&request_id::fresh(entropy()), code) {
+                    edits.push(Edit::Set(REQUEST_ID, Cow::Owned(minted.to_vec())));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+fn changes_baggage(edit: &Edit<'_>) -> bool {
+    matches!(edit, Edit::Remove(crate::hop::BAGGAGE) | Edit::Set(crate::hop::BAGGAGE, _))
+}
+
+fn is_uid(value: &[u8]) -> bool {
+    (1..=UID_BYTES_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_alphanumeric)
+}
+
+fn hex(bytes: [u8; 16]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}

@@ -1,1 +1,1 @@
-//! (under construction)
+//! Why a request gets the lane it gets, for people.

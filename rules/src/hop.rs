@@ -1,1 +1,490 @@
-//! (under construction)
+//! What a sidecar does with a request: read the tag, remember it, carry it on.
+//!
+//! Knows lanes by name and parent only; rules are the edge's. The correlation map is the caller's: an
+//! inbound decision lists the ids to record, an outbound one asks a function what an id stands for.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::baggage;
+use crate::correlation::{FlowId, FlowIds, IdSource};
+use crate::edits::{Edit, Edits};
+use crate::flows::Lookup;
+use crate::name::{BaggageKey, HeaderName, LaneCode, LaneName};
+use crate::request::Headers;
+use crate::request_id::{Reading, RequestIds};
+use crate::wire::{FilterConfig, Peers, WireError, WireLane};
+
+/// Most correlation ids taken from one request.
+pub const IDS_MAX: usize = 5;
+/// Most parents between a lane and the baseline; more are not followed.
+const ANCESTORS_MAX: usize = 16;
+/// Header that says why a request was refused.
+pub const REFUSED_HEADER: &str = "x-canary-refused";
+/// The request id's header.
+pub const REQUEST_ID: &str = "x-request-id";
+/// The W3C baggage header.
+pub const BAGGAGE: &str = "baggage";
+
+/// A sidecar's part, compiled from its configuration.
+#[derive(Debug)]
+pub struct Hop {
+    tags: Tags,
+    correlation: Box<[IdSource]>,
+    flow_ids: FlowIds,
+    peers: Peers,
+    linger_s: u32,
+}
+
+/// The lanes that exist and the carriers that name them: what edge and hop share.
+#[derive(Debug)]
+pub(crate) struct Tags {
+    /// Sorted by name.
+    lanes: Box<[TaggedLane]>,
+    pub(crate) header: HeaderName,
+    pub(crate) aliases: Box<[HeaderName]>,
+    pub(crate) baggage: Option<BaggageKey>,
+    pub(crate) request_ids: Option<RequestIds>,
+}
+
+#[derive(Debug)]
+struct TaggedLane {
+    name: LaneName,
+    code: LaneCode,
+    ancestors: Box<[LaneCode]>,
+}
+
+/// Where a request's tag came from; each request counts under one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The tag header, or an alias of it.
+    Header,
+    /// The baggage member.
+    Baggage,
+    /// A minted request id.
+    RequestId,
+    /// The correlation map.
+    Correlation,
+    /// The colour of the pod itself.
+    Colour,
+    /// No carrier said anything: baseline.
+    None,
+}
+
+/// What an inbound sidecar does.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Inbound<'c> {
+    /// The lane's code, or the baseline's.
+    pub tag: LaneCode,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The ids to record with the tag, tagged or not; at most [`IDS_MAX`], each once.
+    pub record: Vec<FlowId>,
+    /// What to change before the application sees the request.
+    pub edits: Edits<'c>,
+    /// Whether a tag was removed because the peer is no mesh member.
+    pub stripped: bool,
+    /// Set when the request must not reach this pod.
+    pub refuse: Option<Refusal<'c>>,
+}
+
+/// A tagged request at a pod of another lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal<'c> {
+    /// The request's lane.
+    pub lane: &'c LaneName,
+}
+
+/// What an outbound sidecar does.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outbound<'c> {
+    /// The lane's code, or the baseline's.
+    pub tag: LaneCode,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What to change before the request is routed.
+    pub edits: Edits<'c>,
+    /// The carriers contradict each other, so the baseline serves.
+    pub ambiguous: bool,
+    /// The request has correlation ids, but none is known: its flow starts here, or its tag is lost.
+    pub unknown_ids: bool,
+}
+
+/// A request's carriers, gathered in one pass over its headers.
+#[derive(Default)]
+struct Carried<'a> {
+    header: Option<&'a [u8]>,
+    alias: Option<&'a [u8]>,
+    /// Two lines of the tag header or of aliases that differ.
+    contradicts: bool,
+    has_baggage: bool,
+    request_id: Option<&'a [u8]>,
+    ids: Vec<(usize, &'a [u8])>,
+}
+
+/// What the carriers in a request's own headers say.
+struct Said {
+    tag: Option<LaneCode>,
+    origin: Origin,
+    contradicts: bool,
+}
+
+impl Hop {
+    /// Compiles a sidecar's configuration.
+    ///
+    /// # Errors
+    /// [`WireError::SameCode`].
+    pub fn new(config: &FilterConfig) -> Result<Self, WireError> {
+        let key = config.keys.as_ref().and_then(|keys| keys.derive("canaryctl flow id").next());
+        Ok(Self {
+            tags: Tags::new(config)?,
+            correlation: config.carriers.correlation.iter().cloned().collect(),
+            flow_ids: FlowIds::new(key.unwrap_or_default()),
+            peers: config.peers,
+            linger_s: config.linger_s,
+        })
+    }
+
+    /// Life of a flow's ids beyond its response, in seconds.
+    #[must_use]
+    pub fn linger_s(&self) -> u32 {
+        self.linger_s
+    }
+
+    /// The lanes' names, in the order of [`Hop::lane_index`].
+    pub fn lanes(&self) -> impl ExactSizeIterator<Item = &LaneName> {
+        self.tags.lanes.iter().map(|lane| &lane.name)
+    }
+
+    /// A lane's place among [`Hop::lanes`]; none for the baseline and for lanes that do not exist.
+    #[must_use]
+    pub fn lane_index(&self, code: LaneCode) -> Option<usize> {
+        self.tags.lanes.iter().position(|lane| lane.code == code)
+    }
+
+    /// What to do with a request from the network to the application.
+    ///
+    /// `colour` is the pod's own lane, `peer_is_member` asks whether mutual TLS shows the peer to be a
+    /// mesh member; it is asked at most once, and only of requests that carry something.
+    pub fn inbound(
+        &self,
+        headers: &Headers<'_>,
+        colour: Option<LaneCode>,
+        peer_is_member: impl FnOnce() -> bool,
+    ) -> Inbound<'_> {
+        let carried = self.gather(headers);
+        let said = self.tags.said(&carried, headers);
+        let in_lane = said.tag.is_some_and(|tag| !tag.is_baseline());
+        let tagged = in_lane || carried.header.is_some() || carried.alias.is_some();
+        let mut edits = Edits::new();
+        let mut stripped = false;
+        let (tag, origin) = if tagged && self.peers == Peers::Mtls && !peer_is_member() {
+            stripped = true;
+            self.tags.remove(headers, &mut edits);
+            self.tags.remint(carried.request_id, LaneCode::BASELINE, &mut edits);
+            (LaneCode::BASELINE, Origin::None)
+        } else {
+            let tag = said.tag.unwrap_or(LaneCode::BASELINE);
+            if carried.contradicts {
+                self.tags.remove(headers, &mut edits);
+            } else if let Some(lane) = self.tags.lane(tag) {
+                self.tags.write(lane, &carried, headers, &mut edits);
+            }
+            (tag, said.origin)
+        };
+        let lane = self.tags.lane(tag);
+        let foreign = |lane: &&TaggedLane| {
+            colour.is_some_and(|colour| colour != lane.code && !lane.ancestors.contains(&colour))
+        };
+        let refuse = lane.filter(foreign).map(|lane| Refusal { lane: &lane.name });
+        Inbound { tag, origin, record: self.ids(&carried), edits, stripped, refuse }
+    }
+
+    /// What to do with a request from the application to the network.
+    ///
+    /// `colour` is the pod's own lane; `lookup` answers what the correlation map knows of an id.
+    pub fn outbound(
+        &self,
+        headers: &Headers<'_>,
+        colour: Option<LaneCode>,
+        mut lookup: impl FnMut(FlowId) -> Lookup,
+    ) -> Outbound<'_> {
+        let carried = self.gather(headers);
+        let said = self.tags.said(&carried, headers);
+        let mut ambiguous = said.contradicts;
+        let mut unknown_ids = false;
+        let (tag, origin) = match said.tag {
+            Some(tag) => (tag, said.origin),
+            None if ambiguous => (LaneCode::BASELINE, Origin::None),
+            None => {
+                let ids = self.ids(&carried);
+                let mut known = None;
+                for id in &ids {
+                    match lookup(*id) {
+                        Lookup::Unknown => {}
+                        Lookup::Ambiguous => ambiguous = true,
+                        Lookup::Tag(tag) => {
+                            ambiguous |= known.is_some_and(|known| known != tag);
+                            known = Some(tag);
+                        }
+                    }
+                }
+                unknown_ids = !ids.is_empty() && known.is_none() && !ambiguous;
+                match known {
+                    _ if ambiguous => (LaneCode::BASELINE, Origin::None),
+                    Some(tag) => (tag, Origin::Correlation),
+                    None => match colour.filter(|colour| self.tags.lane(*colour).is_some()) {
+                        Some(colour) => (colour, Origin::Colour),
+                        None => (LaneCode::BASELINE, Origin::None),
+                    },
+                }
+            }
+        };
+        let mut edits = Edits::new();
+        let tag = match self.tags.lane(tag) {
+            Some(lane) => {
+                self.tags.write(lane, &carried, headers, &mut edits);
+                tag
+            }
+            None => {
+                // A contradiction or a stale lane must not be routed by what the header still says.
+                if ambiguous && carried.header.is_some() {
+                    edits.push(Edit::Remove(self.tags.header.as_str()));
+                }
+                LaneCode::BASELINE
+            }
+        };
+        Outbound { tag, origin, edits, ambiguous, unknown_ids }
+    }
+
+    fn gather<'a>(&self, headers: &Headers<'a>) -> Carried<'a> {
+        let mut carried = Carried::default();
+        for (name, value) in headers.all() {
+            if !self.tags.gather(&mut carried, name, value)
+                && carried.ids.len() < IDS_MAX
+                && let Some(source) = self.correlation.iter().position(|id| id.header().as_bytes() == *name)
+            {
+                carried.ids.push((source, value));
+            }
+        }
+        carried
+    }
+
+    /// The request's ids for the map: its correlation ids, and its request id where that is no UUID and
+    /// so can say nothing itself.
+    fn ids(&self, carried: &Carried<'_>) -> Vec<FlowId> {
+        let mut ids: Vec<FlowId> = Vec::with_capacity(carried.ids.len());
+        let mut add = |id: Option<FlowId>| {
+            if let Some(id) = id
+                && ids.len() < IDS_MAX
+                && !ids.contains(&id)
+            {
+                ids.push(id);
+            }
+        };
+        for (source, value) in &carried.ids {
+            add(self.correlation.get(*source).and_then(|source| self.flow_ids.id(source, value)));
+        }
+        if let (Some(minter), Some(id)) = (&self.tags.request_ids, carried.request_id)
+            && minter.read(id) == Reading::NotUuid
+            && let Ok(name) = HeaderName::new(REQUEST_ID)
+        {
+            add(self.flow_ids.id(&IdSource::Header(name), id));
+        }
+        ids
+    }
+}
+
+impl Tags {
+    pub(crate) fn new(config: &FilterConfig) -> Result<Self, WireError> {
+        let mut lanes: Vec<TaggedLane> = config
+            .lanes
+            .iter()
+            .map(|lane| TaggedLane {
+                name: lane.name.clone(),
+                code: lane.name.code(),
+                ancestors: ancestors(lane, &config.lanes),
+            })
+            .collect();
+        lanes.sort_by(|left, right| left.code.cmp(&right.code));
+        for pair in lanes.windows(2) {
+            if let [first, second] = pair
+                && first.code == second.code
+            {
+                return Err(WireError::SameCode { first: first.name.clone(), second: second.name.clone() });
+            }
+        }
+        lanes.sort_by(|left, right| left.name.cmp(&right.name));
+        let minter = |keys: &crate::signing::KeyRing| RequestIds::new(keys.derive("canaryctl request id"));
+        Ok(Self {
+            lanes: lanes.into(),
+            header: config.carriers.header.clone(),
+            aliases: config.carriers.aliases.iter().cloned().collect(),
+            baggage: config.carriers.baggage.clone(),
+            request_ids: config.keys.as_ref().filter(|_| config.carriers.request_id).map(minter),
+        })
+    }
+
+    /// The name of a lane that exists.
+    pub(crate) fn name(&self, code: LaneCode) -> Option<&LaneName> {
+        self.lane(code).map(|lane| &lane.name)
+    }
+
+    fn lane(&self, code: LaneCode) -> Option<&TaggedLane> {
+        if code.is_baseline() {
+            return None;
+        }
+        self.lanes.iter().find(|lane| lane.code == code)
+    }
+
+    fn named(&self, name: &[u8]) -> Option<&TaggedLane> {
+        let found = self.lanes.binary_search_by(|lane| lane.name.as_bytes().cmp(name)).ok();
+        found.and_then(|index| self.lanes.get(index))
+    }
+
+    /// Takes a line that is a carrier of ours; false when it is none.
+    fn gather<'a>(&self, carried: &mut Carried<'a>, name: &[u8], value: &'a [u8]) -> bool {
+        let take = |place: &mut Option<&'a [u8]>, contradicts: &mut bool| match place {
+            Some(first) => *contradicts |= *first != value,
+            None => *place = Some(value),
+        };
+        if name == self.header.as_bytes() {
+            take(&mut carried.header, &mut carried.contradicts);
+        } else if name == REQUEST_ID.as_bytes() {
+            carried.request_id = Some(value);
+        } else if name == BAGGAGE.as_bytes() {
+            carried.has_baggage = self.baggage.is_some();
+        } else if self.aliases.iter().any(|alias| alias.as_bytes() == name) {
+            take(&mut carried.alias, &mut carried.contradicts);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// What the request's own headers say: header, alias, baggage, request id, in this order. A carrier
+    /// that names no lane of ours is silent.
+    fn said(&self, carried: &Carried<'_>, headers: &Headers<'_>) -> Said {
+        let silent = Said { tag: None, origin: Origin::None, contradicts: carried.contradicts };
+        if carried.contradicts {
+            return silent;
+        }
+        let by_name = |value: Option<&[u8]>| value.and_then(|value| self.named(value.trim_ascii()));
+        let said = |lane: &TaggedLane, origin| Said { tag: Some(lane.code), origin, contradicts: false };
+        if let Some(lane) = by_name(carried.header).or_else(|| by_name(carried.alias)) {
+            return said(lane, Origin::Header);
+        }
+        if carried.has_baggage
+            && let Some(key) = &self.baggage
+            && let Some(lane) = by_name(baggage::member(headers.lines(BAGGAGE), key))
+        {
+            return said(lane, Origin::Baggage);
+        }
+        if let (Some(minter), Some(id)) = (&self.request_ids, carried.request_id)
+            && let Reading::Minted(code) = minter.read(id)
+        {
+            let tag = if self.lane(code).is_some() { code } else { LaneCode::BASELINE };
+            return Said { tag: Some(tag), origin: Origin::RequestId, contradicts: false };
+        }
+        silent
+    }
+
+    /// Makes every carrier say this lane; touches none that does already.
+    fn write<'c>(
+        &'c self,
+        lane: &'c TaggedLane,
+        carried: &Carried<'_>,
+        headers: &Headers<'_>,
+        edits: &mut Edits<'c>,
+    ) {
+        if carried.header != Some(lane.name.as_bytes()) {
+            edits.push(Edit::Set(self.header.as_str(), Cow::Borrowed(lane.name.as_bytes())));
+        }
+        self.write_baggage(&lane.name, headers, edits);
+        self.remint(carried.request_id, lane.code, edits);
+    }
+
+    /// Makes the baggage member say this lane. Baggage at its limits stays as it is.
+    pub(crate) fn write_baggage<'c>(&self, lane: &LaneName, headers: &Headers<'_>, edits: &mut Edits<'c>) {
+        if let Some(key) = &self.baggage
+            && baggage::member(headers.lines(BAGGAGE), key) != Some(lane.as_bytes())
+            && let Ok(value) = baggage::with_member(headers.lines(BAGGAGE), key, lane.as_str())
+        {
+            edits.push(Edit::Set(BAGGAGE, Cow::Owned(value)));
+        }
+    }
+
+    /// Makes a UUID-shaped request id say this lane; leaves any other alone.
+    pub(crate) fn remint<'c>(&self, id: Option<&[u8]>, code: LaneCode, edits: &mut Edits<'c>) {
+        if let (Some(minter), Some(id)) = (&self.request_ids, id)
+            && minter.read(id) != Reading::Minted(code)
+            && let Some(minted) = minter.mint(id, code)
+        {
+            edits.push(Edit::Set(REQUEST_ID, Cow::Owned(minted.to_vec())));
+        }
+    }
+
+    /// Removes the tag from header, aliases and baggage.
+    pub(crate) fn remove<'c>(&'c self, headers: &Headers<'_>, edits: &mut Edits<'c>) {
+        for name in core::iter::once(&self.header).chain(self.aliases.iter()) {
+            if headers.first(name.as_str()).is_some() {
+                edits.push(Edit::Remove(name.as_str()));
+            }
+        }
+        self.remove_baggage(headers, edits);
+    }
+
+    /// Removes the tag from the baggage; other members stay byte-identical.
+    pub(crate) fn remove_baggage<'c>(&self, headers: &Headers<'_>, edits: &mut Edits<'c>) {
+        if let Some(key) = &self.baggage
+            && let Some(rest) = baggage::without_member(headers.lines(BAGGAGE), key)
+        {
+            edits.push(match rest.is_empty() {
+                true => Edit::Remove(BAGGAGE),
+                false => Edit::Set(BAGGAGE, Cow::Owned(rest)),
+            });
+        }
+    }
+}
+
+impl Origin {
+    /// Every origin, in the order of [`Origin::index`].
+    pub const ALL: [Self; 6] =
+        [Self::Header, Self::Baggage, Self::RequestId, Self::Correlation, Self::Colour, Self::None];
+
+    /// Its place among [`Origin::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its name in metrics and in traces.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Baggage => "baggage",
+            Self::RequestId => "request_id",
+            Self::Correlation => "correlation",
+            Self::Colour => "colour",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A pod's own lane from its label; none where the label names no lane.
+#[must_use]
+pub fn colour(label: &[u8]) -> Option<LaneCode> {
+    core::str::from_utf8(label).ok().and_then(|text| LaneName::new(text).ok()).map(|lane| lane.code())
+}
+
+fn ancestors(lane: &WireLane, lanes: &[WireLane]) -> Box<[LaneCode]> {
+    let parent_of = |lane: &WireLane| lane.parent.clone();
+    core::iter::successors(parent_of(lane), |name| {
+        lanes.iter().find(|lane| lane.name == *name).and_then(parent_of)
+    })
+    .take(ANCESTORS_MAX)
+    .map(|name| name.code())
+    .collect()
+}

@@ -7,19 +7,27 @@
 extern crate alloc;
 
 pub mod baggage;
+#[cfg(feature = "documents")]
 pub mod condition;
 pub mod cookie;
 pub mod correlation;
 #[cfg(feature = "documents")]
 pub mod document;
 pub mod edge;
+pub mod edits;
+#[cfg(feature = "documents")]
 pub mod explain;
+mod facts;
 pub mod flows;
 pub mod hop;
+#[cfg(feature = "documents")]
 pub mod lane;
 pub mod layers;
+mod matcher;
 pub mod name;
 pub mod precedence;
+#[cfg(feature = "documents")]
+pub mod problem;
 pub mod request;
 pub mod request_id;
 pub mod set_cookie;

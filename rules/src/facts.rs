@@ -1,0 +1,200 @@
+//! What a request shows, parsed on first use and at most once. Every edge rule reads from here.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::{Cell, OnceCell};
+use core::net::{IpAddr, SocketAddr};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::cookie;
+use crate::request::Headers;
+use crate::wire::Subject;
+
+/// Longest token whose claims are read, in bytes.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// A request's facts.
+pub(crate) struct Facts<'a> {
+    headers: Headers<'a>,
+    client: Option<IpAddr>,
+    cookies: OnceCell<Vec<(&'a [u8], &'a [u8])>>,
+    query: OnceCell<Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>>,
+    /// Tokens read so far, by where they are.
+    tokens: Cell<Vec<(Subject, Box<str>, Value)>>,
+}
+
+impl<'a> Facts<'a> {
+    /// `peer_address` is the connection's other end, used where no `x-forwarded-for` tells better.
+    pub(crate) fn new(headers: Headers<'a>, trusted_hops: u8, peer_address: Option<&[u8]>) -> Self {
+        Self {
+            headers,
+            client: client_address(&headers, trusted_hops, peer_address),
+            cookies: OnceCell::new(),
+            query: OnceCell::new(),
+            tokens: Cell::new(Vec::new()),
+        }
+    }
+
+    /// A value by the documented meaning of repeats; none when absent.
+    pub(crate) fn value(&self, subject: Subject, name: &str) -> Option<Cow<'a, [u8]>> {
+        match subject {
+            Subject::Cookie => self.cookie(name).map(Cow::Borrowed),
+            Subject::Header => joined(&self.headers, name),
+            Subject::Query => self.query(name),
+            Subject::Path => self.headers.first(":path").map(|path| Cow::Borrowed(split_query(path).0)),
+            Subject::Method => self.headers.first(":method").map(Cow::Borrowed),
+            Subject::Host => self.headers.first(":authority").map(|host| Cow::Borrowed(without_port(host))),
+            Subject::Client => self.client.map(|address| Cow::Owned(address.to_string().into_bytes())),
+            Subject::HeaderClaim | Subject::CookieClaim => None,
+        }
+    }
+
+    /// The first cookie of this name.
+    pub(crate) fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        let cookies = self.cookies.get_or_init(|| cookie::pairs(self.headers.lines("cookie")).collect());
+        cookies.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
+    }
+
+    /// The first query parameter of this name, decoded.
+    pub(crate) fn query(&self, name: &str) -> Option<Cow<'a, [u8]>> {
+        let query = self.query.get_or_init(|| {
+            let query = self.headers.first(":path").map_or(&b""[..], |path| split_query(path).1);
+            query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(decoded_pair).collect()
+        });
+        query.iter().find(|(key, _)| key.as_ref() == name.as_bytes()).map(|(_, value)| value.clone())
+    }
+
+    /// A claim's values as text: none when absent, several when it is a list.
+    pub(crate) fn claims(&self, subject: Subject, place: &str, claim: &str) -> Vec<String> {
+        let mut tokens = self.tokens.take();
+        let known = tokens.iter().position(|(kind, name, _)| *kind == subject && **name == *place);
+        let known = known.unwrap_or_else(|| {
+            tokens.push((subject, place.into(), self.payload(subject, place).unwrap_or(Value::Null)));
+            tokens.len().saturating_sub(1)
+        });
+        let found = tokens.get(known).and_then(|(.., payload)| step_into(payload, claim));
+        let texts = match found {
+            Some(Value::Array(values)) => values.iter().filter_map(text).collect(),
+            Some(value) => text(value).into_iter().collect(),
+            None => Vec::new(),
+        };
+        self.tokens.set(tokens);
+        texts
+    }
+
+    fn payload(&self, subject: Subject, place: &str) -> Option<Value> {
+        let token = match subject {
+            Subject::CookieClaim => self.cookie(place)?,
+            _ => bearer(self.headers.first(place)?),
+        };
+        if token.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let payload = token.split(|byte| *byte == b'.').nth(1)?;
+        let padding = payload.iter().rev().take_while(|byte| **byte == b'=').count();
+        let payload = payload.get(..payload.len().saturating_sub(padding))?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    }
+}
+
+/// The lines of a header as one value.
+fn joined<'a>(headers: &Headers<'a>, name: &str) -> Option<Cow<'a, [u8]>> {
+    let mut lines = headers.lines(name);
+    let first = lines.next()?;
+    let mut whole = Cow::Borrowed(first);
+    for line in lines {
+        let whole = whole.to_mut();
+        whole.push(b',');
+        whole.extend_from_slice(line);
+    }
+    Some(whole)
+}
+
+/// The client by `x-forwarded-for`: the proxy in front of the edge is its last entry, each trusted one
+/// before it is stepped over. With fewer entries than trusted proxies the request has passed them by,
+/// and the last entry is all that can be believed.
+fn client_address(headers: &Headers<'_>, trusted_hops: u8, peer: Option<&[u8]>) -> Option<IpAddr> {
+    let lines = headers.lines("x-forwarded-for");
+    let entries: Vec<&[u8]> = lines.flat_map(|line| line.split(|byte| *byte == b',')).collect();
+    let mut backwards = entries.iter().rev();
+    let last = backwards.clone().next().copied();
+    let chosen = backwards.nth(usize::from(trusted_hops)).copied().or(last).or(peer)?;
+    let text = core::str::from_utf8(chosen.trim_ascii()).ok()?;
+    text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip())).ok()
+}
+
+fn split_query(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().position(|byte| *byte == b'?') {
+        Some(at) => {
+            (path.get(..at).unwrap_or_default(), path.get(at.saturating_add(1)..).unwrap_or_default())
+        }
+        None => (path, b""),
+    }
+}
+
+fn without_port(host: &[u8]) -> &[u8] {
+    let end = match host.iter().rposition(|byte| *byte == b':') {
+        // The colons of a bracketed IPv6 address are no port's.
+        Some(at) if !host.get(at..).is_some_and(|rest| rest.contains(&b']')) => at,
+        _ => host.len(),
+    };
+    host.get(..end).unwrap_or(host)
+}
+
+fn decoded_pair(pair: &[u8]) -> (Cow<'_, [u8]>, Cow<'_, [u8]>) {
+    let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+    let value = pair.get(at.saturating_add(1)..).unwrap_or_default();
+    (decoded(pair.get(..at).unwrap_or_default()), decoded(value))
+}
+
+/// `application/x-www-form-urlencoded`; a stray `%` stands for itself, as browsers do.
+fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(byte) = rest.next() {
+        let after = rest.as_slice();
+        let hex = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        match (byte, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high << 4 | low).unwrap_or(b'?'));
+                rest = after.get(2..).unwrap_or_default().iter();
+            }
+            (b'+', ..) => out.push(b' '),
+            _ => out.push(*byte),
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn bearer(value: &[u8]) -> &[u8] {
+    const SCHEME: &[u8] = b"bearer ";
+    let scheme = value.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME));
+    let token = if scheme { value.get(SCHEME.len()..).unwrap_or_default() } else { value };
+    token.trim_ascii()
+}
+
+/// A claim by its whole name, else by dots into objects: claim names such as URLs hold dots themselves.
+fn step_into<'v>(payload: &'v Value, claim: &str) -> Option<&'v Value> {
+    if let Some(value) = payload.get(claim) {
+        return Some(value);
+    }
+    let (first, rest) = claim.split_once('.')?;
+    step_into(payload.get(first)?, rest)
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
