@@ -68,6 +68,7 @@ pub(crate) struct EdgeRule {
     pub(crate) lane: usize,
     /// Its place in the lane's list, from 0.
     pub(crate) place: usize,
+    #[cfg(feature = "documents")]
     pub(crate) name: Box<str>,
     pub(crate) when: Option<Matcher>,
     /// In hundredths of a percent; explicit rules have none.
@@ -156,6 +157,7 @@ impl Edge {
                 let compiled = EdgeRule {
                     lane: index,
                     place,
+                    #[cfg(feature = "documents")]
                     name: rule.name.as_str().into(),
                     when,
                     share: rule.share,
@@ -257,6 +259,45 @@ impl Edge {
                 vary: (self.settings.vary && !self.vary.is_empty()).then_some(&self.vary),
             },
         }
+    }
+
+    /// A request's facts under this edge's settings.
+    #[cfg(feature = "documents")]
+    pub(crate) fn facts<'a>(&self, headers: &Headers<'a>, peer_address: Option<&[u8]>) -> Facts<'a> {
+        Facts::new(*headers, self.settings.trusted_hops, peer_address)
+    }
+
+    /// Every rule: explicit ones by precedence, then percentages.
+    #[cfg(feature = "documents")]
+    pub(crate) fn all_rules(&self) -> impl Iterator<Item = &EdgeRule> {
+        self.rules.iter().chain(self.lanes.iter().flat_map(|lane| lane.shares.iter()))
+    }
+
+    /// The lane of a rule.
+    #[cfg(feature = "documents")]
+    pub(crate) fn lane_of(&self, rule: &EdgeRule) -> Option<&LaneName> {
+        self.lanes.get(rule.lane).map(|lane| &lane.name)
+    }
+
+    /// Whether a rule's lane has not expired.
+    #[cfg(feature = "documents")]
+    pub(crate) fn is_live(&self, rule: &EdgeRule, now_unix_s: u64) -> bool {
+        self.lane_is_live(rule.lane, now_unix_s)
+    }
+
+    /// Whether a percentage covers the user, who is told apart without giving out a cookie.
+    #[cfg(feature = "documents")]
+    pub(crate) fn covers_user(&self, rule: &EdgeRule, facts: &Facts<'_>) -> bool {
+        let name = self.settings.uid_cookie.as_str();
+        let mut uid = || facts.cookie(name).unwrap_or_default().to_vec();
+        let mut held = self.layers.iter().filter_map(|layer| layer.holder(facts, &mut uid));
+        held.any(|(lane, rank)| lane == rule.lane && rule.covers(rank))
+    }
+
+    /// The name of the cookie that keeps users in their lane.
+    #[cfg(feature = "documents")]
+    pub(crate) fn lane_cookie_name(&self) -> &str {
+        self.settings.lane_cookie.as_str()
     }
 
     /// The claims on a request, strongest class first; within a class the least [`Precedence`].

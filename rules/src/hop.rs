@@ -326,11 +326,6 @@ impl Tags {
         })
     }
 
-    /// The name of a lane that exists.
-    pub(crate) fn name(&self, code: LaneCode) -> Option<&LaneName> {
-        self.lane(code).map(|lane| &lane.name)
-    }
-
     fn lane(&self, code: LaneCode) -> Option<&TaggedLane> {
         if code.is_baseline() {
             return None;

@@ -1,5 +1,6 @@
 //! Conditions ready to evaluate. Knows a request's facts; knows no lanes and no precedence.
 
+#[cfg(feature = "documents")]
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
@@ -54,6 +55,7 @@ pub(crate) struct Network {
 }
 
 /// Whether a test's arguments compile.
+#[cfg(feature = "documents")]
 pub(crate) fn check(test: &WireTest) -> Result<(), String> {
     Check::new(test).map(drop)
 }
@@ -276,7 +278,19 @@ fn glob(pattern: &[u8], value: &[u8], ignore_case: bool) -> bool {
     }
 }
 
+impl core::fmt::Display for Network {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let address = core::net::Ipv6Addr::from_bits(self.address);
+        let length = self.mask.count_ones();
+        match address.to_ipv4_mapped().zip(length.checked_sub(96)) {
+            Some((address, length)) => write!(f, "{address}/{length}"),
+            None => write!(f, "{address}/{length}"),
+        }
+    }
+}
+
 /// A value shown to people: at most 60 characters, bytes that are no text replaced.
+#[cfg(feature = "documents")]
 pub(crate) fn shown(value: &[u8]) -> Cow<'_, str> {
     const CHARS_MAX: usize = 60;
     let text = String::from_utf8_lossy(value);
