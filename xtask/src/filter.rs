@@ -1,0 +1,127 @@
+//! Builds the Wasm filter: compile, drop the callbacks it does not use, optimise, hold it to its size.
+//!
+//! The result is the same bytes for the same sources on every machine: clusters pin it by its sha256.
+
+mod exports;
+mod size;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::step::{Step, kilobytes};
+use crate::tools::{self, Binaryen};
+use crate::{process, workspace};
+
+/// What Envoy's V8 takes, and what rustc emits for wasm32-wasip1: naming them keeps Binaryen from assuming
+/// either less (it refuses the module) or, with `--all-features`, more (Envoy refuses its output).
+const WASM_OPT_ARGS: [&str; 7] = [
+    "-O3",
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// A filter, ready to be embedded in `canaryctl` and loaded by Envoy.
+pub(crate) struct Filter {
+    pub(crate) path: PathBuf,
+}
+
+/// Builds the filter into `canary/canary-filter.wasm` of the target directory, unless it is there and fresh.
+pub(crate) fn build() -> Result<Filter> {
+    tools::ensure_rust_targets()?;
+    let compiled = compile()?;
+    let wasm = std::fs::read(&compiled).with_context(|| format!("reading {}", compiled.display()))?;
+    let filter = optimise(&wasm)?;
+    Ok(filter)
+}
+
+fn compile() -> Result<PathBuf> {
+    let step = Step::start("filter", "compiling for wasm32-wasip1");
+    process::run(
+        workspace::cargo()
+            .args(["--config", "wasm-target.toml", "--config"])
+            .arg(format!("target.wasm32-wasip1.rustflags = {:?}", remapped_paths()?))
+            .args(["build", "--quiet", "--package", "canary-filter", "--profile", "filter"])
+            .args(["--target", "wasm32-wasip1"])
+            // Either would silently replace the flags that the configuration gives.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS"),
+    )?;
+    let compiled = workspace::target_dir().join("wasm32-wasip1").join("filter").join("canary_filter.wasm");
+    step.done("compiled", &workspace::show(&compiled));
+    Ok(compiled)
+}
+
+/// Panic messages name source files; without this they would carry this machine's directories.
+fn remapped_paths() -> Result<Vec<String>> {
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")))
+        .context("neither CARGO_HOME nor HOME is set")?;
+    let sysroot = process::capture(
+        std::process::Command::new("rustc").args(["--print", "sysroot"]).current_dir(workspace::root()),
+    )?;
+    let remap = |from: &str, to: &str| format!("--remap-path-prefix={from}={to}");
+    Ok(vec![
+        remap(&workspace::root().display().to_string(), "/canaryctl"),
+        remap(&cargo_home.display().to_string(), "/cargo"),
+        remap(sysroot.trim(), "/rust"),
+    ])
+}
+
+fn optimise(compiled: &[u8]) -> Result<Filter> {
+    let dir = workspace::target_dir().join("canary");
+    let path = dir.join("canary-filter.wasm");
+    let stamp = dir.join("canary-filter.from");
+    let recipe = format!(
+        "{} binaryen {} {} keep {}\n",
+        sha256(compiled),
+        Binaryen::PIN,
+        WASM_OPT_ARGS.join(" "),
+        exports::KEPT.join(" ")
+    );
+    if path.is_file() && std::fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == recipe) {
+        report(Step::start("filter", "measuring"), "ready", &path)?;
+        return Ok(Filter { path });
+    }
+
+    let binaryen = Binaryen::ensure()?;
+    let step = Step::start("filter", "dropping unused callbacks, optimising");
+    std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+    let pruned = dir.join("canary-filter.pruned.wasm");
+    write(&pruned, &exports::prune(compiled)?)?;
+    let optimised = dir.join(format!("canary-filter.{}.wasm", std::process::id()));
+    process::capture(binaryen.wasm_opt().args(WASM_OPT_ARGS).arg(&pruned).arg("-o").arg(&optimised))?;
+    std::fs::rename(&optimised, &path).with_context(|| format!("writing {}", path.display()))?;
+    report(step, "built", &path)?;
+    write(&stamp, recipe.as_bytes())?;
+    Ok(Filter { path })
+}
+
+fn report(step: Step, state: &str, path: &Path) -> Result<()> {
+    let wasm = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let gzipped = size::gzipped(&wasm)?;
+    let details = format!(
+        "{}  {} (gzip {})  sha256:{}",
+        workspace::show(path),
+        kilobytes(wasm.len()),
+        kilobytes(gzipped),
+        sha256(&wasm)
+    );
+    step.done(state, &details);
+    size::within_budget(wasm.len(), gzipped)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Lower-case hexadecimal, as clusters and package registries write it.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

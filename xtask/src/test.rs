@@ -1,0 +1,69 @@
+//! `cargo xtask test`: every tier of checks, cheapest first, and a table of how each ended.
+//!
+//! Owns running and reporting. What the tiers are is in [`tiers`]; adding one is adding an entry there.
+
+mod cargo_test;
+mod report;
+mod shop;
+mod tier;
+mod tiers;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use report::Report;
+use shop::Shop;
+use tier::{Outcome, Tier};
+use tiers::TIERS;
+
+/// Run the checks, all of them or the named tiers
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Tiers to run; all if none is named
+    #[arg(value_name = "TIER")]
+    tiers: Vec<String>,
+    /// Print the tiers and what each proves
+    #[arg(long)]
+    list: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.list {
+        for tier in TIERS {
+            println!("{:<12} {}", tier.name, tier.proves);
+        }
+        return Ok(());
+    }
+    let shop = Shop::default();
+    let mut report = Report::new();
+    for tier in chosen(&args.tiers)? {
+        eprintln!("\n── {}: {}", tier.name, tier.proves);
+        let started = Instant::now();
+        let outcome = (tier.run)(&shop).unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Outcome::broken(&error)
+        });
+        report.add(tier.name, outcome, started.elapsed());
+    }
+    report.print();
+    match report.is_success() {
+        true => Ok(()),
+        // The table has said what failed; its last line must stay the last line.
+        false => std::process::exit(1),
+    }
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Tier>> {
+    if names.is_empty() {
+        return Ok(TIERS.iter().collect());
+    }
+    let known = |name: &String| match TIERS.iter().find(|tier| tier.name == name) {
+        Some(tier) => Ok(tier),
+        None => {
+            let all: Vec<&str> = TIERS.iter().map(|tier| tier.name).collect();
+            bail!("there is no tier {name:?}\nhelp:  the tiers are {}", all.join(", "))
+        }
+    };
+    names.iter().map(known).collect()
+}

@@ -1,0 +1,51 @@
+//! What several tiers need, made once and only if a chosen tier asks for it.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, anyhow};
+
+use crate::build::FILTER_ENV;
+use crate::tools::{Envoy, Node};
+use crate::{filter, workspace};
+
+/// Tells tests which Envoy to run.
+const ENVOY_ENV: &str = "CANARY_ENVOY";
+
+/// Errors are kept as text: each tier that needs the thing fails with the same words.
+#[derive(Default)]
+pub(super) struct Shop {
+    envoy: OnceCell<Result<PathBuf, String>>,
+    filter: OnceCell<Result<PathBuf, String>>,
+}
+
+impl Shop {
+    fn envoy(&self) -> Result<PathBuf> {
+        let make = || match Envoy::ensure() {
+            Ok(envoy) => Ok(envoy.program().to_owned()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        self.envoy.get_or_init(make).clone().map_err(|error| anyhow!(error))
+    }
+
+    fn filter(&self) -> Result<PathBuf> {
+        let make = || match filter::build() {
+            Ok(filter) => Ok(filter.path),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        self.filter.get_or_init(make).clone().map_err(|error| anyhow!(error))
+    }
+
+    /// A Node, or why there is none.
+    pub(super) fn node(&self) -> Result<Node> {
+        Node::ensure()
+    }
+
+    /// `cargo`, with the environment that tells tests where the built filter and Envoy are.
+    pub(super) fn cargo_with_proxy(&self) -> Result<Command> {
+        let mut cargo = workspace::cargo();
+        cargo.env(FILTER_ENV, self.filter()?).env(ENVOY_ENV, self.envoy()?);
+        Ok(cargo)
+    }
+}

@@ -1,0 +1,79 @@
+//! The tiers, cheapest first: what can fail in a second is not found out after ten minutes.
+
+use anyhow::Result;
+
+use super::{Outcome, Shop, Tier, cargo_test};
+use crate::{arrows, docs, fuzz, process, rules_in_node, workspace};
+
+pub(super) const TIERS: &[Tier] = &[
+    Tier { name: "fmt", proves: "rustfmt leaves every file as it is", run: fmt },
+    Tier { name: "arrows", proves: "the pure crates stay pure", run: arrows },
+    Tier { name: "clippy", proves: "clippy has nothing to say", run: clippy },
+    Tier { name: "unit", proves: "each crate keeps its own promises", run: unit },
+    Tier { name: "rules-node", proves: "the rules decide the same in a JavaScript engine", run: rules_node },
+    Tier { name: "wasm", proves: "the built filter is right on a host with Envoy's semantics", run: wasm },
+    Tier { name: "envoy", proves: "the built filter is right in real Envoys", run: envoy },
+    Tier { name: "fuzz", proves: "no input found in a short search makes a parser panic", run: fuzz },
+    Tier { name: "docs", proves: "what the documents show works", run: docs },
+];
+
+fn fmt(_: &Shop) -> Result<Outcome> {
+    process::run(workspace::cargo().args(["fmt", "--all", "--check"]))?;
+    Ok(Outcome::one_passed())
+}
+
+fn arrows(_: &Shop) -> Result<Outcome> {
+    Ok(Outcome { passed: arrows::check()?, ..Outcome::default() })
+}
+
+fn clippy(_: &Shop) -> Result<Outcome> {
+    let deny = ["--", "--deny", "warnings"];
+    process::run(
+        workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--all-features"]).args(deny),
+    )?;
+    // Host code that only the Wasm build compiles is invisible to the line above.
+    crate::tools::ensure_rust_targets()?;
+    process::run(
+        workspace::cargo()
+            .args(["--config", "wasm-target.toml", "clippy", "--package", "canary-filter"])
+            .args(["--target", "wasm32-wasip1"])
+            .args(deny),
+    )?;
+    Ok(Outcome { passed: 2, ..Outcome::default() })
+}
+
+/// Everything but the cross-part tests, which the next tiers run.
+fn unit(shop: &Shop) -> Result<Outcome> {
+    let mut cargo = shop.cargo_with_proxy()?;
+    cargo.args(["test", "--workspace", "--exclude", "canary-e2e", "--all-features", "--all-targets"]);
+    cargo_test::run(&mut cargo)
+}
+
+fn rules_node(shop: &Shop) -> Result<Outcome> {
+    match shop.node() {
+        Ok(node) => cargo_test::run(&mut rules_in_node::cargo_test(&node)?),
+        Err(error) => Ok(Outcome::skipped(format!("no Node: {error:#}"))),
+    }
+}
+
+fn wasm(shop: &Shop) -> Result<Outcome> {
+    let mut cargo = shop.cargo_with_proxy()?;
+    cargo_test::run(cargo.args(["test", "--package", "canary-e2e", "--lib", "--test", "wasm*"]))
+}
+
+fn envoy(shop: &Shop) -> Result<Outcome> {
+    let mut cargo = shop.cargo_with_proxy()?;
+    cargo_test::run(cargo.args(["test", "--package", "canary-e2e", "--test", "envoy*"]))
+}
+
+fn fuzz(_: &Shop) -> Result<Outcome> {
+    Ok(Outcome { passed: fuzz::briefly()?, ..Outcome::default() })
+}
+
+fn docs(shop: &Shop) -> Result<Outcome> {
+    let shown = Outcome { passed: docs::check()?, ..Outcome::default() };
+    let mut cargo = shop.cargo_with_proxy()?;
+    // No crate need have an example in its documentation, so that none were run is no failure here.
+    process::run(cargo.args(["test", "--quiet", "--workspace", "--doc"]))?;
+    Ok(shown.and(Outcome::one_passed()))
+}

