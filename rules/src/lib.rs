@@ -31,5 +31,7 @@ pub mod problem;
 pub mod request;
 pub mod request_id;
 pub mod set_cookie;
+#[cfg(feature = "documents")]
+pub mod settings;
 pub mod signing;
 pub mod wire;

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use canary_rules::document::Documents;
 use canary_rules::edge::Edge;
 use canary_rules::name::HeaderName;
+use canary_rules::settings::MeshSettings;
 use canary_rules::signing::{Key, KeyId, KeyRing};
-use canary_rules::wire::{EdgeSettings, Filter, FilterConfig, Role};
+use canary_rules::wire::{Filter, Role};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -88,13 +89,9 @@ fn edge(documents: &Documents, trusted_hops: u8) -> Result<Edge, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
     let id = KeyId::new("explain").map_err(|error| failed(&error))?;
     let key = Key::new(id, b"shown by canaryctl explain only".to_vec()).map_err(|error| failed(&error))?;
-    let compiled = documents.compiled.clone();
-    let config = FilterConfig {
-        lanes: compiled.lanes,
-        keys: Some(KeyRing::new([key]).map_err(|error| failed(&error))?),
-        edge: Some(EdgeSettings { layers: compiled.layers, trusted_hops, ..EdgeSettings::default() }),
-        ..FilterConfig::new(Role::Edge)
-    };
+    let mut settings = MeshSettings::new(KeyRing::new([key]).map_err(|error| failed(&error))?);
+    settings.edge.trusted_hops = trusted_hops;
+    let config = settings.config(Role::Edge, &documents.compiled);
     match Filter::try_from(config) {
         Ok(Filter::Edge(edge)) => Ok(*edge),
         Ok(_) => Err(Failure::new(Code::Failed, "the edge's configuration makes no edge")),

@@ -1,0 +1,55 @@
+//! What a mesh decides once, for all its lanes; with the lanes it makes every role's configuration.
+
+use crate::lane::Compiled;
+use crate::signing::KeyRing;
+use crate::wire::{Carriers, EdgeSettings, FilterConfig, LINGER_S_DEFAULT, Peers, Role};
+
+/// A mesh's settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeshSettings {
+    /// Where tags ride.
+    pub carriers: Carriers,
+    /// Signing keys.
+    pub keys: KeyRing,
+    /// Whose tags an inbound sidecar believes.
+    pub peers: Peers,
+    /// Life of a flow's correlation ids beyond its response, in seconds.
+    pub linger_s: u32,
+    /// What edges need beyond that; its layers come from the lanes.
+    pub edge: EdgeSettings,
+}
+
+impl MeshSettings {
+    /// The defaults, with these keys.
+    #[must_use]
+    pub fn new(keys: KeyRing) -> Self {
+        Self {
+            carriers: Carriers::default(),
+            keys,
+            peers: Peers::default(),
+            linger_s: LINGER_S_DEFAULT,
+            edge: EdgeSettings::default(),
+        }
+    }
+
+    /// What a filter in this role is told: an edge the rules, a sidecar names and parents only.
+    #[must_use]
+    pub fn config(&self, role: Role, lanes: &Compiled) -> FilterConfig {
+        let (lanes, edge) = match role {
+            Role::Edge => {
+                let edge = EdgeSettings { layers: lanes.layers.clone(), ..self.edge.clone() };
+                (lanes.lanes.clone(), Some(edge))
+            }
+            Role::EdgeGuard | Role::Inbound | Role::Outbound => (lanes.without_rules(), None),
+        };
+        FilterConfig {
+            lanes,
+            carriers: self.carriers.clone(),
+            keys: Some(self.keys.clone()),
+            peers: self.peers,
+            linger_s: self.linger_s,
+            edge,
+            ..FilterConfig::new(role)
+        }
+    }
+}
