@@ -6,6 +6,7 @@
 
 use alloc::string::String;
 use core::hash::Hasher;
+use core::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
@@ -132,22 +133,19 @@ impl FlowIds {
     #[must_use]
     pub fn id(&self, source: &IdSource, value: &[u8]) -> Option<FlowId> {
         let value = value.trim_ascii();
-        match source {
-            IdSource::TraceParent => self.trace(trace_parent(value)?),
-            IdSource::B3 => self.trace(b3(value)?),
-            IdSource::XB3TraceId => self.trace(value),
-            IdSource::UberTraceId => self.trace(uber(value)?),
-            IdSource::Sw8 => self.text(Space::SkyWalking, sw8(value)?),
-            IdSource::Header(name) => match canonical_uuid(value) {
-                Some(uuid) => self.text(Space::Header(name), &uuid),
-                None => self.text(Space::Header(name), value),
-            },
-        }
-    }
-
-    fn trace(&self, digits: &[u8]) -> Option<FlowId> {
-        let id = hex(digits).filter(|id| *id != 0)?;
-        Some(self.key(Space::Trace, &id.to_be_bytes()))
+        let digits = match source {
+            IdSource::TraceParent => trace_parent(value)?,
+            IdSource::B3 => b3(value)?,
+            IdSource::XB3TraceId => value,
+            IdSource::UberTraceId => uber(value)?,
+            IdSource::Sw8 => return self.text(Space::SkyWalking, sw8(value)?),
+            IdSource::Header(name) => {
+                let uuid = canonical_uuid(value);
+                return self.text(Space::Header(name), uuid.as_ref().map_or(value, |uuid| uuid));
+            }
+        };
+        let trace = hex(digits).filter(|trace| *trace != 0)?;
+        Some(self.key(Space::Trace, &trace.to_be_bytes()))
     }
 
     fn text(&self, space: Space<'_>, text: &[u8]) -> Option<FlowId> {
@@ -156,18 +154,16 @@ impl FlowIds {
     }
 
     fn key(&self, space: Space<'_>, id: &[u8]) -> FlowId {
+        // No header name holds a zero byte: name and id cannot be taken for another name and id.
+        let parts: [&[u8]; 4] = match space {
+            Space::Trace => [&[0], b"", b"", id],
+            Space::SkyWalking => [&[1], b"", b"", id],
+            Space::Header(name) => [&[2], name.as_bytes(), &[0], id],
+        };
         let mut hasher = self.hasher;
-        match space {
-            Space::Trace => hasher.write(&[0]),
-            Space::SkyWalking => hasher.write(&[1]),
-            Space::Header(name) => {
-                hasher.write(&[2]);
-                hasher.write(name.as_bytes());
-                // No header name holds a zero byte: name and id cannot be taken for another name and id.
-                hasher.write(&[0]);
-            }
+        for part in parts {
+            hasher.write(part);
         }
-        hasher.write(id);
         FlowId(hasher.finish().max(1))
     }
 }
@@ -182,11 +178,11 @@ impl core::fmt::Debug for FlowIds {
 /// `version-traceid-parentid-flags`; versions after 00 may add fields. An all-zero parent id is let pass: an
 /// application that merely copies the header keeps the trace id all the same.
 fn trace_parent(value: &[u8]) -> Option<&[u8]> {
-    let mut fields = value.split(|byte| *byte == b'-');
-    let version = fields.next().filter(|version| is_hex(version, 2))?;
+    let mut fields = Fields::new(value, &[b"-"]);
+    let version = fields.next().filter(|version| is_hex(version, 2..=2))?;
     let trace = fields.next().filter(|trace| trace.len() == 32)?;
-    fields.next().filter(|parent| is_hex(parent, 16))?;
-    fields.next().filter(|flags| is_hex(flags, 2))?;
+    fields.next().filter(|parent| is_hex(parent, 16..=16))?;
+    fields.next().filter(|flags| is_hex(flags, 2..=2))?;
     let complete = match version {
         b"00" => fields.next().is_none(),
         _ => !version.eq_ignore_ascii_case(b"ff"),
@@ -196,37 +192,25 @@ fn trace_parent(value: &[u8]) -> Option<&[u8]> {
 
 /// `traceid-spanid[-sampled[-parentspanid]]`; a lone `0`, `1` or `d` is a sampling decision without an id.
 fn b3(value: &[u8]) -> Option<&[u8]> {
-    let mut fields = value.split(|byte| *byte == b'-');
+    let mut fields = Fields::new(value, &[b"-"]);
     let trace = fields.next()?;
-    hex(fields.next()?).map(|_| trace)
+    fields.next().filter(|span| is_hex(span, 1..=16)).map(|_| trace)
 }
 
 /// `traceid:spanid:parentspanid:flags`, its colons possibly URL-encoded.
 fn uber(value: &[u8]) -> Option<&[u8]> {
-    let mut fields = uber_fields(value);
+    let mut fields = Fields::new(value, &[b":", b"%3A", b"%3a"]);
     let trace = fields.next()?;
-    hex(fields.next()?)?;
+    fields.next().filter(|span| is_hex(span, 1..=16))?;
     fields.next()?;
-    hex(fields.next()?)?;
+    fields.next().filter(|flags| is_hex(flags, 1..=2))?;
     fields.next().is_none().then_some(trace)
-}
-
-fn uber_fields(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(value);
-    core::iter::from_fn(move || {
-        let text = rest.take()?;
-        let Some(end) = text.iter().position(|byte| matches!(byte, b':' | b'%')) else { return Some(text) };
-        let (field, tail) = text.split_at_checked(end)?;
-        let colons: [&[u8]; 3] = [b":", b"%3A", b"%3a"];
-        rest = Some(colons.iter().find_map(|colon| tail.strip_prefix(*colon))?);
-        Some(field)
-    })
 }
 
 /// `sample-traceid-segmentid-spanid-service-instance-endpoint-address`, texts in base64. The encoded trace id
 /// is as unique as the decoded one.
 fn sw8(value: &[u8]) -> Option<&[u8]> {
-    let mut fields = value.split(|byte| *byte == b'-');
+    let mut fields = Fields::new(value, &[b"-"]);
     fields.next().filter(|sample| matches!(*sample, b"0" | b"1"))?;
     let trace = fields.next()?;
     fields.nth(5)?;
@@ -236,8 +220,38 @@ fn sw8(value: &[u8]) -> Option<&[u8]> {
     trace.iter().all(base64).then_some(trace)
 }
 
-fn is_hex(text: &[u8], digits: usize) -> bool {
-    text.len() == digits && text.iter().all(u8::is_ascii_hexdigit)
+/// The fields of a value between separators, the last one included.
+struct Fields<'a> {
+    rest: Option<&'a [u8]>,
+    separators: &'static [&'static [u8]],
+}
+
+impl<'a> Fields<'a> {
+    fn new(value: &'a [u8], separators: &'static [&'static [u8]]) -> Self {
+        Self { rest: Some(value), separators }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = &'a [u8];
+
+    // One copy of it is enough in the filter.
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let text = self.rest.take()?;
+        for at in 0..text.len() {
+            let (field, tail) = text.split_at_checked(at)?;
+            self.rest = self.separators.iter().find_map(|separator| tail.strip_prefix(*separator));
+            if self.rest.is_some() {
+                return Some(field);
+            }
+        }
+        Some(text)
+    }
+}
+
+fn is_hex(text: &[u8], digits: RangeInclusive<usize>) -> bool {
+    digits.contains(&text.len()) && text.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// One to 32 hex digits as a number.

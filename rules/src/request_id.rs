@@ -112,8 +112,9 @@ pub(crate) fn canonical_uuid(id: &[u8]) -> Option<[u8; UUID_BYTES]> {
 
 fn mac(hasher: &SipHasher24, head: &[u8; HEAD_BYTES], code: LaneCode) -> u32 {
     let mut hasher = *hasher;
-    hasher.write(head);
-    hasher.write(&code.0.to_be_bytes());
+    for part in [head.as_slice(), &code.0.to_be_bytes()] {
+        hasher.write(part);
+    }
     u32::try_from(hasher.finish() >> 32).unwrap_or_default()
 }
 
