@@ -1,0 +1,102 @@
+//! A plugin's root: takes configurations, ticks, makes streams.
+
+use std::rc::Rc;
+
+use crate::clock::TICK_MS;
+use crate::edge::{EdgeStream, Guard};
+use crate::host::Host;
+use crate::inbound::Inbound;
+use crate::metrics::Event;
+use crate::outbound::Outbound;
+use crate::plugin::Role;
+use crate::vm::Vm;
+
+/// A plugin's root context.
+#[derive(Debug)]
+pub struct Root<H> {
+    host: H,
+    vm: Rc<Vm>,
+    role: Role,
+}
+
+/// A stream, by what is done with it.
+#[derive(Debug)]
+pub enum Stream<H: Host> {
+    /// Nothing.
+    Passthrough,
+    /// An edge's guard.
+    Guard(Guard<H>),
+    /// An edge.
+    Edge(EdgeStream<H>),
+    /// To the application.
+    Inbound(Inbound<H>),
+    /// From the application.
+    Outbound(Outbound<H>),
+}
+
+impl<H: Host + Clone> Root<H> {
+    /// A plugin before its configuration.
+    pub fn new(host: H, vm: Rc<Vm>) -> Self {
+        Self { host, vm, role: Role::Passthrough }
+    }
+
+    /// Takes the configuration. A bad one is counted, and the plugin goes on with its last good one of
+    /// this VM, or does nothing: refusing it would fail every request of a proxy that starts.
+    pub fn on_configure(&mut self) {
+        let Vm { clock, metrics, .. } = &*self.vm;
+        metrics.define(&self.host);
+        clock.read(&self.host);
+        self.host.tick_every_ms(TICK_MS);
+        let name = self.name();
+        self.role = match Role::read(&self.host.configuration(), &self.host, metrics) {
+            Ok(role) => {
+                metrics.event(Event::ConfigOk);
+                self.vm.remember(name, role.clone());
+                role
+            }
+            Err(error) => {
+                metrics.event(Event::ConfigRejected);
+                self.host.warn(&describe(&error));
+                self.vm.recall(&name).unwrap_or_default()
+            }
+        };
+    }
+
+    /// About once a second.
+    pub fn on_tick(&self) {
+        self.vm.tick(&self.host);
+    }
+
+    /// A stream begins.
+    pub fn stream(&self) -> Stream<H> {
+        let host = || self.host.clone();
+        let vm = || Rc::clone(&self.vm);
+        match &self.role {
+            Role::Passthrough => Stream::Passthrough,
+            Role::EdgeGuard(plugin) => Stream::Guard(Guard::new(host(), vm(), Rc::clone(plugin))),
+            Role::Edge(plugin) => Stream::Edge(EdgeStream::new(host(), vm(), Rc::clone(plugin))),
+            Role::Inbound(plugin) => Stream::Inbound(Inbound::new(host(), vm(), Rc::clone(plugin))),
+            Role::Outbound(plugin) => Stream::Outbound(Outbound::new(host(), vm(), Rc::clone(plugin))),
+        }
+    }
+
+    /// What the proxy calls this plugin, the same before and after a change of configuration.
+    fn name(&self) -> Vec<u8> {
+        let mut name = self.host.property(&["plugin_name"]).unwrap_or_default();
+        name.push(0);
+        name.extend(self.host.property(&["plugin_root_id"]).unwrap_or_default());
+        name
+    }
+}
+
+/// An error and what caused it, once, in one line.
+fn describe(error: &dyn core::error::Error) -> String {
+    let mut text = format!("canaryctl: configuration refused: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
