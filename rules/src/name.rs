@@ -66,8 +66,18 @@ impl LaneCode {
     }
 }
 
+/// A name written in this crate's source. One that is no lower-case token does not compile, so using it
+/// cannot fail.
+macro_rules! constant {
+    ($name:ident, $text:literal) => {{
+        const { assert!($crate::name::is_lower_case_token($text.as_bytes())) };
+        $crate::name::$name::checked($text)
+    }};
+}
+pub(crate) use constant;
+
 macro_rules! validated_name {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, pattern: $pattern:literal, max: $max:expr, $check:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -126,8 +136,8 @@ macro_rules! validated_name {
                 stringify!($name).into()
             }
 
-            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                String::json_schema(generator)
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern, "maxLength": $max })
             }
         }
     };
@@ -136,6 +146,8 @@ macro_rules! validated_name {
 validated_name!(
     /// A lane's name: a DNS-1123 subdomain of at most 63 bytes, e.g. `gray`, `dev-alice`, `gray.checkout`.
     LaneName,
+    pattern: r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    max: LANE_NAME_BYTES_MAX,
     |text| {
         check_length("lane name", text, LANE_NAME_BYTES_MAX)?;
         if text == "baseline" {
@@ -174,20 +186,39 @@ impl LaneName {
 validated_name!(
     /// An HTTP header's name: an RFC 9110 token, kept in lower case as proxies show it.
     HeaderName,
+    pattern: r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$",
+    max: TOKEN_BYTES_MAX,
     |text| check_token("header name", text).map(|()| text.to_ascii_lowercase().into())
 );
 
 validated_name!(
     /// A cookie's name: an RFC 6265 token.
     CookieName,
+    pattern: r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$",
+    max: TOKEN_BYTES_MAX,
     |text| check_token("cookie name", text).map(|()| text.into())
 );
 
 validated_name!(
     /// A W3C baggage member's key: a token.
     BaggageKey,
+    pattern: r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$",
+    max: TOKEN_BYTES_MAX,
     |text| check_token("baggage key", text).map(|()| text.into())
 );
+
+macro_rules! checked_names {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// A name that [`constant`] has checked.
+            pub(crate) fn checked(text: &'static str) -> Self {
+                Self(text.into())
+            }
+        }
+    )+};
+}
+
+checked_names!(HeaderName, CookieName, BaggageKey);
 
 fn check_length(kind: &'static str, text: &str, max: usize) -> Result<(), NameError> {
     if text.is_empty() {
@@ -213,6 +244,19 @@ fn check_token(kind: &'static str, text: &str) -> Result<(), NameError> {
 
 /// Whether a byte may stand in an RFC 9110 token.
 #[must_use]
-pub fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+pub const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+/// Whether this is a token without capital letters: what [`constant`] takes.
+pub(crate) const fn is_lower_case_token(mut text: &[u8]) -> bool {
+    let is_empty = text.is_empty();
+    while let [byte, rest @ ..] = text {
+        if !is_token_byte(*byte) || byte.is_ascii_uppercase() {
+            return false;
+        }
+        text = rest;
+    }
+    !is_empty
 }

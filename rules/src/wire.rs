@@ -5,7 +5,7 @@
 //! [`Filter`] is the validated form, made once per configuration.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::correlation::IdSource;
 use crate::edge::Edge;
 use crate::hop::Hop;
-use crate::name::{BaggageKey, CookieName, HeaderName, LaneName, NameError};
-use crate::set_cookie::CookieAttributes;
+use crate::name::{BaggageKey, CookieName, HeaderName, LaneName, constant};
+use crate::set_cookie::{CookieAttributes, SameSite};
 use crate::signing::KeyRing;
 
 /// The wire format's version that this code writes and reads.
@@ -96,9 +96,9 @@ pub struct Carriers {
 impl Default for Carriers {
     fn default() -> Self {
         Self {
-            header: constant(HeaderName::new("x-canary-lane")),
+            header: constant!(HeaderName, "x-canary-lane"),
             aliases: Vec::new(),
-            baggage: BaggageKey::new("canary-lane").ok(),
+            baggage: Some(constant!(BaggageKey, "canary-lane")),
             request_id: true,
             correlation: alloc::vec![
                 IdSource::TraceParent,
@@ -120,6 +120,7 @@ pub struct EdgeSettings {
     /// The cookie that identifies a user who has no other key.
     pub uid_cookie: CookieName,
     /// Attributes of both cookies where the lane gives none.
+    #[serde(deserialize_with = "cookie")]
     pub cookie: CookieAttributes,
     /// Proxies in front of the edge whose `x-forwarded-for` entries are trusted.
     pub trusted_hops: u8,
@@ -134,8 +135,8 @@ pub struct EdgeSettings {
 impl Default for EdgeSettings {
     fn default() -> Self {
         Self {
-            lane_cookie: constant(CookieName::new("canary-lane")),
-            uid_cookie: constant(CookieName::new("canary-uid")),
+            lane_cookie: constant!(CookieName, "canary-lane"),
+            uid_cookie: constant!(CookieName, "canary-uid"),
             cookie: CookieAttributes::default(),
             trusted_hops: 0,
             show_lane: false,
@@ -200,7 +201,7 @@ pub struct WireLane {
     #[serde(default = "default_cookie_max_age_s")]
     pub cookie_max_age_s: u32,
     /// Its cookie's attributes; none: the edge's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_cookie")]
     pub cookie: Option<CookieAttributes>,
 }
 
@@ -391,8 +392,9 @@ impl FilterConfig {
     /// Writes the JSON form.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Serialising these types cannot fail: no map has a key that is not a string.
-        serde_json::to_string(self).unwrap_or_else(|error| error.to_string())
+        // Writing these types cannot fail: no map has a key that is not a string. An empty text is no
+        // configuration, so a reader would refuse it.
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -424,8 +426,39 @@ fn default_cookie_max_age_s() -> u32 {
     COOKIE_MAX_AGE_S_DEFAULT
 }
 
-/// Unwraps a name written in this file; a test covers each.
-#[allow(clippy::expect_used, reason = "constants of this file, each covered by a test")]
-fn constant<T>(name: Result<T, NameError>) -> T {
-    name.expect("a valid constant")
+/// [`CookieAttributes`] on the wire: other than in a document, unknown fields are let pass.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireCookie {
+    path: String,
+    domain: Option<String>,
+    secure: bool,
+    http_only: bool,
+    same_site: Option<SameSite>,
+    partitioned: bool,
+}
+
+impl Default for WireCookie {
+    fn default() -> Self {
+        let CookieAttributes { path, domain, secure, http_only, same_site, partitioned } =
+            CookieAttributes::default();
+        Self { path, domain, secure, http_only, same_site, partitioned }
+    }
+}
+
+impl From<WireCookie> for CookieAttributes {
+    fn from(wire: WireCookie) -> Self {
+        let WireCookie { path, domain, secure, http_only, same_site, partitioned } = wire;
+        Self { path, domain, secure, http_only, same_site, partitioned }
+    }
+}
+
+fn cookie<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<CookieAttributes, D::Error> {
+    WireCookie::deserialize(deserializer).map(Into::into)
+}
+
+fn optional_cookie<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<CookieAttributes>, D::Error> {
+    Ok(Option::<WireCookie>::deserialize(deserializer)?.map(Into::into))
 }
