@@ -1,0 +1,189 @@
+//! A plain HTTP client that is pinned to one address, whatever host a request names.
+//!
+//! A request's authority is what Envoy routes by; where the connection goes is a separate matter.
+
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// Largest response body that [`Client::get`] collects, in bytes.
+pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long one exchange may take, in seconds.
+pub const EXCHANGE_TIMEOUT_S: u64 = 30;
+
+/// How a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS, with prior knowledge.
+    H2c,
+}
+
+/// Why an exchange brought no response.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The request cannot be built.
+    #[error("not a request")]
+    Request(#[source] hyper::http::Error),
+    /// No connection, or it broke before the response's head.
+    #[error("no response from {address}")]
+    Exchange {
+        /// Where it was sent.
+        address: SocketAddr,
+        /// What the client says.
+        #[source]
+        source: hyper_util::client::legacy::Error,
+    },
+    /// The body broke off or was too long.
+    #[error("the response's body from {address} broke off: {message}")]
+    Body {
+        /// Where it came from.
+        address: SocketAddr,
+        /// What the client says.
+        message: String,
+    },
+    /// Nothing within [`EXCHANGE_TIMEOUT_S`].
+    #[error("no response from {address} within {EXCHANGE_TIMEOUT_S} s")]
+    Timeout {
+        /// Where it was sent.
+        address: SocketAddr,
+    },
+}
+
+/// A pooled client of one address.
+#[derive(Debug, Clone)]
+pub struct Client {
+    address: SocketAddr,
+    inner: hyper_util::client::legacy::Client<HttpConnector<Pinned>, Full<Bytes>>,
+}
+
+/// A response with its whole body.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// A client of this address.
+    #[must_use]
+    pub fn new(address: SocketAddr, protocol: Protocol) -> Self {
+        let mut connector = HttpConnector::new_with_resolver(Pinned(address));
+        connector.set_nodelay(true);
+        let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).http2_only(protocol == Protocol::H2c);
+        Self { address, inner: builder.build(connector) }
+    }
+
+    /// The address that it is pinned to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `GET path` of the host, with these headers: bytes, repeated as given.
+    ///
+    /// # Errors
+    /// When there is no whole response.
+    pub async fn get<N, V>(&self, host: &str, path: &str, headers: &[(N, V)]) -> Result<Reply, ClientError>
+    where
+        N: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut request = Request::builder()
+            .method(Method::GET)
+            .uri(format!("http://{host}{path}"))
+            .body(Full::default())
+            .map_err(ClientError::Request)?;
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_ref()).map_err(|e| ClientError::Request(e.into()))?;
+            let value =
+                HeaderValue::from_bytes(value.as_ref()).map_err(|e| ClientError::Request(e.into()))?;
+            request.headers_mut().append(name, value);
+        }
+        self.exchange(request).await
+    }
+
+    /// Sends a request and collects the response.
+    ///
+    /// # Errors
+    /// When there is no whole response in time.
+    pub async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, ClientError> {
+        let whole = async {
+            let (head, body) = self.send(request).await?.into_parts();
+            let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+            let body =
+                body.map_err(|e| ClientError::Body { address: self.address, message: e.to_string() })?;
+            Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
+        };
+        let limit = Duration::from_secs(EXCHANGE_TIMEOUT_S);
+        tokio::time::timeout(limit, whole)
+            .await
+            .map_err(|_| ClientError::Timeout { address: self.address })?
+    }
+
+    /// Sends a request; the caller reads the body, and minds the time.
+    ///
+    /// # Errors
+    /// When no response's head comes.
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+        // The explicit port of an authority would be dialled: only the pinned one is.
+        let (authority, uri) = (request.uri().authority().cloned(), request.uri().clone());
+        if let Some(authority) = authority.filter(|authority| authority.port().is_some()) {
+            let mut parts = uri.into_parts();
+            parts.authority = authority.host().parse().ok();
+            *request.uri_mut() = hyper::Uri::from_parts(parts).map_err(|e| ClientError::Request(e.into()))?;
+            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+                request.headers_mut().entry(hyper::header::HOST).or_insert(host);
+            }
+        }
+        let sent = self.inner.request(request).await;
+        sent.map_err(|source| ClientError::Exchange { address: self.address, source })
+    }
+}
+
+impl Reply {
+    /// A header's first value as text, bytes that are none replaced.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+
+    /// The body as text, bytes that are none replaced.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Resolves every name to one address.
+#[derive(Debug, Clone, Copy)]
+struct Pinned(SocketAddr);
+
+impl tower_service::Service<Name> for Pinned {
+    type Response = std::iter::Once<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Name) -> Self::Future {
+        ready(Ok(std::iter::once(self.0)))
+    }
+}
