@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use canary_rules::lane::{self, Lane};
 use canary_rules::name::LaneName;
 
 use crate::service::{Host, HostError, Labels, is_dns_label};
@@ -97,5 +98,110 @@ impl fmt::Display for ServiceKey {
             Self::Name(name) => f.write_str(name),
             Self::Host(host) => host.fmt(f),
         }
+    }
+}
+
+/// A member that a Lane document names in a way that no service can be called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("lane {lane} names member `{member}`, which is no service")]
+pub struct MemberError {
+    /// The lane.
+    pub lane: LaneName,
+    /// The member as named.
+    pub member: String,
+    /// Why it is none.
+    #[source]
+    pub source: HostError,
+}
+
+impl TryFrom<&Lane> for LaneRouting {
+    type Error = MemberError;
+
+    /// What routing needs of a Lane document.
+    fn try_from(lane: &Lane) -> Result<Self, MemberError> {
+        let name = &lane.metadata.name;
+        let mut members = BTreeMap::new();
+        for (member, labels) in &lane.spec.members {
+            let failed = |source| MemberError { lane: name.clone(), member: member.clone(), source };
+            members.insert(member.parse().map_err(failed)?, labels.clone());
+        }
+        let mode = match lane.spec.mode {
+            lane::Mode::Permissive => Mode::Permissive,
+            lane::Mode::Strict => Mode::Strict(RefusalStatus::default()),
+        };
+        Ok(Self { name: name.clone(), parent: lane.spec.parent.clone(), mode, members })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use canary_rules::lane::LaneSpec;
+
+    use super::*;
+
+    fn document(spec: LaneSpec) -> Lane {
+        Lane {
+            api_version: lane::API_VERSION.into(),
+            kind: lane::KIND.into(),
+            metadata: lane::Metadata { name: LaneName::new("gray").expect("lane name") },
+            spec,
+            status: None,
+        }
+    }
+
+    #[track_caller]
+    fn check_key(text: &str, want: Result<&str, ()>) {
+        let got = text.parse::<ServiceKey>().map(|key| format!("{key:?}"));
+        assert_eq!(got.as_deref().map_err(|_| ()), want, "{text}");
+    }
+
+    #[test]
+    fn a_service_is_named_alone_or_with_its_namespace() {
+        let host = r#"Host(Host { namespace: "shop", name: "stock" })"#;
+        check_key("stock", Ok(r#"Name("stock")"#));
+        check_key("shop/stock", Ok(host));
+        check_key("stock.shop", Ok(host));
+        check_key("stock.shop.svc.cluster.local", Ok(host));
+        for text in ["", "Stock", "shop/", "/stock", "a/b/c", "stock.shop.example"] {
+            check_key(text, Err(()));
+        }
+    }
+
+    #[test]
+    fn a_document_says_parent_mode_and_members() {
+        let labels = Labels::from([("version".into(), "v2".into())]);
+        let spec = LaneSpec {
+            parent: Some(LaneName::new("base").expect("lane name")),
+            mode: lane::Mode::Strict,
+            members: BTreeMap::from([("shop/stock".into(), labels.clone())]),
+            ..LaneSpec::default()
+        };
+        let routing = LaneRouting::try_from(&document(spec)).expect("a lane");
+        let stock = ServiceKey::Host(Host::new("stock", "shop").expect("host"));
+        assert_eq!(
+            routing,
+            LaneRouting {
+                name: LaneName::new("gray").expect("lane name"),
+                parent: Some(LaneName::new("base").expect("lane name")),
+                mode: Mode::Strict(RefusalStatus::default()),
+                members: BTreeMap::from([(stock, labels)]),
+            }
+        );
+    }
+
+    #[test]
+    fn a_member_that_is_no_service_is_named() {
+        let spec =
+            LaneSpec { members: BTreeMap::from([("Stock!".into(), Labels::new())]), ..LaneSpec::default() };
+        let error = LaneRouting::try_from(&document(spec)).expect_err("no service");
+        assert_eq!(error.to_string(), "lane gray names member `Stock!`, which is no service");
+    }
+
+    #[test]
+    fn only_errors_refuse() {
+        for status in [0, 200, 302, 399, 600] {
+            RefusalStatus::new(status).expect_err("no refusal");
+        }
+        assert_eq!(RefusalStatus::new(418).expect("a refusal").get(), 418);
     }
 }

@@ -11,6 +11,6 @@ pub mod render;
 pub mod service;
 
 pub use compile::{CompileError, compile};
-pub use lane::{LaneRouting, Mode, RefusalStatus, ServiceKey};
+pub use lane::{LaneRouting, MemberError, Mode, RefusalStatus, ServiceKey};
 pub use plan::{Destination, Finding, HostPlan, HttpRoute, RoutingPlan, Subset, SubsetName, Tier, TierOf};
 pub use service::{Host, Labels, Service, Workload};
