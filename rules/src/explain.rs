@@ -82,6 +82,12 @@ impl Edge {
         Explanation { decision, rule, reason, close }
     }
 
+    /// A lane's rules in words, explicit ones first.
+    #[must_use]
+    pub fn rule_texts(&self, lane: &LaneName) -> Vec<String> {
+        self.all_rules().filter(|rule| self.lane_of(rule) == Some(lane)).map(rule_text).collect()
+    }
+
     fn rule_name<'c>(&'c self, rule: &'c EdgeRule) -> Option<RuleName<'c>> {
         let lane = self.lane_of(rule)?;
         Some(RuleName { lane, number: rule.place.saturating_add(1), name: &rule.name, text: rule_text(rule) })

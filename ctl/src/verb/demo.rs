@@ -1,15 +1,161 @@
-//! `canaryctl demo`.
+//! `canaryctl demo`: a gray flow end to end on real Envoys, on loopback, without a cluster.
+//!
+//! Starts the mesh, sends flows, judges what came back and tells it. A flow that is not where the rules
+//! say makes the demo fail: what it prints is what happened.
 
-use crate::failure::Failure;
+mod chain;
+mod crowd;
+mod shop;
+mod story;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use canary_localmesh::{Mesh, MeshError, Protocol};
+use canary_rules::document::Documents;
+use clap::ValueEnum;
+
+use crate::failure::{Code, Failure};
+use crate::{files, filter};
+use chain::Chain;
+use shop::Shop;
+use story::Story;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  canaryctl demo                            the built-in lanes
+  canaryctl demo --keep                     leave it running, to play with by curl
+  canaryctl demo --lanes lanes.yaml         your own lanes; services: web, cart, stock, price")]
+pub struct Args {
+    /// Lane files to use instead of the built-in ones; may be repeated, `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    lanes: Vec<PathBuf>,
+    /// Leave the mesh running after the flows, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+    /// The gateway's port; 0 takes any free one.
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    port: u16,
+    /// The Envoy binary; default: `envoy` in PATH.
+    #[arg(long, env = "CANARY_ENVOY", value_name = "PATH")]
+    envoy: Option<PathBuf>,
+    /// A filter to use instead of the one inside this binary.
+    #[arg(long, value_name = "WASM")]
+    filter: Option<PathBuf>,
+    /// How many users to send past the percentage.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    users: u32,
+    /// How many requests to send with all lanes mixed.
+    #[arg(long, default_value_t = 5000, value_name = "N")]
+    requests: u32,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs: one JSON document at the end.
+    Json,
+}
 
 /// Runs the demo.
 ///
 /// # Errors
-/// As printed.
-pub fn run(_args: &Args) -> Result<(), Failure> {
+/// Lane files with faults, no Envoy, a taken port, or a flow that went where it should not.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let documents = match args.lanes.as_slice() {
+        [] => shop::built_in_lanes()?,
+        paths => files::read(paths)?,
+    };
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::new(Code::Failed, format!("cannot start: {error}")))?;
+    runtime.block_on(async {
+        tokio::select! {
+            done = demo(args, &documents) => done,
+            _ = tokio::signal::ctrl_c() => Err(Failure::new(Code::Interrupted, "stopped by Ctrl-C; every process is gone")),
+        }
+    })
+}
+
+async fn demo(args: &Args, documents: &Documents) -> Result<(), Failure> {
+    let mut story = Story::new(args.output == Output::Text);
+    let wasm = match &args.filter {
+        Some(path) => std::fs::read(path).map_err(|error| {
+            Failure::new(Code::Failed, format!("cannot read {}: {error}", path.display()))
+        })?,
+        None => filter::bytes()?.to_vec(),
+    };
+    story.filter(&wasm);
+    let envoy = envoy(args.envoy.as_deref())?;
+    let shop = Shop::new(documents)?;
+    let started = Instant::now();
+    let files = tempfile::tempdir().map_err(|error| Failure::from_error(Code::Failed, &error))?;
+    let spec = shop.mesh(&envoy, &wasm, files.path(), args.port)?;
+    let mesh = Mesh::start(spec).await.map_err(|error| mesh_failure(&error, args.port))?;
+    story.mesh(&envoy_version(&envoy), &mesh, started.elapsed());
+    story.lanes(documents, shop.edge());
+
+    let told = tell(args, &shop, &mesh, &mut story).await;
+    if told.is_ok() && args.keep {
+        story.play(&mesh);
+        // Ends with Ctrl-C, which is the reader's way out and no failure.
+        let _ = tokio::signal::ctrl_c().await;
+    }
+    mesh.shutdown().await;
+    told?;
+    story.end(args.keep);
     Ok(())
+}
+
+async fn tell(args: &Args, shop: &Shop, mesh: &Mesh, story: &mut Story) -> Result<(), Failure> {
+    let client = mesh.client(Protocol::Http1);
+    for request in shop.requests() {
+        let chain = Chain::send(shop, mesh, &client, request).await?;
+        story.chain(&chain);
+        chain.judge(shop)?;
+    }
+    if let Some(users) = crowd::users(shop, &client, args.users).await? {
+        story.users(&users);
+        users.judge()?;
+    }
+    let mixed = crowd::mixed(shop, &client, args.requests).await?;
+    story.mixed(&mixed);
+    mixed.judge()
+}
+
+fn envoy(given: Option<&std::path::Path>) -> Result<PathBuf, Failure> {
+    const GET_ONE: &str = "run `cargo xtask demo`, which gets one, or give its path: --envoy PATH";
+    match given {
+        Some(path) if path.is_file() => Ok(path.to_path_buf()),
+        Some(path) => {
+            Err(Failure::new(Code::Failed, format!("there is no Envoy at {}", path.display())).help(GET_ONE))
+        }
+        None => std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|dir| dir.join("envoy"))
+            .find(|path| path.is_file())
+            .ok_or_else(|| Failure::new(Code::Failed, "there is no `envoy` in PATH").help(GET_ONE)),
+    }
+}
+
+/// What `envoy --version` says, cut to the number.
+fn envoy_version(envoy: &std::path::Path) -> String {
+    let said = Command::new(envoy).arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let version = said.split("version:").nth(1).and_then(|build| build.split('/').nth(1));
+    version.unwrap_or("of unknown version").to_string()
+}
+
+fn mesh_failure(error: &MeshError, port: u16) -> Failure {
+    let failure = Failure::from_error(Code::Failed, error);
+    match error {
+        MeshError::PortTaken { .. } => {
+            failure.help(format!("stop what uses port {port}, or choose another: --port 0"))
+        }
+        _ => failure,
+    }
 }

@@ -8,6 +8,7 @@ use crate::failure::{Code, Failure};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The application's configuration, written by `demo`.
+    #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
 
