@@ -84,7 +84,7 @@ fn connection_manager(kind: &Kind, filters: &Value, options: &ProxyOptions, acce
         manager["tracing"] = json!({ "random_sampling": { "value": 100 } });
     }
     if options.access_log {
-        manager["access_log"] = json!([access_log_to(access_log)]);
+        manager["access_log"] = json!([access_log_to(access_log, kind.name())]);
     }
     manager
 }
@@ -106,14 +106,14 @@ fn mark_unreachable() -> Value {
     }]})
 }
 
-fn access_log_to(file: &str) -> Value {
+fn access_log_to(file: &str, listener: &str) -> Value {
     json!({
         "name": "envoy.access_loggers.file",
         "typed_config": {
             "@type": type_url("envoy.extensions.access_loggers.file.v3.FileAccessLog"),
             "path": file,
             "log_format": { "json_format": {
-                "listener": "%TRAFFIC_DIRECTION%",
+                "listener": listener,
                 "authority": "%REQ(:AUTHORITY)%",
                 "path": "%REQ(:PATH)%",
                 "lane": "%REQ(X-CANARY-LANE)%",

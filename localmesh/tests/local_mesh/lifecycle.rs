@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use canary_localmesh::{Mesh, MeshError, demo};
+use canary_localmesh::{GATEWAY, Mesh, MeshError, demo};
 
-use crate::common::{exists, gray_shop, runs, spec, within};
+use crate::common::{client, exists, get, gray_shop, runs, spec, within};
 
 #[tokio::test]
 async fn nothing_is_left_behind() {
@@ -76,9 +76,12 @@ const HOLDER: &str = "CANARY_TEST_HOLDER";
 
 #[tokio::test]
 async fn a_killed_owner_takes_everything_along() {
+    // What is killed cannot tidy up: its run directory goes with this one.
+    let dir = tempfile::tempdir().expect("dir");
     let mut holder = Command::new(std::env::current_exe().expect("this binary"))
         .args(["--exact", "lifecycle::holder", "--nocapture"])
         .env(HOLDER, "1")
+        .env("TMPDIR", dir.path())
         .stdout(Stdio::piped())
         .spawn()
         .expect("a holder");
@@ -92,4 +95,49 @@ async fn a_killed_owner_takes_everything_along() {
     holder.kill().expect("killed");
     holder.wait().expect("gone");
     within(Duration::from_secs(10), "no process is left", || !pids.iter().any(|pid| runs(*pid))).await;
+}
+
+#[tokio::test]
+async fn a_proxy_is_told_who_it_is_as_istio_tells_it() {
+    let mesh = gray_shop().await;
+    let info = mesh.admin("web-v2").expect("known").get("/server_info").await.expect("an answer");
+    let info: serde_json::Value = serde_json::from_slice(&info.body).expect("JSON");
+    let node = &info["node"];
+    assert_eq!(node["id"], "sidecar~127.0.0.1~web-v2.shop~shop.svc.cluster.local");
+    assert_eq!(node["metadata"]["LABELS"]["canaryctl.io/lane"], "gray");
+    let gateway = mesh.admin(GATEWAY).expect("known").get("/server_info").await.expect("an answer");
+    assert!(gateway.text().contains("router~127.0.0.1~gateway"), "{}", gateway.text());
+}
+
+#[tokio::test]
+async fn access_logs_are_whole_after_a_shutdown() {
+    let dir = tempfile::tempdir().expect("dir");
+    let mut spec = spec(demo::shop());
+    spec.proxy.access_log = true;
+    spec.run_dir = Some(dir.path().to_owned());
+    let mesh = Mesh::start(spec).await.expect("a mesh");
+    get(&client(&mesh), Some("gray")).await;
+    mesh.shutdown().await;
+    let log = std::fs::read_to_string(dir.path().join("web-v1.access.log")).expect("a log");
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mut seen: Vec<_> =
+        lines.iter().map(|line| (&line["listener"], &line["lane"], &line["status"])).collect();
+    seen.sort_by_key(|line| line.0.to_string());
+    let (inbound, outbound) = (serde_json::json!("inbound"), serde_json::json!("outbound"));
+    let (gray, none, ok) = (serde_json::json!("gray"), serde_json::Value::Null, serde_json::json!(200));
+    assert_eq!(seen, [(&inbound, &gray, &ok), (&outbound, &none, &ok)]);
+}
+
+#[tokio::test]
+async fn a_requested_admin_port_is_used_or_told_to_be_taken() {
+    let first = gray_shop().await;
+    let taken = first.admin(GATEWAY).expect("known").address().port();
+    let mut spec = spec(demo::shop());
+    spec.gateway.admin_port = Some(taken);
+    let error = Mesh::start(spec.clone()).await.expect_err("taken");
+    assert_eq!(error.to_string(), format!("port {taken} for the admin interface of gateway is taken"));
+    drop(first);
+    let second = Mesh::start(spec).await.expect("a mesh");
+    assert_eq!(second.admin(GATEWAY).expect("known").address().port(), taken);
 }
