@@ -118,6 +118,10 @@ fn eight_kibibytes_are_the_limit() {
     let filler = |bytes: usize| format!("a={}", "x".repeat(bytes - 2));
     check_with(&[&filler(8192 - own)], "gray", &format!("{},canary-lane=gray", filler(8192 - own)));
     assert_eq!(with_member(bytes(&[&filler(8193 - own)]), &key(), "gray"), Err(BaggageLimit::Bytes));
+    let first = format!("canary-lane=x,{}", filler(8192 - own));
+    check_with(&[&first], "gray", &format!("canary-lane=gray,{}", filler(8192 - own)));
+    let first = format!("canary-lane=x,{}", filler(8193 - own));
+    assert_eq!(with_member(bytes(&[&first]), &key(), "gray"), Err(BaggageLimit::Bytes));
     let halves = [filler(4096), filler(4096 - own)];
     assert_eq!(with_member(bytes(&[&halves[0], &halves[1]]), &key(), "gray"), Err(BaggageLimit::Bytes));
     assert_eq!(with_member(bytes(&[&filler(9000), "b=1"]), &key(), "gray"), Err(BaggageLimit::Bytes));

@@ -137,7 +137,10 @@ fn name_prefixes_hold_in_any_case() {
 #[test]
 fn attributes_are_read_from_camel_case_and_nothing_else() {
     let read = |text: &str| serde_json::from_str::<CookieAttributes>(text);
-    let all = r#"{"path":"/a","domain":"a.test","secure":true,"httpOnly":false,"sameSite":"None","partitioned":true}"#;
+    let all = concat!(
+        r#"{"path":"/a","domain":"a.test","secure":true,"httpOnly":false,"#,
+        r#""sameSite":"None","partitioned":true}"#,
+    );
     let attributes = read(all).expect("every attribute");
     assert_eq!(serde_json::to_string(&attributes).expect("written"), all);
     assert_eq!(read("{}").expect("defaults"), CookieAttributes::default());

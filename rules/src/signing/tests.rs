@@ -191,7 +191,10 @@ fn keys_are_checked() {
 
 #[test]
 fn a_ring_is_written_as_a_list_and_shows_no_secret() {
-    let text = r#"[{"id":"k2","secret":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},{"id":"k1","secret":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="}]"#;
+    let text = concat!(
+        r#"[{"id":"k2","secret":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"#,
+        r#"{"id":"k1","secret":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="}]"#,
+    );
     let ring: KeyRing = serde_json::from_str(text).expect("a ring");
     assert_eq!(ring, self::ring(&[("k2", 2), ("k1", 1)]));
     assert_eq!(serde_json::to_string(&ring).expect("written"), text);

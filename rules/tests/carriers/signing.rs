@@ -33,7 +33,12 @@ fn ring() -> impl Strategy<Value = KeyRing> {
 
 proptest! {
     #[test]
-    fn what_was_signed_is_read_until_it_expires(ring in ring(), purpose in purpose(), ticket in ticket(), now: u64) {
+    fn what_was_signed_is_read_until_it_expires(
+        ring in ring(),
+        purpose in purpose(),
+        ticket in ticket(),
+        now: u64,
+    ) {
         let token = sign(&ring, purpose, &ticket);
         prop_assert!(token.len() <= TOKEN_BYTES_MAX);
         prop_assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte)));
@@ -56,17 +61,23 @@ proptest! {
         let at = at.index(token.len());
         let mut edited = token.clone();
         edited.splice(at..token.len().min(at + remove), insert);
-        prop_assume!(edited != token);
-        prop_assert!(verify(&ring, Purpose::Cookie, &edited, 0).is_err(), "{}", String::from_utf8_lossy(&edited));
+        let refused = verify(&ring, Purpose::Cookie, &edited, 0).is_err();
+        prop_assert!(refused || edited == token, "{}", String::from_utf8_lossy(&edited));
     }
 
     #[test]
-    fn parts_of_two_tokens_make_no_third(ring in ring(), one in ticket(), other in ticket(), parts in prop::collection::vec(any::<bool>(), 6)) {
+    fn parts_of_two_tokens_make_no_third(
+        ring in ring(),
+        one in ticket(),
+        other in ticket(),
+        of_other in prop::collection::vec(any::<bool>(), 6),
+    ) {
         let tokens = [sign(&ring, Purpose::Cookie, &one), sign(&ring, Purpose::Cookie, &other)];
         let split = tokens.each_ref().map(|token| token.split('~').collect::<Vec<_>>());
-        let mixed = parts.iter().enumerate().map(|(at, first)| split[usize::from(*first)][at]).collect::<Vec<_>>().join("~");
-        prop_assume!(!tokens.contains(&mixed));
-        prop_assert_eq!(verify(&ring, Purpose::Cookie, mixed.as_bytes(), 0), Err(TicketError::BadSignature));
+        let parts = of_other.iter().enumerate().map(|(at, of_other)| split[usize::from(*of_other)][at]);
+        let mixed = parts.collect::<Vec<_>>().join("~");
+        let refused = verify(&ring, Purpose::Cookie, mixed.as_bytes(), 0) == Err(TicketError::BadSignature);
+        prop_assert!(refused || tokens.contains(&mixed));
     }
 
     #[test]
@@ -81,9 +92,9 @@ proptest! {
 
     #[test]
     fn another_purpose_is_refused(ring in ring(), signed in purpose(), read in purpose(), ticket in ticket()) {
-        prop_assume!(signed != read);
         let token = sign(&ring, signed, &ticket);
-        prop_assert_eq!(verify(&ring, read, token.as_bytes(), 0), Err(TicketError::BadSignature));
+        let refused = verify(&ring, read, token.as_bytes(), 0) == Err(TicketError::BadSignature);
+        prop_assert_eq!(refused, signed != read);
     }
 
     #[test]
