@@ -35,6 +35,8 @@ const SHUTDOWN_MS_MAX: u64 = 2000;
 const POLL_MS: u64 = 20;
 
 /// A running mesh. All its processes end when it is dropped, and when this process ends.
+///
+/// A process that a signal ends drops nothing: on Ctrl-C call [`Mesh::shutdown`], or the run directory stays.
 #[derive(Debug)]
 pub struct Mesh {
     proxies: BTreeMap<String, Proxy>,
@@ -196,6 +198,20 @@ impl Mesh {
         for (name, proxy) in self.proxies.iter().filter(|(_, proxy)| proxy.has(role)) {
             let before = refused.get(name.as_str()).copied().unwrap_or_default();
             proxy.arrived(&Subscription::Filter(role), version, before, self.deadline()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether everything runs that was not killed through this mesh.
+    ///
+    /// # Errors
+    /// [`MeshError::Ended`] names a process that has ended by itself, and quotes its log.
+    pub fn check_running(&self) -> Result<(), MeshError> {
+        for proxy in self.proxies.values() {
+            proxy.process().check_running()?;
+        }
+        for instance in self.instances.values() {
+            locked(&instance.app).as_ref().map_or(Ok(()), Process::check_running)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
 
 use rustix::process::{Pid, Signal, getppid};
@@ -21,6 +22,7 @@ pub(crate) struct Process {
     log: PathBuf,
     // Shared, so that asking whether it runs needs no exclusive access.
     child: Mutex<Child>,
+    killed: AtomicBool,
 }
 
 impl Process {
@@ -29,7 +31,12 @@ impl Process {
         let program = PathBuf::from(command.get_program());
         let child = log_to(command, log).and_then(launch);
         let child = child.map_err(|source| MeshError::Spawn { name: name.into(), program, source })?;
-        Ok(Self { name: name.into(), log: log.into(), child: Mutex::new(child) })
+        Ok(Self {
+            name: name.into(),
+            log: log.into(),
+            child: Mutex::new(child),
+            killed: AtomicBool::new(false),
+        })
     }
 
     /// Its process id.
@@ -44,8 +51,11 @@ impl Process {
         String::from_utf8_lossy(tail).trim_end().to_owned()
     }
 
-    /// An error if it has ended.
+    /// An error if it has ended by itself.
     pub(crate) fn check_running(&self) -> Result<(), MeshError> {
+        if self.killed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         match self.locked().try_wait() {
             Ok(Some(status)) => Err(self.ended(status)),
             Ok(None) | Err(_) => Ok(()),
@@ -72,6 +82,7 @@ impl Process {
 
     /// Ends it at once and waits for its end.
     pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
         let mut child = self.locked();
         // It may have ended already.
         let _ = child.kill();

@@ -11,7 +11,7 @@ use crate::app::calls::Cause;
 use crate::app::tree::Tree;
 
 /// How many requests' late calls are kept; the oldest go first.
-const KEPT_MAX: usize = 100_000;
+const KEPT_MAX: usize = 10_000;
 
 /// Trees of late calls, by id.
 #[derive(Debug, Default)]

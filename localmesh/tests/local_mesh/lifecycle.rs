@@ -53,6 +53,19 @@ async fn an_app_that_ends_at_once_is_told_with_its_log() {
 }
 
 #[tokio::test]
+async fn a_process_that_ends_by_itself_is_told_and_one_that_was_killed_is_not() {
+    let mesh = gray_shop().await;
+    mesh.kill_instance("web-v2").expect("known");
+    mesh.kill_app("price-v1").expect("known");
+    mesh.check_running().expect("the others run");
+    let quit = mesh.admin("cart-v1").expect("known").post("/quitquitquit").await.expect("an answer");
+    assert_eq!(quit.status, 200);
+    within(Duration::from_secs(10), "the end is seen", || mesh.check_running().is_err()).await;
+    let error = mesh.check_running().expect_err("ended");
+    assert!(matches!(&error, MeshError::Ended { name, .. } if name == "cart-v1"), "{error}");
+}
+
+#[tokio::test]
 async fn a_call_to_nobody_is_refused_before_anything_starts() {
     let mut spec = spec(demo::shop());
     spec.apps.retain(|app| app.service != demo::host("price"));

@@ -81,8 +81,18 @@ async fn lanes_change_while_requests_flow_and_none_fails() {
 
 #[tokio::test]
 async fn every_way_of_speaking_between_proxies_works() {
-    for upstream in [Upstream::AsReceived, Upstream::Http1, Upstream::H2c] {
+    let ways = [
+        (Upstream::AsReceived, false),
+        (Upstream::AsReceived, true),
+        (Upstream::Http1, false),
+        (Upstream::Http1, true),
+        (Upstream::H2c, false),
+    ];
+    for (upstream, apps_speak_http2) in ways {
         let mut spec = spec(transparent(demo::shop()));
+        for app in &mut spec.apps {
+            app.behaviour.http2 = apps_speak_http2;
+        }
         spec.lanes = vec![lane("gray")];
         spec.proxy.upstream = upstream;
         let mesh = Mesh::start(spec).await.expect("a mesh");
