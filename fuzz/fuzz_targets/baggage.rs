@@ -2,7 +2,7 @@
 #![no_main]
 
 use canary_rules::baggage::{
-    BAGGAGE_BYTES_MAX, BaggageLimit, MEMBERS_MAX, member, with_member, without_member,
+    BAGGAGE_BYTES_MAX, BaggageLimit, MEMBERS_MAX, member, saying, values, with_member, without_member,
 };
 use canary_rules::name::BaggageKey;
 use libfuzzer_sys::fuzz_target;
@@ -43,6 +43,11 @@ fuzz_target!(|input: &[u8]| {
             assert!(others + KEY.len() + 1 + 3 * value.len() > BAGGAGE_BYTES_MAX);
         }
     }
+
+    let line = saying(lines.clone(), &key, "gray");
+    let after = line.as_ref().map_or_else(|| lines.clone().collect(), |line| vec![line.as_slice()]);
+    let said: Vec<&[u8]> = values(after.iter().copied(), &key).collect();
+    assert!(said.is_empty() || said == [b"gray"], "another value goes on");
 
     let rest = without_member(lines.clone(), &key);
     assert_eq!(rest.is_some(), others.len() < all.len());

@@ -27,10 +27,31 @@ pub enum BaggageLimit {
     Bytes,
 }
 
-/// The value of the first member with this key, without properties and white space, as it is on the wire:
+/// The values of all members with this key, without properties and white space, as they are on the wire:
 /// percent-encoding is not undone.
+pub fn values<'a>(lines: impl Iterator<Item = &'a [u8]>, key: &BaggageKey) -> impl Iterator<Item = &'a [u8]> {
+    members(lines).filter_map(move |member| value_of(member, key))
+}
+
+/// The value of the first member with this key, as [`values`] gives it.
 pub fn member<'a>(lines: impl Iterator<Item = &'a [u8]>, key: &BaggageKey) -> Option<&'a [u8]> {
-    members(lines).find_map(|member| value_of(member, key))
+    values(lines, key).next()
+}
+
+/// One line by which the baggage says `value` under this key, once, and nothing else under it; `None` where
+/// nothing is to be done.
+///
+/// At the limits it says nothing under this key rather than something else: the line is then that of
+/// [`without_member`], and as there an empty one means that the header is to be removed.
+pub fn saying<'a>(
+    lines: impl Iterator<Item = &'a [u8]> + Clone,
+    key: &BaggageKey,
+    value: &str,
+) -> Option<Vec<u8>> {
+    if values(lines.clone(), key).eq([value.as_bytes()]) {
+        return None;
+    }
+    with_member(lines.clone(), key, value).ok().or_else(|| without_member(lines, key))
 }
 
 /// One line that holds every other member of `lines`, and `key=value` in the place of the first member with
@@ -39,8 +60,7 @@ pub fn member<'a>(lines: impl Iterator<Item = &'a [u8]>, key: &BaggageKey) -> Op
 /// Bytes of `value` that a baggage value cannot hold are percent-encoded.
 ///
 /// # Errors
-/// When the line would break a limit. The caller then leaves the baggage as it was, or, where a member with
-/// the key says something else, takes it out by [`without_member`].
+/// When the line would break a limit. [`saying`] then takes out a member that says something else.
 pub fn with_member<'a>(
     lines: impl Iterator<Item = &'a [u8]> + Clone,
     key: &BaggageKey,

@@ -1,4 +1,4 @@
-use super::{BaggageLimit, member, with_member, without_member};
+use super::{BaggageLimit, member, saying, values, with_member, without_member};
 use crate::name::BaggageKey;
 
 fn key() -> BaggageKey {
@@ -149,4 +149,43 @@ fn nothing_is_done_where_it_is_absent() {
 fn taking_out_works_beyond_the_limits() {
     let long = format!("a={}", "x".repeat(10_000));
     check_without(&[&long, "canary-lane=gray"], Some(&long));
+}
+
+#[track_caller]
+fn check_saying(lines: &[&str], expected: Option<&str>) {
+    assert_eq!(saying(bytes(lines), &key(), "gray").map(text).as_deref(), expected);
+}
+
+#[test]
+fn every_copy_has_its_value() {
+    let lines = ["canary-lane=gray;p,a=1", "canary-lane = blue"];
+    assert_eq!(values(bytes(&lines), &key()).collect::<Vec<_>>(), [&b"gray"[..], b"blue"]);
+}
+
+#[test]
+fn baggage_that_says_it_once_is_left_alone() {
+    check_saying(&["a=1 , canary-lane = gray;p", "b=2"], None);
+}
+
+#[test]
+fn baggage_that_does_not_say_it_is_made_to() {
+    check_saying(&[], Some("canary-lane=gray"));
+    check_saying(&["a=1"], Some("a=1,canary-lane=gray"));
+    check_saying(&["canary-lane=blue,a=1"], Some("canary-lane=gray,a=1"));
+}
+
+#[test]
+fn a_second_copy_is_dropped_whatever_it_says() {
+    check_saying(&["canary-lane=gray,canary-lane=blue"], Some("canary-lane=gray"));
+    check_saying(&["canary-lane=gray", "canary-lane=gray"], Some("canary-lane=gray"));
+}
+
+#[test]
+fn baggage_at_its_limits_says_nothing_rather_than_something_else() {
+    let long = format!("a={}", "x".repeat(8180));
+    check_saying(&[&long], None);
+    check_saying(&[&long, "canary-lane=x"], Some(&long));
+    check_saying(&[&vec!["canary-lane=x"; 700].join(",")], Some("canary-lane=gray"));
+    let full = vec!["a=1"; 64].join(",");
+    check_saying(&["canary-lane=x", &full], Some(&full));
 }

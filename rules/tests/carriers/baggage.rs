@@ -1,7 +1,7 @@
 //! Baggage edits against a plain model of a list of members.
 
 use canary_rules::baggage::{
-    BAGGAGE_BYTES_MAX, BaggageLimit, MEMBERS_MAX, member, with_member, without_member,
+    BAGGAGE_BYTES_MAX, BaggageLimit, MEMBERS_MAX, member, saying, values, with_member, without_member,
 };
 use canary_rules::name::BaggageKey;
 use proptest::prelude::*;
@@ -70,6 +70,17 @@ proptest! {
             Err(BaggageLimit::Bytes) => prop_assert!(line.len() > BAGGAGE_BYTES_MAX),
             Err(BaggageLimit::Members) => prop_assert!(expected.len() > MEMBERS_MAX),
         }
+    }
+
+    #[test]
+    fn whatever_came_in_no_other_value_goes_on(lines in lines(), value in "[a-z.-]{1,8}") {
+        let others: Vec<_> = members(&lines).into_iter().filter(|member| !is_ours(member)).collect();
+        let line = saying(slices(&lines), &key(), &value);
+        let after = line.map_or(lines, |line| vec![line]);
+        let said: Vec<_> = values(slices(&after), &key()).collect();
+        prop_assert!(said.is_empty() || said == [value.as_bytes()], "{:?}", said);
+        prop_assert_eq!(members(&after).into_iter().filter(|member| !is_ours(member)).collect::<Vec<_>>(), others);
+        prop_assert_eq!(saying(slices(&after), &key(), &value), None);
     }
 
     #[test]
