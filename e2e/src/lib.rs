@@ -1,1 +1,6 @@
-//! Placeholder.
+//! Tests that no single part can have: what they need to run the built filter and to watch it.
+//!
+//! Knows the filter only from outside, as Envoy does: a Wasm module with callbacks, a configuration, headers.
+
+pub mod built;
+pub mod wasm_host;

@@ -47,11 +47,11 @@ pub(crate) fn briefly() -> Result<u32> {
 }
 
 fn crate_dir() -> PathBuf {
-    workspace::root().join("e2e").join("fuzz")
+    workspace::root().join("fuzz")
 }
 
 fn targets() -> Result<Vec<String>> {
-    let dir = crate_dir().join("src").join("bin");
+    let dir = crate_dir().join("fuzz_targets");
     let entries = std::fs::read_dir(&dir).with_context(|| format!("listing {}", dir.display()))?;
     let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let mut names: Vec<String> = entries.flatten().filter_map(|entry| stem(entry.path())).collect();

@@ -1,0 +1,34 @@
+//! Where the filter that is to be tested has been built to.
+
+use std::path::PathBuf;
+
+/// Names the filter to test; `cargo xtask` sets it.
+pub const FILTER_ENV: &str = "CANARY_FILTER";
+
+/// The built filter's bytes.
+///
+/// # Panics
+/// When there is none: tests must not pass by testing nothing.
+#[must_use]
+pub fn filter() -> Vec<u8> {
+    let path = filter_path();
+    match std::fs::read(&path) {
+        Ok(wasm) => wasm,
+        Err(error) => panic!(
+            "no filter to test at {}: {error}\nhelp:  cargo xtask build --filter-only, or cargo xtask test wasm",
+            path.display()
+        ),
+    }
+}
+
+/// The path in `CANARY_FILTER`, or where `cargo xtask build` puts the filter in this build's target directory.
+#[must_use]
+pub fn filter_path() -> PathBuf {
+    if let Some(path) = std::env::var_os(FILTER_ENV).filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    // A test runs from <target>/<profile>/deps/<test>.
+    let test = std::env::current_exe().unwrap_or_default();
+    let target = test.ancestors().nth(3).unwrap_or(&test);
+    target.join("canary").join("canary-filter.wasm")
+}
