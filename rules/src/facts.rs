@@ -17,11 +17,17 @@ use crate::wire::Subject;
 
 /// Longest token whose claims are read, in bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// The header that the mesh takes for a token only behind [`BEARER`].
+const AUTHORIZATION: &str = "authorization";
+/// As Envoy's JWT filter wants it, letter by letter: what it does not take for a token, it does not verify.
+const BEARER: &[u8] = b"Bearer ";
 
 /// A request's facts.
 pub(crate) struct Facts<'a> {
     headers: Headers<'a>,
-    client: Option<IpAddr>,
+    trusted_hops: u8,
+    peer_address: Option<&'a [u8]>,
+    client: OnceCell<Option<IpAddr>>,
     cookies: OnceCell<Vec<(&'a [u8], &'a [u8])>>,
     query: OnceCell<Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>>,
     /// Tokens read so far, by where they are.
@@ -30,10 +36,12 @@ pub(crate) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// `peer_address` is the connection's other end, used where no `x-forwarded-for` tells better.
-    pub(crate) fn new(headers: Headers<'a>, trusted_hops: u8, peer_address: Option<&[u8]>) -> Self {
+    pub(crate) fn new(headers: Headers<'a>, trusted_hops: u8, peer_address: Option<&'a [u8]>) -> Self {
         Self {
             headers,
-            client: client_address(&headers, trusted_hops, peer_address),
+            trusted_hops,
+            peer_address,
+            client: OnceCell::new(),
             cookies: OnceCell::new(),
             query: OnceCell::new(),
             tokens: Cell::new(Vec::new()),
@@ -49,9 +57,14 @@ impl<'a> Facts<'a> {
             Subject::Path => self.headers.first(":path").map(|path| Cow::Borrowed(split_query(path).0)),
             Subject::Method => self.headers.first(":method").map(Cow::Borrowed),
             Subject::Host => self.headers.first(":authority").map(|host| Cow::Borrowed(without_port(host))),
-            Subject::Client => self.client.map(|address| Cow::Owned(address.to_string().into_bytes())),
+            Subject::Client => self.client().map(|address| Cow::Owned(address.to_string().into_bytes())),
             Subject::HeaderClaim | Subject::CookieClaim => None,
         }
+    }
+
+    /// The client's address, past the trusted proxies in front of the edge.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        *self.client.get_or_init(|| client_address(&self.headers, self.trusted_hops, self.peer_address))
     }
 
     /// The first cookie of this name.
@@ -69,7 +82,8 @@ impl<'a> Facts<'a> {
         query.iter().find(|(key, _)| key.as_ref() == name.as_bytes()).map(|(_, value)| value.clone())
     }
 
-    /// A claim's values as text: none when absent, several when it is a list.
+    /// A claim's values as text: none when absent, several when it is a list. `null`, objects and what
+    /// is not text, a number or a truth value in a list count as absent.
     pub(crate) fn claims(&self, subject: Subject, place: &str, claim: &str) -> Vec<String> {
         let mut tokens = self.tokens.take();
         let known = tokens.iter().position(|(kind, name, _)| *kind == subject && **name == *place);
@@ -90,15 +104,31 @@ impl<'a> Facts<'a> {
     fn payload(&self, subject: Subject, place: &str) -> Option<Value> {
         let token = match subject {
             Subject::CookieClaim => self.cookie(place)?,
-            _ => bearer(self.headers.first(place)?),
+            _ => header_token(&self.headers, place)?,
         };
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
-        let payload = token.split(|byte| *byte == b'.').nth(1)?;
+        let mut parts = token.split(|byte| *byte == b'.');
+        let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
         let padding = payload.iter().rev().take_while(|byte| **byte == b'=').count();
         let payload = payload.get(..payload.len().saturating_sub(padding))?;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    }
+}
+
+/// The token in a header, as the mesh reads it. Never more than the mesh verifies: of a repeated header it
+/// may have verified another line, and an `authorization` of another scheme it lets pass.
+fn header_token<'a>(headers: &Headers<'a>, name: &str) -> Option<&'a [u8]> {
+    let mut lines = headers.lines(name);
+    let value = lines.next().filter(|_| lines.next().is_none())?;
+    match value.strip_prefix(BEARER) {
+        Some(token) => Some(token.trim_ascii()),
+        None if name == AUTHORIZATION => None,
+        None => Some(value.trim_ascii()),
     }
 }
 
@@ -121,11 +151,12 @@ fn joined<'a>(headers: &Headers<'a>, name: &str) -> Option<Cow<'a, [u8]>> {
 fn client_address(headers: &Headers<'_>, trusted_hops: u8, peer: Option<&[u8]>) -> Option<IpAddr> {
     let lines = headers.lines("x-forwarded-for");
     let entries: Vec<&[u8]> = lines.flat_map(|line| line.split(|byte| *byte == b',')).collect();
-    let mut backwards = entries.iter().rev();
-    let last = backwards.clone().next().copied();
-    let chosen = backwards.nth(usize::from(trusted_hops)).copied().or(last).or(peer)?;
+    let at = entries.len().checked_sub(usize::from(trusted_hops).saturating_add(1));
+    let chosen = at.and_then(|at| entries.get(at)).or(entries.last()).copied().or(peer)?;
     let text = core::str::from_utf8(chosen.trim_ascii()).ok()?;
-    text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip())).ok()
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let address = text.parse().ok().or_else(bracketed);
+    address.or_else(|| text.parse::<SocketAddr>().map(|address| address.ip()).ok())
 }
 
 fn split_query(path: &[u8]) -> (&[u8], &[u8]) {
@@ -174,20 +205,13 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-fn bearer(value: &[u8]) -> &[u8] {
-    const SCHEME: &[u8] = b"bearer ";
-    let scheme = value.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME));
-    let token = if scheme { value.get(SCHEME.len()..).unwrap_or_default() } else { value };
-    token.trim_ascii()
-}
-
 /// A claim by its whole name, else by dots into objects: claim names such as URLs hold dots themselves.
 fn step_into<'v>(payload: &'v Value, claim: &str) -> Option<&'v Value> {
-    if let Some(value) = payload.get(claim) {
-        return Some(value);
-    }
-    let (first, rest) = claim.split_once('.')?;
-    step_into(payload.get(first)?, rest)
+    payload.get(claim).or_else(|| {
+        let dots = claim.match_indices('.');
+        dots.filter_map(|(at, _)| claim.split_at_checked(at))
+            .find_map(|(first, rest)| step_into(payload.get(first)?, rest.strip_prefix('.')?))
+    })
 }
 
 fn text(value: &Value) -> Option<String> {
