@@ -1,19 +1,30 @@
 //! Conditions ready to evaluate. Knows a request's facts; knows no lanes and no precedence.
 
+mod glob;
+mod network;
+
 #[cfg(feature = "documents")]
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::net::IpAddr;
 
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::facts::Facts;
 use crate::wire::{Op, Subject, WireCondition, WireTest};
+use glob::Glob;
+use network::Network;
 
-/// Most memory one compiled regular expression may take, in bytes.
-const REGEX_COMPILED_BYTES_MAX: usize = 256 * 1024;
+/// Most memory one compiled regular expression may take, in bytes. Matching takes time in proportion to
+/// this and to the value.
+const REGEX_COMPILED_BYTES_MAX: usize = 64 * 1024;
+/// Longest value that a regular expression is tried on, in bytes: a client chooses it, and all other
+/// requests of the worker wait for the answer.
+const REGEX_VALUE_BYTES_MAX: usize = 8 * 1024;
 
 /// A condition ready to evaluate.
 #[derive(Debug)]
@@ -35,23 +46,23 @@ pub(crate) struct Test {
 
 #[derive(Debug)]
 pub(crate) enum Check {
-    In { values: Box<[Box<[u8]>]>, ignore_case: bool },
+    In(Values),
     Prefix(Box<[u8]>, bool),
     Suffix(Box<[u8]>, bool),
     Contains(Box<[u8]>, bool),
     Regex(Regex),
-    Glob(Box<[u8]>, bool),
+    Glob(Glob),
     Exists,
     Absent,
     Range { min: i64, max: i64 },
     Cidr(Box<[Network]>),
 }
 
-/// An IP network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Network {
-    address: u128,
-    mask: u128,
+/// Values to be equal to, in the order of their comparison.
+#[derive(Debug)]
+pub(crate) struct Values {
+    pub(crate) sorted: Box<[Box<[u8]>]>,
+    pub(crate) ignore_case: bool,
 }
 
 /// Whether a test's arguments compile.
@@ -85,19 +96,23 @@ impl Matcher {
         }
     }
 
-    /// The test that must hold for this to hold and that names its values: what an index can look up.
-    pub(crate) fn discriminator(&self) -> Option<(&Test, &[Box<[u8]>])> {
+    /// Tests of which one must hold for this to hold, each naming its values: what an index can look up.
+    pub(crate) fn discriminators(&self) -> Option<Vec<(&Test, &Values)>> {
         match self {
             Self::Test(test) => match &test.check {
-                Check::In { values, ignore_case: false } => Some((test, values)),
+                Check::In(values) => Some(alloc::vec![(test, values)]),
                 _ => None,
             },
-            Self::All(parts) => parts.iter().find_map(Self::discriminator),
-            Self::Any(_) | Self::Not(_) => None,
+            Self::All(parts) => parts.iter().find_map(Self::discriminators),
+            Self::Any(parts) => {
+                let each: Option<Vec<_>> = parts.iter().map(Self::discriminators).collect();
+                each.map(|each| each.concat())
+            }
+            Self::Not(_) => None,
         }
     }
 
-    /// Whether anything in here looks at this subject.
+    /// Every test in here.
     pub(crate) fn tests(&self) -> Box<dyn Iterator<Item = &Test> + '_> {
         match self {
             Self::All(parts) | Self::Any(parts) => Box::new(parts.iter().flat_map(Self::tests)),
@@ -109,15 +124,18 @@ impl Matcher {
 
 impl Test {
     pub(crate) fn holds(&self, facts: &Facts<'_>) -> bool {
-        match self.subject {
-            Subject::HeaderClaim | Subject::CookieClaim => {
+        match (self.subject, &self.check) {
+            (Subject::HeaderClaim | Subject::CookieClaim, check) => {
                 let claims = facts.claims(self.subject, &self.name, &self.claim);
-                match self.check {
+                match check {
                     Check::Absent => claims.is_empty(),
-                    _ => claims.iter().any(|claim| self.check.passes(Some(claim.as_bytes()))),
+                    _ => claims.iter().any(|claim| check.passes(Some(claim.as_bytes()))),
                 }
             }
-            _ => self.check.passes(facts.value(self.subject, &self.name).as_deref()),
+            (Subject::Client, Check::Cidr(networks)) => {
+                facts.client().is_some_and(|client| networks.iter().any(|network| network.contains(client)))
+            }
+            (subject, check) => check.passes(facts.value(subject, &self.name).as_deref()),
         }
     }
 }
@@ -128,15 +146,12 @@ impl Check {
         let first = test.values.first().map_or("", String::as_str);
         let bytes = || Box::<[u8]>::from(first.as_bytes());
         Ok(match test.op {
-            Op::In => Self::In {
-                values: test.values.iter().map(|value| value.as_bytes().into()).collect(),
-                ignore_case,
-            },
+            Op::In => Self::In(Values::new(&test.values, ignore_case)),
             Op::Prefix => Self::Prefix(bytes(), ignore_case),
             Op::Suffix => Self::Suffix(bytes(), ignore_case),
             Op::Contains => Self::Contains(bytes(), ignore_case),
             Op::Regex => Self::Regex(full_match(first, ignore_case)?),
-            Op::Glob => Self::Glob(bytes(), ignore_case),
+            Op::Glob => Self::Glob(Glob::new(first, ignore_case)?),
             Op::Exists => Self::Exists,
             Op::Absent => Self::Absent,
             Op::Range => Self::Range { min: test.min.unwrap_or(i64::MIN), max: test.max.unwrap_or(i64::MAX) },
@@ -151,7 +166,7 @@ impl Check {
             return matches!(self, Self::Absent);
         };
         match self {
-            Self::In { values, ignore_case } => values.iter().any(|wanted| same(value, wanted, *ignore_case)),
+            Self::In(values) => values.contain(value),
             Self::Prefix(wanted, fold) => {
                 value.get(..wanted.len()).is_some_and(|start| same(start, wanted, *fold))
             }
@@ -160,10 +175,13 @@ impl Check {
                 at.and_then(|at| value.get(at..)).is_some_and(|end| same(end, wanted, *fold))
             }
             Self::Contains(wanted, fold) => {
-                value.windows(wanted.len().max(1)).any(|window| same(window, wanted, *fold))
+                wanted.is_empty() || value.windows(wanted.len()).any(|window| same(window, wanted, *fold))
             }
-            Self::Regex(regex) => core::str::from_utf8(value).is_ok_and(|text| regex.is_match(text)),
-            Self::Glob(pattern, fold) => core::str::from_utf8(value).is_ok() && glob(pattern, value, *fold),
+            Self::Regex(regex) => {
+                let text = core::str::from_utf8(value).ok();
+                text.is_some_and(|text| text.len() <= REGEX_VALUE_BYTES_MAX && regex.is_match(text))
+            }
+            Self::Glob(glob) => glob.matches(value),
             Self::Exists => true,
             Self::Absent => false,
             Self::Range { min, max } => decimal(value).is_some_and(|number| (*min..=*max).contains(&number)),
@@ -175,40 +193,25 @@ impl Check {
     }
 }
 
-impl Network {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (address, length) = match text.split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (text, None),
-        };
-        let wrong = || format!("`{text}` is not a network such as 10.0.0.0/8 or 2001:db8::/32");
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let bits: u32 = if address.is_ipv4() { 32 } else { 128 };
-        let length: u32 = match length {
-            Some(length) if !length.starts_with('+') => length.parse().map_err(|_| wrong())?,
-            Some(_) => return Err(wrong()),
-            None => bits,
-        };
-        let free = bits.checked_sub(length).ok_or_else(wrong)?;
-        let mask = u128::MAX.checked_shl(free).unwrap_or(0);
-        let network = Self { address: mapped(address) & mask, mask };
-        if network.address != mapped(address) {
-            return Err(format!("`{text}` has address bits set beyond its length"));
-        }
-        Ok(network)
+impl Values {
+    fn new(values: &[String], ignore_case: bool) -> Self {
+        let mut sorted: Vec<Box<[u8]>> = values.iter().map(|value| value.as_bytes().into()).collect();
+        sorted.sort_unstable_by(|left, right| compare(left, right, ignore_case));
+        sorted.dedup_by(|left, right| same(left, right, ignore_case));
+        Self { sorted: sorted.into(), ignore_case }
     }
 
-    fn contains(self, address: IpAddr) -> bool {
-        mapped(address) & self.mask == self.address
+    fn contain(&self, value: &[u8]) -> bool {
+        self.sorted.binary_search_by(|known| compare(known, value, self.ignore_case)).is_ok()
     }
 }
 
-/// One number line for both families: IPv4 as IPv4-mapped IPv6.
-fn mapped(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
+/// The order of values, in which those that are the same stand at one place.
+pub(crate) fn compare(left: &[u8], right: &[u8], ignore_case: bool) -> Ordering {
+    if !ignore_case {
+        return left.cmp(right);
     }
+    left.iter().map(u8::to_ascii_lowercase).cmp(right.iter().map(u8::to_ascii_lowercase))
 }
 
 fn same(left: &[u8], right: &[u8], ignore_case: bool) -> bool {
@@ -225,68 +228,14 @@ fn decimal(value: &[u8]) -> Option<i64> {
 
 /// Compiles for a match of the whole value: an alternation must not match a part of it.
 fn full_match(pattern: &str, ignore_case: bool) -> Result<Regex, String> {
+    let compiled = |pattern: &str| {
+        let mut builder = RegexBuilder::new(pattern);
+        builder.case_insensitive(ignore_case).size_limit(REGEX_COMPILED_BYTES_MAX);
+        builder.build().map_err(|error| error.to_string())
+    };
     // Alone first, so that an unbalanced `)` cannot close the wrapper's group.
-    Regex::new(pattern).map_err(|error| error.to_string())?;
-    let mut builder = RegexBuilder::new(&format!(r"\A(?:{pattern})\z"));
-    builder.case_insensitive(ignore_case).size_limit(REGEX_COMPILED_BYTES_MAX);
-    builder.build().map_err(|error| error.to_string())
-}
-
-/// `*` any run without `/`, `**` any run, `?` one byte but `/`. At most quadratic in the value: only the
-/// latest star of each kind is ever retried.
-fn glob(pattern: &[u8], value: &[u8], ignore_case: bool) -> bool {
-    let (mut p, mut v) = (0_usize, 0_usize);
-    let mut star: Option<(usize, usize)> = None;
-    let mut stars: Option<(usize, usize)> = None;
-    loop {
-        let byte = value.get(v).copied();
-        match pattern.get(p).copied() {
-            Some(b'*') if pattern.get(p.saturating_add(1)) == Some(&b'*') => {
-                p = p.saturating_add(2);
-                (stars, star) = (Some((p, v)), None);
-                continue;
-            }
-            Some(b'*') => {
-                p = p.saturating_add(1);
-                star = Some((p, v));
-                continue;
-            }
-            Some(wanted) => {
-                if let Some(byte) = byte
-                    && (same(&[wanted], &[byte], ignore_case) || (wanted == b'?' && byte != b'/'))
-                {
-                    (p, v) = (p.saturating_add(1), v.saturating_add(1));
-                    continue;
-                }
-            }
-            None if byte.is_none() => return true,
-            None => {}
-        }
-        if let Some((after, from)) = star
-            && value.get(from).is_some_and(|byte| *byte != b'/')
-        {
-            (p, v) = (after, from.saturating_add(1));
-            star = Some((p, v));
-        } else if let Some((after, from)) = stars
-            && from < value.len()
-        {
-            (p, v) = (after, from.saturating_add(1));
-            (stars, star) = (Some((p, v)), None);
-        } else {
-            return false;
-        }
-    }
-}
-
-impl core::fmt::Display for Network {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let address = core::net::Ipv6Addr::from_bits(self.address);
-        let length = self.mask.count_ones();
-        match address.to_ipv4_mapped().zip(length.checked_sub(96)) {
-            Some((address, length)) => write!(f, "{address}/{length}"),
-            None => write!(f, "{address}/{length}"),
-        }
-    }
+    compiled(pattern)?;
+    compiled(&format!(r"\A(?:{pattern})\z"))
 }
 
 /// A value shown to people: at most 60 characters, bytes that are no text replaced.
