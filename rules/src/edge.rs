@@ -2,9 +2,11 @@
 //!
 //! Knows rules, percentages, cookies and precedence; knows nothing of the correlation map.
 
+mod claim;
 mod index;
 mod response;
 mod share;
+mod token;
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -19,19 +21,17 @@ use crate::facts::Facts;
 use crate::hop::{REQUEST_ID, Tags};
 use crate::matcher::Matcher;
 use crate::name::{LaneCode, LaneName};
-use crate::precedence::{Class, Precedence};
 use crate::request::Headers;
 use crate::request_id;
 use crate::set_cookie::{self, CookieAttributes};
-use crate::signing::{self, Assigned, KeyRing, Purpose, Ticket, TicketError};
+use crate::signing::{KeyRing, Purpose};
 use crate::wire::{EdgeSettings, FilterConfig, WireError};
 use index::Index;
 use share::Layer;
+use token::Tokens;
 
 /// Life of the cookie that identifies a user who has no other key, in seconds.
 pub const UID_MAX_AGE_S: u32 = 400 * 24 * 3600;
-/// Longest value of that cookie that is taken for one, in bytes.
-const UID_BYTES_MAX: usize = 64;
 
 /// An edge's part, compiled from its configuration.
 #[derive(Debug)]
@@ -58,8 +58,8 @@ pub(crate) struct EdgeLane {
     cookie: Option<CookieAttributes>,
     /// Percentage rules, in the lane's order.
     pub(crate) shares: Box<[EdgeRule]>,
-    /// Whether any rule of it gives out cookies.
-    sticky: bool,
+    /// Whether a cookie keeps users who came by a rule or a link: unless every rule says otherwise.
+    keeps: bool,
 }
 
 /// A rule and whose it is.
@@ -115,25 +115,6 @@ pub enum Reason {
     Nothing,
 }
 
-/// A lane won, and how long its cookie should vouch for that.
-struct Win {
-    lane: usize,
-    reason: Reason,
-    assigned: Option<Assigned>,
-    renew: bool,
-}
-
-/// What the request's signed tokens say.
-#[derive(Default)]
-struct Tokens {
-    header: Option<Ticket>,
-    link: Option<Ticket>,
-    cookie: Option<Ticket>,
-    /// Any value under the lane cookie's name, valid or not.
-    has_cookie: bool,
-    rejected: u32,
-}
-
 impl Edge {
     /// Compiles an edge's configuration.
     ///
@@ -165,6 +146,7 @@ impl Edge {
                 };
                 if rule.share.is_some() { shares.push(compiled) } else { rules.push(compiled) }
             }
+            let explicit = lane.rules.iter().filter(|rule| rule.share.is_none());
             lanes.push(EdgeLane {
                 name: lane.name.clone(),
                 priority: lane.priority,
@@ -173,13 +155,14 @@ impl Edge {
                 cookie_max_age_s: lane.cookie_max_age_s,
                 cookie: lane.cookie.clone(),
                 shares: shares.into(),
-                sticky: lane.rules.iter().any(|rule| rule.sticky),
+                keeps: explicit.clone().next().is_none() || explicit.clone().any(|rule| rule.sticky),
             });
         }
         let layers = settings.layers.iter().map(|layer| Layer::new(layer, &wire));
         let layers = layers.collect::<Result<Box<[_]>, _>>()?;
         let index = Index::new(&rules);
-        let vary = response::vary(&rules, &lanes, &settings);
+        let tag = config.keys.as_ref().map(|_| &config.carriers.header);
+        let vary = response::vary(&rules, &lanes, &settings, tag);
         Ok(Self {
             tags: Tags::new(config)?,
             settings,
@@ -223,18 +206,12 @@ impl Edge {
     ) -> EdgeDecision<'_> {
         let facts = Facts::new(*headers, self.settings.trusted_hops, peer_address);
         let tokens = self.tokens(headers, &facts, now_unix_s);
-        let mut new_uid = None;
-        let mut uid = || {
-            let known = facts.cookie(self.settings.uid_cookie.as_str()).filter(|value| is_uid(value));
-            match known {
-                Some(uid) => uid.to_vec(),
-                None => new_uid.get_or_insert_with(|| hex(entropy())).clone().into_bytes(),
-            }
-        };
-        let win = self.winner(&facts, &tokens, now_unix_s, &mut uid);
+        let mut new_uid: Option<String> = None;
+        let mut make_uid = || new_uid.get_or_insert_with(|| hex(entropy())).clone().into_bytes();
+        let win = self.winner(&facts, &tokens, now_unix_s, &mut make_uid);
 
-        let mut cookies = Vec::new();
-        self.lane_cookie(win.as_ref(), &tokens, now_unix_s, &mut cookies);
+        let mut cookies: Vec<Vec<u8>> =
+            self.lane_cookie(win.as_ref(), &tokens, now_unix_s).into_iter().collect();
         if let Some(uid) = new_uid {
             let name = &self.settings.uid_cookie;
             cookies.push(set_cookie::set(name, &uid, UID_MAX_AGE_S, &self.settings.cookie));
@@ -263,7 +240,7 @@ impl Edge {
 
     /// A request's facts under this edge's settings.
     #[cfg(feature = "documents")]
-    pub(crate) fn facts<'a>(&self, headers: &Headers<'a>, peer_address: Option<&[u8]>) -> Facts<'a> {
+    pub(crate) fn facts<'a>(&self, headers: &Headers<'a>, peer_address: Option<&'a [u8]>) -> Facts<'a> {
         Facts::new(*headers, self.settings.trusted_hops, peer_address)
     }
 
@@ -285,165 +262,18 @@ impl Edge {
         self.lane_is_live(rule.lane, now_unix_s)
     }
 
-    /// Whether a percentage covers the user, who is told apart without giving out a cookie.
+    /// Whether a percentage covers the user; none for one whom the request does not tell apart.
     #[cfg(feature = "documents")]
-    pub(crate) fn covers_user(&self, rule: &EdgeRule, facts: &Facts<'_>) -> bool {
-        let name = self.settings.uid_cookie.as_str();
-        let mut uid = || facts.cookie(name).unwrap_or_default().to_vec();
-        let mut held = self.layers.iter().filter_map(|layer| layer.holder(facts, &mut uid));
-        held.any(|(lane, rank)| lane == rule.lane && rule.covers(rank))
+    pub(crate) fn covers_user(&self, rule: &EdgeRule, facts: &Facts<'_>) -> Option<bool> {
+        let layer = self.layers.iter().find(|layer| layer.lanes.contains(&rule.lane))?;
+        let holder = layer.holder(&self.user(layer, facts)?);
+        Some(holder.is_some_and(|(lane, rank)| lane == rule.lane && rule.covers(rank)))
     }
 
     /// The name of the cookie that keeps users in their lane.
     #[cfg(feature = "documents")]
     pub(crate) fn lane_cookie_name(&self) -> &str {
         self.settings.lane_cookie.as_str()
-    }
-
-    /// The claims on a request, strongest class first; within a class the least [`Precedence`].
-    fn winner(
-        &self,
-        facts: &Facts<'_>,
-        tokens: &Tokens,
-        now_unix_s: u64,
-        uid: &mut dyn FnMut() -> Vec<u8>,
-    ) -> Option<Win> {
-        for (ticket, reason) in [(&tokens.header, Reason::SignedHeader), (&tokens.link, Reason::SignedLink)] {
-            if let Some(lane) = ticket.as_ref().and_then(|ticket| self.live(ticket, now_unix_s)) {
-                return Some(Win { lane, reason, assigned: Some(Assigned::Rule), renew: true });
-            }
-        }
-        let live = |rule: &EdgeRule| self.lane_is_live(rule.lane, now_unix_s);
-        if let Some(rule) = self.index.first(&self.rules, facts, live) {
-            let assigned = rule.sticky.then_some(Assigned::Rule);
-            return Some(Win { lane: rule.lane, reason: Reason::Rule(rule.place), assigned, renew: true });
-        }
-        if let Some(win) = self.assigned(tokens, now_unix_s) {
-            return Some(win);
-        }
-        let mut best: Option<(Precedence<'_>, Win)> = None;
-        for layer in &self.layers {
-            let Some((lane, rank)) = layer.holder(facts, uid) else { continue };
-            let Some(holder) = self.lanes.get(lane) else { continue };
-            let covers = |rule: &&EdgeRule| {
-                rule.covers(rank) && rule.when.as_ref().is_none_or(|when| when.holds(facts))
-            };
-            let Some(rule) = holder.shares.iter().find(covers).filter(|rule| live(rule)) else { continue };
-            let precedence = self.precedence(Class::Share, lane, rule.place);
-            if best.as_ref().is_none_or(|(strongest, _)| precedence.as_ref() < Some(strongest))
-                && let Some(precedence) = precedence
-            {
-                let assigned = rule.sticky.then_some(Assigned::Percent { rank });
-                let reason = Reason::Share { rule: rule.place, rank };
-                best = Some((precedence, Win { lane, reason, assigned, renew: true }));
-            }
-        }
-        best.map(|(_, win)| win)
-    }
-
-    fn precedence(&self, class: Class, lane: usize, rule: usize) -> Option<Precedence<'_>> {
-        let lane = self.lanes.get(lane)?;
-        Some(Precedence { class, priority: Reverse(lane.priority), lane: &lane.name, rule })
-    }
-
-    /// The lane that the user's cookie names, while what gave it out still stands: the lane with this
-    /// epoch, and of a percentage the user's rank below the share.
-    fn assigned(&self, tokens: &Tokens, now_unix_s: u64) -> Option<Win> {
-        let ticket = tokens.cookie.as_ref()?;
-        let lane = self.live(ticket, now_unix_s)?;
-        let holder = self.lanes.get(lane)?;
-        let renew = match ticket.assigned {
-            Assigned::Rule => false,
-            Assigned::Percent { rank } => {
-                let covered = holder.shares.iter().any(|rule| rule.sticky && rule.covers(rank));
-                if !covered {
-                    return None;
-                }
-                true
-            }
-        };
-        holder.sticky.then_some(Win {
-            lane,
-            reason: Reason::Assigned,
-            assigned: Some(ticket.assigned),
-            renew,
-        })
-    }
-
-    fn live(&self, ticket: &Ticket, now_unix_s: u64) -> Option<usize> {
-        let named = |lane: &EdgeLane| lane.name == ticket.lane && lane.epoch == ticket.epoch;
-        let index = self.lanes.iter().position(named)?;
-        self.lane_is_live(index, now_unix_s).then_some(index)
-    }
-
-    fn lane_is_live(&self, lane: usize, now_unix_s: u64) -> bool {
-        let expires = self.lanes.get(lane).and_then(|lane| lane.expires_unix_s);
-        expires.is_none_or(|expires| now_unix_s < expires)
-    }
-
-    fn tag_header<'a>(&self, headers: &Headers<'a>) -> Option<&'a [u8]> {
-        headers.first(self.tags.header.as_str())
-    }
-
-    fn tokens(&self, headers: &Headers<'_>, facts: &Facts<'_>, now_unix_s: u64) -> Tokens {
-        let mut tokens = Tokens::default();
-        let rejected = &mut tokens.rejected;
-        let name = self.settings.lane_cookie.as_str();
-        let cookie = facts.cookie(name);
-        tokens.has_cookie = cookie.is_some();
-        tokens.cookie = self.ticket(Purpose::Cookie, cookie, now_unix_s, rejected);
-        tokens.header = self.ticket(Purpose::Header, self.tag_header(headers), now_unix_s, rejected);
-        tokens.link = self.ticket(Purpose::Link, facts.query(name).as_deref(), now_unix_s, rejected);
-        tokens
-    }
-
-    fn ticket(
-        &self,
-        purpose: Purpose,
-        token: Option<&[u8]>,
-        now_unix_s: u64,
-        rejected: &mut u32,
-    ) -> Option<Ticket> {
-        let (keys, token) = (self.keys.as_ref()?, token?);
-        match signing::verify(keys, purpose, token, now_unix_s) {
-            Ok(ticket) => Some(ticket),
-            Err(error) => {
-                if matches!(error, TicketError::BadSignature | TicketError::UnknownKey) {
-                    *rejected = rejected.saturating_add(1);
-                }
-                None
-            }
-        }
-    }
-
-    /// Sets the lane cookie when it would say something else than the one the request has, or is past half
-    /// its life; expires one that vouches for nothing any more.
-    fn lane_cookie(&self, win: Option<&Win>, tokens: &Tokens, now_unix_s: u64, cookies: &mut Vec<Vec<u8>>) {
-        let name = &self.settings.lane_cookie;
-        let Some(win) = win else {
-            if tokens.has_cookie {
-                cookies.push(set_cookie::expire(name, &self.settings.cookie));
-            }
-            return;
-        };
-        let (Some(keys), Some(assigned), Some(lane)) = (&self.keys, win.assigned, self.lanes.get(win.lane))
-        else {
-            return;
-        };
-        let life_s = u64::from(lane.cookie_max_age_s);
-        let current = tokens.cookie.as_ref().filter(|ticket| {
-            ticket.lane == lane.name && ticket.epoch == lane.epoch && ticket.assigned == assigned
-        });
-        let fresh = current.is_some_and(|ticket| {
-            !win.renew || ticket.expires_unix_s.saturating_sub(now_unix_s) > life_s.div_euclid(2)
-        });
-        if !fresh {
-            let expires_unix_s = now_unix_s.saturating_add(life_s);
-            let ticket = Ticket { lane: lane.name.clone(), epoch: lane.epoch, assigned, expires_unix_s };
-            let token = signing::sign(keys, Purpose::Cookie, &ticket);
-            let attributes = lane.cookie.as_ref().unwrap_or(&self.settings.cookie);
-            cookies.push(set_cookie::set(name, &token, lane.cookie_max_age_s, attributes));
-        }
     }
 
     /// Makes header and baggage say the lane and nothing else; tells whether they said something that
@@ -490,10 +320,6 @@ impl Edge {
 
 fn changes_baggage(edit: &Edit<'_>) -> bool {
     matches!(edit, Edit::Remove(crate::hop::BAGGAGE) | Edit::Set(crate::hop::BAGGAGE, _))
-}
-
-fn is_uid(value: &[u8]) -> bool {
-    (1..=UID_BYTES_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_alphanumeric)
 }
 
 fn hex(bytes: [u8; 16]) -> String {

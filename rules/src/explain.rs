@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::edge::{Edge, EdgeDecision, EdgeRule, Reason};
 use crate::facts::Facts;
-use crate::matcher::{Check, Matcher, Test, shown};
+use crate::matcher::{Check, Matcher, Test, Values, shown};
 use crate::name::LaneName;
 use crate::request::Headers;
 use crate::wire::Subject;
@@ -134,8 +134,12 @@ impl Edge {
         if !self.is_live(rule, now_unix_s) {
             return (5, "the lane has expired".into());
         }
-        if rule.share.is_some() && !self.covers_user(rule, facts) {
-            return (8, "this user is outside the percentage".into());
+        if rule.share.is_some() {
+            match self.covers_user(rule, facts) {
+                Some(true) => {}
+                Some(false) => return (8, "this user is outside the percentage".into()),
+                None => return (9, "the request does not tell who its user is".into()),
+            }
         }
         match decision.lane {
             Some(lane) => (1, format!("holds too, but {lane} comes first")),
@@ -212,8 +216,8 @@ fn text(matcher: &Matcher) -> String {
         Matcher::Any(parts) => joined(parts, " or "),
         Matcher::Not(part) => format!("not {}", text(part)),
         Matcher::Test(test) => match &test.check {
-            Check::In { values, .. } if values.len() == 1 => {
-                let value = values.first().map_or("".into(), |value| shown(value));
+            Check::In(values) if values.sorted.len() == 1 => {
+                let value = values.sorted.first().map_or("".into(), |value| shown(value));
                 format!("{} = {value}", subject(test))
             }
             check => format!("{} {}", subject(test), wanted(check)),
@@ -238,7 +242,7 @@ fn subject(test: &Test) -> String {
 fn wanted(check: &Check) -> String {
     const VALUES_SHOWN: usize = 3;
     match check {
-        Check::In { values, .. } => {
+        Check::In(Values { sorted: values, .. }) => {
             let mut texts: Vec<String> =
                 values.iter().take(VALUES_SHOWN).map(|value| format!("`{}`", shown(value))).collect();
             if values.len() > VALUES_SHOWN {
@@ -250,7 +254,7 @@ fn wanted(check: &Check) -> String {
         Check::Suffix(value, _) => format!("ending with `{}`", shown(value)),
         Check::Contains(value, _) => format!("containing `{}`", shown(value)),
         Check::Regex(regex) => format!("matching /{}/", pattern(regex.as_str())),
-        Check::Glob(value, _) => format!("matching `{}`", shown(value)),
+        Check::Glob(glob) => format!("matching `{}`", glob.as_str()),
         Check::Exists => "present".into(),
         Check::Absent => "absent".into(),
         Check::Range { min: i64::MIN, max } => format!("at most {max}"),

@@ -2,11 +2,11 @@
 //! thing are found by a look-up, the rest is tried in order.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::EdgeRule;
 use crate::facts::Facts;
+use crate::matcher::{self, Test};
 use crate::wire::Subject;
 
 /// Rules by place in the precedence order.
@@ -22,7 +22,10 @@ pub(super) struct Index {
 struct Column {
     subject: Subject,
     name: Box<str>,
-    rules: BTreeMap<Box<[u8]>, Vec<usize>>,
+    claim: Box<str>,
+    ignore_case: bool,
+    /// A value and a rule that may hold for it, by value and then by place.
+    entries: Vec<(Box<[u8]>, usize)>,
 }
 
 impl Index {
@@ -30,24 +33,29 @@ impl Index {
         let mut columns: Vec<Column> = Vec::new();
         let mut others = Vec::new();
         for (place, rule) in rules.iter().enumerate() {
-            let found = rule.when.as_ref().and_then(|when| when.discriminator());
-            let indexable = found
-                .filter(|(test, _)| !matches!(test.subject, Subject::HeaderClaim | Subject::CookieClaim));
-            let Some((test, values)) = indexable else {
+            let Some(found) = rule.when.as_ref().and_then(|when| when.discriminators()) else {
                 others.push(place);
                 continue;
             };
-            let same = |column: &Column| column.subject == test.subject && column.name == test.name;
-            let at = columns.iter().position(same).unwrap_or_else(|| {
-                let (subject, name) = (test.subject, test.name.clone());
-                columns.push(Column { subject, name, rules: BTreeMap::new() });
-                columns.len().saturating_sub(1)
-            });
-            if let Some(column) = columns.get_mut(at) {
-                for value in values {
-                    column.rules.entry(value.clone()).or_default().push(place);
+            for (test, values) in found {
+                let entries = values.sorted.iter().map(|value| (value.clone(), place));
+                match columns.iter_mut().find(|column| column.looks_at(test, values.ignore_case)) {
+                    Some(column) => column.entries.extend(entries),
+                    None => columns.push(Column {
+                        subject: test.subject,
+                        name: test.name.clone(),
+                        claim: test.claim.clone(),
+                        ignore_case: values.ignore_case,
+                        entries: entries.collect(),
+                    }),
                 }
             }
+        }
+        for Column { entries, ignore_case, .. } in &mut columns {
+            let fold = *ignore_case;
+            entries.sort_by(|(left, first), (right, second)| {
+                matcher::compare(left, right, fold).then(first.cmp(second))
+            });
         }
         Self { columns: columns.into(), others: others.into() }
     }
@@ -60,23 +68,47 @@ impl Index {
         live: impl Fn(&EdgeRule) -> bool,
     ) -> Option<&'r EdgeRule> {
         let mut best = usize::MAX;
-        let mut consider = |places: &[usize]| {
-            for place in places.iter().take_while(|place| **place < best) {
+        let mut consider = |places: &mut dyn Iterator<Item = usize>| {
+            for place in places.take_while(|place| *place < best) {
                 let holds = |rule: &EdgeRule| rule.when.as_ref().is_none_or(|when| when.holds(facts));
-                if rules.get(*place).is_some_and(|rule| live(rule) && holds(rule)) {
-                    best = *place;
+                if rules.get(place).is_some_and(|rule| live(rule) && holds(rule)) {
+                    best = place;
                     return;
                 }
             }
         };
         for column in &self.columns {
-            if let Some(value) = facts.value(column.subject, &column.name)
-                && let Some(places) = column.rules.get(value.as_ref())
-            {
-                consider(places);
+            match column.subject {
+                Subject::HeaderClaim | Subject::CookieClaim => {
+                    for claim in facts.claims(column.subject, &column.name, &column.claim) {
+                        consider(&mut column.places(claim.as_bytes()));
+                    }
+                }
+                subject => {
+                    if let Some(value) = facts.value(subject, &column.name) {
+                        consider(&mut column.places(&value));
+                    }
+                }
             }
         }
-        consider(&self.others);
+        consider(&mut self.others.iter().copied());
         rules.get(best)
+    }
+}
+
+impl Column {
+    fn looks_at(&self, test: &Test, ignore_case: bool) -> bool {
+        self.subject == test.subject
+            && self.name == test.name
+            && self.claim == test.claim
+            && self.ignore_case == ignore_case
+    }
+
+    /// The rules that may hold for a value, first ones first.
+    fn places<'i>(&'i self, value: &'i [u8]) -> impl Iterator<Item = usize> + use<'i> {
+        let compared = |known: &[u8]| matcher::compare(known, value, self.ignore_case);
+        let start = self.entries.partition_point(|(known, _)| compared(known).is_lt());
+        let from = self.entries.get(start..).unwrap_or_default();
+        from.iter().take_while(move |(known, _)| compared(known).is_eq()).map(|(_, place)| *place)
     }
 }

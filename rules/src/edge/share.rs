@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::EdgeRule;
 use crate::facts::Facts;
-use crate::layers::{self, BUCKETS};
+use crate::layers::{self, BUCKETS, Bucket};
 use crate::wire::{Subject, WireError, WireKeySource, WireLane, WireLayer};
 
 /// Who holds which bucket of a layer.
@@ -13,47 +13,65 @@ use crate::wire::{Subject, WireError, WireKeySource, WireLane, WireLayer};
 pub(super) struct Layer {
     name: Box<str>,
     key: Box<[WireKeySource]>,
-    /// Per bucket the holder and the bucket's rank among the holder's; empty when nobody holds any.
-    buckets: Box<[Option<(u16, u16)>]>,
+    /// The lanes that hold buckets, by precedence.
+    pub(super) lanes: Box<[usize]>,
+    /// By bucket; buckets that nobody holds are left out.
+    held: Box<[Held]>,
+}
+
+/// A bucket with its holder.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    bucket: Bucket,
+    lane: u16,
+    /// The bucket's place among the lane's.
+    rank: u16,
 }
 
 impl Layer {
     /// `lanes` in the order that [`Layer::holder`] counts them in.
     pub(super) fn new(layer: &WireLayer, lanes: &[&WireLane]) -> Result<Self, WireError> {
-        let mut buckets = alloc::vec![None; usize::from(BUCKETS)];
-        let members = lanes.iter().enumerate().filter(|(_, lane)| lane.layer == layer.name);
-        let mut held = false;
-        for (index, lane) in members {
+        let mut held = Vec::new();
+        let mut holders = Vec::new();
+        for (index, lane) in lanes.iter().enumerate().filter(|(_, lane)| lane.layer == layer.name) {
             let malformed = || WireError::Buckets { lane: lane.name.clone() };
-            let index = u16::try_from(index).map_err(|_| malformed())?;
-            for (rank, bucket) in layers::decode(&lane.buckets).ok_or_else(malformed)?.iter().enumerate() {
-                let rank = u16::try_from(rank).map_err(|_| malformed())?;
-                let holder = buckets.get_mut(usize::from(*bucket)).ok_or_else(malformed)?;
-                if holder.replace((index, rank)).is_some() {
-                    return Err(malformed());
-                }
-                held = true;
+            let number = u16::try_from(index).map_err(|_| malformed())?;
+            let buckets = layers::decode(&lane.buckets).ok_or_else(malformed)?;
+            if buckets.len() > usize::from(BUCKETS) {
+                return Err(malformed());
             }
+            if !buckets.is_empty() {
+                holders.push(index);
+            }
+            held.extend((0_u16..).zip(buckets).map(|(rank, bucket)| Held { bucket, lane: number, rank }));
         }
-        if !held {
-            buckets = Vec::new();
+        held.sort_unstable_by_key(|held| held.bucket);
+        for pair in held.windows(2) {
+            if let [first, second] = pair
+                && first.bucket == second.bucket
+                && let Some(lane) = lanes.get(usize::from(first.lane.max(second.lane)))
+            {
+                return Err(WireError::Buckets { lane: lane.name.clone() });
+            }
         }
         Ok(Self {
             name: layer.name.as_str().into(),
             key: layer.key.iter().cloned().collect(),
-            buckets: buckets.into(),
+            lanes: holders.into(),
+            held: held.into(),
         })
     }
 
+    /// The user by the first key source that the request has.
+    pub(super) fn user(&self, facts: &Facts<'_>) -> Option<Vec<u8>> {
+        self.key.iter().find_map(|source| user(source, facts))
+    }
+
     /// The lane that holds this user's bucket, and the bucket's rank.
-    pub(super) fn holder(&self, facts: &Facts<'_>, uid: &mut dyn FnMut() -> Vec<u8>) -> Option<(usize, u16)> {
-        if self.buckets.is_empty() {
-            return None;
-        }
-        let user = self.key.iter().find_map(|source| user(source, facts)).unwrap_or_else(uid);
-        let bucket = layers::bucket(&self.name, &user);
-        let (lane, rank) = (*self.buckets.get(usize::from(bucket))?)?;
-        Some((usize::from(lane), rank))
+    pub(super) fn holder(&self, user: &[u8]) -> Option<(usize, u16)> {
+        let bucket = layers::bucket(&self.name, user);
+        let at = self.held.binary_search_by_key(&bucket, |held| held.bucket).ok()?;
+        self.held.get(at).map(|held| (usize::from(held.lane), held.rank))
     }
 }
 
