@@ -11,10 +11,20 @@ use crate::request::Headers;
 use crate::wire::{EdgeSettings, Subject};
 
 const CACHE_CONTROL: &str = "cache-control";
-/// Cache headers that shared caches obey over `cache-control` (RFC 9213).
-const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
-/// Directives that let a shared cache keep a response.
-const SHARED: [&[u8]; 4] = [b"public", b"s-maxage", b"proxy-revalidate", b"must-understand"];
+/// Cache headers that shared caches obey over `cache-control`: targeted fields (RFC 9213), Edge
+/// Architecture's, and those of widespread caches.
+const TARGETED: [&str; 7] = [
+    "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
+    "edge-control",
+    "netlify-cdn-cache-control",
+    "surrogate-control",
+    "vercel-cdn-cache-control",
+    "x-accel-expires",
+];
+/// Directives that let a shared cache keep a response, and `private`, which may do so for all but some
+/// fields.
+const REPLACED: [&[u8]; 5] = [b"private", b"proxy-revalidate", b"public", b"s-maxage", b"must-understand"];
 
 /// What is left to do when the response comes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -63,30 +73,52 @@ fn make_private(response: &Headers<'_>, edits: &mut Edits<'_>) {
             edits.push(Edit::Remove(name));
         }
     }
-    let directives = response.lines(CACHE_CONTROL).flat_map(|line| line.split(|byte| *byte == b','));
-    let directives: Vec<&[u8]> = directives.map(<[u8]>::trim_ascii).filter(|text| !text.is_empty()).collect();
-    let named = |directive: &[u8], name: &[u8]| {
-        directive.split(|byte| *byte == b'=').next().is_some_and(|start| start.eq_ignore_ascii_case(name))
-    };
-    if directives
-        .iter()
-        .any(|directive| [&b"private"[..], b"no-store"].iter().any(|name| named(directive, name)))
-    {
+    let directives: Vec<&[u8]> = response.lines(CACHE_CONTROL).flat_map(directives).collect();
+    if directives.iter().any(|directive| is_named(directive, b"no-store")) {
+        return;
+    }
+    let is_private = directives.iter().any(|directive| directive.eq_ignore_ascii_case(b"private"));
+    let replaced = |directive: &&&[u8]| REPLACED.iter().any(|name| is_named(directive, name));
+    if is_private && directives.iter().filter(replaced).count() == 1 {
         return;
     }
     let mut value = b"private".to_vec();
-    for directive in directives {
-        if !SHARED.iter().any(|name| named(directive, name)) {
-            value.extend_from_slice(b", ");
-            value.extend_from_slice(directive);
-        }
+    for directive in directives.iter().filter(|directive| !replaced(directive)) {
+        value.extend_from_slice(b", ");
+        value.extend_from_slice(directive);
     }
     edits.push(Edit::Set(CACHE_CONTROL, Cow::Owned(value)));
 }
 
+/// The directives of a line; a comma within quotes separates nothing.
+fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    let pieces = line.split(move |byte| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    });
+    pieces.map(<[u8]>::trim_ascii).filter(|directive| !directive.is_empty())
+}
+
+fn is_named(directive: &[u8], name: &[u8]) -> bool {
+    let start = directive.split(|byte| *byte == b'=').next();
+    start.is_some_and(|start| start.trim_ascii().eq_ignore_ascii_case(name))
+}
+
 /// The request headers that decisions read, as `vary` lists them.
-pub(super) fn vary(rules: &[EdgeRule], lanes: &[EdgeLane], settings: &EdgeSettings) -> String {
-    let mut names: Vec<&str> = Vec::new();
+///
+/// `cookie` for lanes, users and rules alike; `tag` where it may be signed.
+pub(super) fn vary(
+    rules: &[EdgeRule],
+    lanes: &[EdgeLane],
+    settings: &EdgeSettings,
+    tag: Option<&HeaderName>,
+) -> String {
+    if lanes.is_empty() {
+        return String::new();
+    }
+    let mut names: Vec<&str> = alloc::vec!["cookie"];
+    names.extend(tag.map(HeaderName::as_str));
     let tests = rules
         .iter()
         .chain(lanes.iter().flat_map(|lane| lane.shares.iter()))
@@ -102,9 +134,6 @@ pub(super) fn vary(rules: &[EdgeRule], lanes: &[EdgeLane], settings: &EdgeSettin
         if !names.contains(&name) {
             names.push(name);
         }
-    }
-    if !lanes.is_empty() && !names.contains(&"cookie") {
-        names.push("cookie");
     }
     names.join(", ")
 }
