@@ -11,7 +11,7 @@ use crate::baggage;
 use crate::correlation::{FlowId, FlowIds, IdSource};
 use crate::edits::{Edit, Edits};
 use crate::flows::Lookup;
-use crate::name::{BaggageKey, HeaderName, LaneCode, LaneName};
+use crate::name::{BaggageKey, HeaderName, LaneCode, LaneName, constant};
 use crate::request::Headers;
 use crate::request_id::{Reading, RequestIds};
 use crate::wire::{FilterConfig, Peers, WireError, WireLane};
@@ -19,7 +19,7 @@ use crate::wire::{FilterConfig, Peers, WireError, WireLane};
 /// Most correlation ids taken from one request.
 pub const IDS_MAX: usize = 5;
 /// Most parents between a lane and the baseline; more are not followed.
-const ANCESTORS_MAX: usize = 16;
+pub const PARENTS_MAX: usize = 16;
 /// Header that says why a request was refused.
 pub const REFUSED_HEADER: &str = "x-canary-refused";
 /// The request id's header.
@@ -32,6 +32,8 @@ pub const BAGGAGE: &str = "baggage";
 pub struct Hop {
     tags: Tags,
     correlation: Box<[IdSource]>,
+    /// The request id as a correlation id, where it may be one.
+    request_id: Option<IdSource>,
     flow_ids: FlowIds,
     peers: Peers,
     linger_s: u32,
@@ -85,6 +87,8 @@ pub struct Inbound<'c> {
     pub edits: Edits<'c>,
     /// Whether a tag was removed because the peer is no mesh member.
     pub stripped: bool,
+    /// The carriers contradict each other, so the baseline serves.
+    pub ambiguous: bool,
     /// Set when the request must not reach this pod.
     pub refuse: Option<Refusal<'c>>,
 }
@@ -115,11 +119,15 @@ pub struct Outbound<'c> {
 #[derive(Default)]
 struct Carried<'a> {
     header: Option<&'a [u8]>,
-    alias: Option<&'a [u8]>,
-    /// Two lines of the tag header or of aliases that differ.
-    contradicts: bool,
+    /// More lines of the tag header; alike or not, routes do not match them.
+    header_repeats: bool,
+    header_contradicts: bool,
+    /// The lane that aliases name.
+    alias: Option<LaneCode>,
+    alias_contradicts: bool,
     has_baggage: bool,
     request_id: Option<&'a [u8]>,
+    /// Correlation ids by their source: the first line of each.
     ids: Vec<(usize, &'a [u8])>,
 }
 
@@ -137,9 +145,13 @@ impl Hop {
     /// [`WireError::SameCode`].
     pub fn new(config: &FilterConfig) -> Result<Self, WireError> {
         let key = config.keys.as_ref().and_then(|keys| keys.derive("canaryctl flow id").next());
+        let tags = Tags::new(config)?;
+        let correlation = &config.carriers.correlation;
+        let asked = tags.request_ids.is_some() || correlation.iter().any(|id| id.header() == REQUEST_ID);
         Ok(Self {
-            tags: Tags::new(config)?,
-            correlation: config.carriers.correlation.iter().cloned().collect(),
+            tags,
+            correlation: correlation.iter().cloned().collect(),
+            request_id: asked.then(|| IdSource::Header(constant!(HeaderName, "x-request-id"))),
             flow_ids: FlowIds::new(key.unwrap_or_default()),
             peers: config.peers,
             linger_s: config.linger_s,
@@ -176,19 +188,15 @@ impl Hop {
         let carried = self.gather(headers);
         let said = self.tags.said(&carried, headers);
         let in_lane = said.tag.is_some_and(|tag| !tag.is_baseline());
-        let tagged = in_lane || carried.header.is_some() || carried.alias.is_some();
+        let tagged = in_lane || said.contradicts || self.tags.are_in(&carried, headers);
         let mut edits = Edits::new();
-        let mut stripped = false;
-        let (tag, origin) = if tagged && self.peers == Peers::Mtls && !peer_is_member() {
-            stripped = true;
-            self.tags.remove(headers, &mut edits);
-            self.tags.remint(carried.request_id, LaneCode::BASELINE, &mut edits);
+        let stripped = tagged && self.peers == Peers::Mtls && !peer_is_member();
+        let (tag, origin) = if stripped || said.contradicts {
+            self.tags.silence(&carried, headers, &mut edits);
             (LaneCode::BASELINE, Origin::None)
         } else {
             let tag = said.tag.unwrap_or(LaneCode::BASELINE);
-            if carried.contradicts {
-                self.tags.remove(headers, &mut edits);
-            } else if let Some(lane) = self.tags.lane(tag) {
+            if let Some(lane) = self.tags.lane(tag) {
                 self.tags.write(lane, &carried, headers, &mut edits);
             }
             (tag, said.origin)
@@ -198,7 +206,15 @@ impl Hop {
             colour.is_some_and(|colour| colour != lane.code && !lane.ancestors.contains(&colour))
         };
         let refuse = lane.filter(foreign).map(|lane| Refusal { lane: &lane.name });
-        Inbound { tag, origin, record: self.ids(&carried), edits, stripped, refuse }
+        Inbound {
+            tag,
+            origin,
+            record: self.ids(&carried),
+            edits,
+            stripped,
+            ambiguous: said.contradicts && !stripped,
+            refuse,
+        }
     }
 
     /// What to do with a request from the application to the network.
@@ -248,9 +264,11 @@ impl Hop {
                 tag
             }
             None => {
-                // A contradiction or a stale lane must not be routed by what the header still says.
-                if ambiguous && carried.header.is_some() {
-                    edits.push(Edit::Remove(self.tags.header.as_str()));
+                // Whatever the carriers still say must not be routed by.
+                if said.contradicts {
+                    self.tags.silence(&carried, headers, &mut edits);
+                } else if ambiguous {
+                    self.tags.remove(headers, &mut edits);
                 }
                 LaneCode::BASELINE
             }
@@ -262,17 +280,18 @@ impl Hop {
         let mut carried = Carried::default();
         for (name, value) in headers.all() {
             if !self.tags.gather(&mut carried, name, value)
-                && carried.ids.len() < IDS_MAX
                 && let Some(source) = self.correlation.iter().position(|id| id.header().as_bytes() == *name)
+                && carried.ids.iter().all(|(known, _)| *known != source)
             {
                 carried.ids.push((source, value));
             }
         }
+        carried.ids.sort_unstable_by_key(|(source, _)| *source);
         carried
     }
 
-    /// The request's ids for the map: its correlation ids, and its request id where that is no UUID and
-    /// so can say nothing itself.
+    /// The request's ids for the map: its correlation ids, and its request id unless that is minted or
+    /// could be, and so speaks for itself.
     fn ids(&self, carried: &Carried<'_>) -> Vec<FlowId> {
         let mut ids: Vec<FlowId> = Vec::with_capacity(carried.ids.len());
         let mut add = |id: Option<FlowId>| {
@@ -286,11 +305,11 @@ impl Hop {
         for (source, value) in &carried.ids {
             add(self.correlation.get(*source).and_then(|source| self.flow_ids.id(source, value)));
         }
-        if let (Some(minter), Some(id)) = (&self.tags.request_ids, carried.request_id)
-            && minter.read(id) == Reading::NotUuid
-            && let Ok(name) = HeaderName::new(REQUEST_ID)
-        {
-            add(self.flow_ids.id(&IdSource::Header(name), id));
+        let speaks = |id: &&[u8]| {
+            self.tags.request_ids.as_ref().is_some_and(|minter| minter.read(id) != Reading::NotUuid)
+        };
+        if let (Some(source), Some(id)) = (&self.request_id, carried.request_id.filter(|id| !speaks(id))) {
+            add(self.flow_ids.id(source, id));
         }
         ids
     }
@@ -340,47 +359,67 @@ impl Tags {
 
     /// Takes a line that is a carrier of ours; false when it is none.
     fn gather<'a>(&self, carried: &mut Carried<'a>, name: &[u8], value: &'a [u8]) -> bool {
-        let take = |place: &mut Option<&'a [u8]>, contradicts: &mut bool| match place {
-            Some(first) => *contradicts |= *first != value,
-            None => *place = Some(value),
-        };
         if name == self.header.as_bytes() {
-            take(&mut carried.header, &mut carried.contradicts);
+            match carried.header {
+                Some(first) => {
+                    carried.header_repeats = true;
+                    carried.header_contradicts |= first != value;
+                }
+                None => carried.header = Some(value),
+            }
         } else if name == REQUEST_ID.as_bytes() {
-            carried.request_id = Some(value);
+            carried.request_id = carried.request_id.or(Some(value));
         } else if name == BAGGAGE.as_bytes() {
             carried.has_baggage = self.baggage.is_some();
         } else if self.aliases.iter().any(|alias| alias.as_bytes() == name) {
-            take(&mut carried.alias, &mut carried.contradicts);
+            if let Some(lane) = self.named(value.trim_ascii()) {
+                carried.alias_contradicts |= carried.alias.is_some_and(|first| first != lane.code);
+                carried.alias = Some(lane.code);
+            }
         } else {
             return false;
         }
         true
     }
 
+    /// Whether any carrier that an outsider could write holds a tag, be it of a lane or not.
+    fn are_in(&self, carried: &Carried<'_>, headers: &Headers<'_>) -> bool {
+        let member = |key| baggage::member(headers.lines(BAGGAGE), key).is_some();
+        carried.header.is_some()
+            || carried.alias.is_some()
+            || (carried.has_baggage && self.baggage.as_ref().is_some_and(member))
+    }
+
     /// What the request's own headers say: header, alias, baggage, request id, in this order. A carrier
     /// that names no lane of ours is silent.
     fn said(&self, carried: &Carried<'_>, headers: &Headers<'_>) -> Said {
-        let silent = Said { tag: None, origin: Origin::None, contradicts: carried.contradicts };
-        if carried.contradicts {
-            return silent;
-        }
+        let silent = Said { tag: None, origin: Origin::None, contradicts: false };
+        let contradiction = Said { contradicts: true, ..silent };
         let by_name = |value: Option<&[u8]>| value.and_then(|value| self.named(value.trim_ascii()));
-        let said = |lane: &TaggedLane, origin| Said { tag: Some(lane.code), origin, contradicts: false };
-        if let Some(lane) = by_name(carried.header).or_else(|| by_name(carried.alias)) {
+        let said = |tag, origin| Said { tag: Some(tag), origin, contradicts: false };
+        if carried.header_contradicts {
+            return contradiction;
+        }
+        if let Some(lane) = by_name(carried.header) {
+            return said(lane.code, Origin::Header);
+        }
+        if carried.alias_contradicts {
+            return contradiction;
+        }
+        if let Some(lane) = carried.alias {
             return said(lane, Origin::Header);
         }
         if carried.has_baggage
             && let Some(key) = &self.baggage
             && let Some(lane) = by_name(baggage::member(headers.lines(BAGGAGE), key))
         {
-            return said(lane, Origin::Baggage);
+            return said(lane.code, Origin::Baggage);
         }
         if let (Some(minter), Some(id)) = (&self.request_ids, carried.request_id)
             && let Reading::Minted(code) = minter.read(id)
         {
             let tag = if self.lane(code).is_some() { code } else { LaneCode::BASELINE };
-            return Said { tag: Some(tag), origin: Origin::RequestId, contradicts: false };
+            return said(tag, Origin::RequestId);
         }
         silent
     }
@@ -393,20 +432,32 @@ impl Tags {
         headers: &Headers<'_>,
         edits: &mut Edits<'c>,
     ) {
-        if carried.header != Some(lane.name.as_bytes()) {
+        if carried.header_repeats || carried.header != Some(lane.name.as_bytes()) {
             edits.push(Edit::Set(self.header.as_str(), Cow::Borrowed(lane.name.as_bytes())));
+        }
+        // An alias is another system's to write. One that names another lane of ours would be followed
+        // at the next hop, should the application drop our header.
+        for alias in &self.aliases {
+            let names_other =
+                |value: &[u8]| self.named(value.trim_ascii()).is_some_and(|other| other.code != lane.code);
+            if headers.lines(alias.as_str()).any(names_other) {
+                edits.push(Edit::Remove(alias.as_str()));
+            }
         }
         self.write_baggage(&lane.name, headers, edits);
         self.remint(carried.request_id, lane.code, edits);
     }
 
-    /// Makes the baggage member say this lane. Baggage at its limits stays as it is.
+    /// Makes the baggage member say this lane. Where the baggage's limits leave no room for it, it goes
+    /// rather than say another.
     pub(crate) fn write_baggage<'c>(&self, lane: &LaneName, headers: &Headers<'_>, edits: &mut Edits<'c>) {
-        if let Some(key) = &self.baggage
-            && baggage::member(headers.lines(BAGGAGE), key) != Some(lane.as_bytes())
-            && let Ok(value) = baggage::with_member(headers.lines(BAGGAGE), key, lane.as_str())
-        {
-            edits.push(Edit::Set(BAGGAGE, Cow::Owned(value)));
+        let Some(key) = &self.baggage else { return };
+        if baggage::member(headers.lines(BAGGAGE), key) == Some(lane.as_bytes()) {
+            return;
+        }
+        match baggage::with_member(headers.lines(BAGGAGE), key, lane.as_str()) {
+            Ok(value) => edits.push(Edit::Set(BAGGAGE, Cow::Owned(value))),
+            Err(_) => self.remove_baggage(headers, edits),
         }
     }
 
@@ -418,6 +469,12 @@ impl Tags {
         {
             edits.push(Edit::Set(REQUEST_ID, Cow::Owned(minted.to_vec())));
         }
+    }
+
+    /// Makes every carrier say that the request is in no lane.
+    fn silence<'c>(&'c self, carried: &Carried<'_>, headers: &Headers<'_>, edits: &mut Edits<'c>) {
+        self.remove(headers, edits);
+        self.remint(carried.request_id, LaneCode::BASELINE, edits);
     }
 
     /// Removes the tag from header, aliases and baggage.
@@ -479,7 +536,7 @@ fn ancestors(lane: &WireLane, lanes: &[WireLane]) -> Box<[LaneCode]> {
     core::iter::successors(parent_of(lane), |name| {
         lanes.iter().find(|lane| lane.name == *name).and_then(parent_of)
     })
-    .take(ANCESTORS_MAX)
+    .take(PARENTS_MAX)
     .map(|name| name.code())
     .collect()
 }
