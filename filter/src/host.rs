@@ -5,6 +5,8 @@
 
 #[cfg(target_family = "wasm")]
 pub mod envoy;
+#[cfg(test)]
+pub(crate) mod fake;
 
 use crate::pairs::HeaderPairs;
 

@@ -38,3 +38,6 @@ pub mod plugin;
 pub mod root;
 pub mod stream;
 pub mod vm;
+
+#[cfg(test)]
+mod tests;
