@@ -36,6 +36,8 @@ impl<H: Host> Guard<H> {
         let lines = pairs.lines();
         let edits = self.plugin.edge.guard(&Headers::new(&lines), clock.unix_s());
         if !edits.is_empty() {
+            // The edge behind sees no trace of it any more, so it counts here.
+            metrics.event(Event::Forged);
             apply(&self.host, metrics, HeaderMap::Request, &edits);
             self.host.clear_route_cache();
         }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use canary_rules::name::LaneName;
 use canary_rules::wire::{FilterConfig, Role, WireLane};
 
-use crate::host::fake::{Fake, World};
+use crate::host::fake::{Fake, Lines, World};
 use crate::root::{Root, Stream};
 use crate::stream::Next;
 use crate::vm::Vm;
@@ -89,7 +89,7 @@ impl Worker {
 /// A stream, what its request came to, and what it cost.
 struct Passed {
     next: Next,
-    request: Vec<(String, Vec<u8>)>,
+    request: Lines,
     calls: Vec<&'static str>,
     stream: Stream<Fake>,
 }

@@ -12,13 +12,16 @@ use crate::pairs::{HeaderPairs, Line};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fake(Rc<RefCell<World>>);
 
+/// Header lines in order.
+pub(crate) type Lines = Vec<(String, Vec<u8>)>;
+
 /// A proxy's state.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     /// The current stream's request headers.
-    pub(crate) request: Vec<(String, Vec<u8>)>,
+    pub(crate) request: Lines,
     /// The current stream's response headers.
-    pub(crate) response: Vec<(String, Vec<u8>)>,
+    pub(crate) response: Lines,
     /// Whether the proxy refuses to show header maps.
     pub(crate) hides_headers: bool,
     /// Properties, their path joined with slashes.
@@ -32,7 +35,7 @@ pub(crate) struct World {
     /// Counters by name; defined ones from 0.
     pub(crate) counters: BTreeMap<String, u64>,
     /// Answers given in the upstream's place.
-    pub(crate) answers: Vec<(u32, Vec<(String, Vec<u8>)>)>,
+    pub(crate) answers: Vec<(u32, Lines)>,
     /// How often the route was cleared.
     pub(crate) routed_again: u32,
     /// Lines logged.
@@ -71,7 +74,7 @@ impl Fake {
 }
 
 impl World {
-    fn headers_mut(&mut self, map: HeaderMap) -> &mut Vec<(String, Vec<u8>)> {
+    fn headers_mut(&mut self, map: HeaderMap) -> &mut Lines {
         match map {
             HeaderMap::Request => &mut self.request,
             HeaderMap::Response => &mut self.response,
