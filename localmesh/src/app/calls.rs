@@ -30,6 +30,7 @@ pub(crate) struct Calls {
 #[derive(Debug, Clone)]
 pub(crate) struct Cause {
     received: HeaderMap,
+    forward: Forward,
     trace: Option<HeaderValue>,
     path: String,
 }
@@ -49,10 +50,11 @@ impl Calls {
 
     /// What a request's calls need of it, and whether the app fails it on purpose.
     pub(crate) fn cause(&self, uri: &Uri, headers: &HeaderMap) -> Cause {
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let forward = self.forward.of_request(uri.query());
         // The special endpoints are this app's alone.
-        let path = if path.starts_with("/_") { "/" } else { path };
-        Cause { received: headers.clone(), trace: self.forward.trace(headers), path: path.into() }
+        let path = if uri.path().starts_with("/_") { "/" } else { uri.path() };
+        let path = uri.query().map_or_else(|| path.into(), |query| format!("{path}?{query}"));
+        Cause { received: headers.clone(), trace: forward.trace(headers), forward, path }
     }
 
     /// Whether the app fails this request, as it was told to do with every n-th.
@@ -119,7 +121,7 @@ impl Calls {
             .uri(format!("http://{host}{}", cause.path))
             .body(Full::default())
             .map_err(ClientError::Request)?;
-        *request.headers_mut() = self.forward.headers(&cause.received, cause.trace.as_ref());
+        *request.headers_mut() = cause.forward.headers(&cause.received, cause.trace.as_ref());
         self.client.exchange(request).await
     }
 }

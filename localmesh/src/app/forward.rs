@@ -10,6 +10,9 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACEPARENT_BYTES: usize = 55;
 const PARENT_ID: std::ops::Range<usize> = 36..52;
 
+/// Query parameter that names what is handed on in an app's stead: `?forward=b3,baggage`, or nothing.
+const FORWARD_PARAMETER: &str = "forward=";
+
 /// What an app hands on.
 #[derive(Debug, Clone)]
 pub(crate) struct Forward {
@@ -21,6 +24,16 @@ impl Forward {
     pub(crate) fn new(names: &[String], starts_trace: bool) -> Result<Self, InvalidHeaderName> {
         let names = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
         Ok(Self { names: names.collect::<Result<_, _>>()?, starts_trace })
+    }
+
+    /// What is handed on of a request with this query, which may say it for all apps that it travels through.
+    /// Such a flow starts no trace, and names that are none are not handed on.
+    pub(crate) fn of_request(&self, query: Option<&str>) -> Self {
+        let mut parameters = query.unwrap_or_default().split('&');
+        let Some(names) = parameters.find_map(|parameter| parameter.strip_prefix(FORWARD_PARAMETER)) else {
+            return self.clone();
+        };
+        Self { names: names.split(',').filter_map(|name| name.parse().ok()).collect(), starts_trace: false }
     }
 
     /// The trace that a request belongs to: the one it brings, or the one it starts here.

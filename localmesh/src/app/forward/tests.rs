@@ -54,3 +54,19 @@ fn calls_of_one_request_share_its_trace() {
     });
     assert_eq!(ids[0], ids[1]);
 }
+
+#[test]
+fn a_request_may_say_what_goes_on() {
+    let received =
+        request(&[("b3", b"1-2"), ("baggage", b"a=1"), ("traceparent", TRACE.as_bytes()), ("x-other", b"x")]);
+    let forward = Forward::new(&["traceparent".into()], true).expect("names");
+    let sent = |query: Option<&str>| {
+        let forward = forward.of_request(query);
+        let headers = forward.headers(&received, forward.trace(&received).as_ref());
+        headers.keys().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(sent(None), ["traceparent"]);
+    assert_eq!(sent(Some("x=1&forward=b3,baggage")), ["b3", "baggage"]);
+    assert_eq!(sent(Some("forward=")), [""; 0]);
+    assert_eq!(sent(Some("forward=no name,x-other")), ["x-other"]);
+}
