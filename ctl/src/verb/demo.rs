@@ -8,6 +8,7 @@ mod crowd;
 mod shop;
 mod story;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -21,6 +22,9 @@ use crate::{files, filter};
 use chain::Chain;
 use shop::Shop;
 use story::Story;
+
+/// How many users are drawn to find one whom no percentage covers.
+const DRAWS_MAX: u32 = 10;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -74,15 +78,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start: {error}")))?;
+    // Ctrl-C drops the demo wherever it is, and with it the mesh and all its processes.
+    let playing = Cell::new(false);
     runtime.block_on(async {
         tokio::select! {
-            done = demo(args, &documents) => done,
-            _ = tokio::signal::ctrl_c() => Err(Failure::new(Code::Interrupted, "stopped by Ctrl-C; every process is gone")),
+            done = demo(args, &documents, &playing) => done,
+            _ = tokio::signal::ctrl_c() => match playing.get() {
+                true => Ok(()),
+                false => Err(Failure::new(Code::Interrupted, "stopped by Ctrl-C; every process is gone")),
+            },
         }
     })
 }
 
-async fn demo(args: &Args, documents: &Documents) -> Result<(), Failure> {
+async fn demo(args: &Args, documents: &Documents, playing: &Cell<bool>) -> Result<(), Failure> {
+    let envoy = envoy(args.envoy.as_deref())?;
     let mut story = Story::new(args.output == Output::Text);
     let wasm = match &args.filter {
         Some(path) => std::fs::read(path).map_err(|error| {
@@ -91,7 +101,6 @@ async fn demo(args: &Args, documents: &Documents) -> Result<(), Failure> {
         None => filter::bytes()?.to_vec(),
     };
     story.filter(&wasm);
-    let envoy = envoy(args.envoy.as_deref())?;
     let shop = Shop::new(documents)?;
     let started = Instant::now();
     let files = tempfile::tempdir().map_err(|error| Failure::from_error(Code::Failed, &error))?;
@@ -101,21 +110,29 @@ async fn demo(args: &Args, documents: &Documents) -> Result<(), Failure> {
     story.lanes(documents, shop.edge());
 
     let told = tell(args, &shop, &mesh, &mut story).await;
+    if told.is_ok() {
+        story.end(args.keep.then(|| mesh.gateway_url()).as_deref());
+    }
     if told.is_ok() && args.keep {
-        story.play(&mesh);
-        // Ends with Ctrl-C, which is the reader's way out and no failure.
-        let _ = tokio::signal::ctrl_c().await;
+        // Ctrl-C is the way out from here on, and no failure.
+        playing.set(true);
+        std::future::pending::<()>().await;
     }
     mesh.shutdown().await;
-    told?;
-    story.end(args.keep);
-    Ok(())
+    told
 }
 
 async fn tell(args: &Args, shop: &Shop, mesh: &Mesh, story: &mut Story) -> Result<(), Failure> {
     let client = mesh.client(Protocol::Http1);
     for request in shop.requests() {
-        let chain = Chain::send(shop, mesh, &client, request).await?;
+        // A user whom a percentage happens to cover is another story: the next one, then.
+        let mut draws = 1;
+        let mut chain = Chain::send(shop, mesh, &client, request.clone()).await?;
+        while chain.by_chance && draws < DRAWS_MAX {
+            chain.judge(shop)?;
+            chain = Chain::send(shop, mesh, &client, request.clone()).await?;
+            draws += 1;
+        }
         story.chain(&chain);
         chain.judge(shop)?;
     }

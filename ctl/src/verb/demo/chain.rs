@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use canary_localmesh::app::Tree;
 use canary_localmesh::{Client, GATEWAY, Mesh, Reply};
+use canary_rules::edge::Reason;
 use canary_rules::request::Headers;
 use serde::Serialize;
 
@@ -33,6 +34,9 @@ pub(super) struct Chain {
     pub(super) expected: Option<String>,
     /// Whether the request came with a tag of its own making.
     pub(super) forged: bool,
+    /// Whether a percentage put it there: the user whom the gateway drew happens to be covered.
+    #[serde(skip)]
+    pub(super) by_chance: bool,
     /// Cookies that the gateway set: name and life in seconds.
     pub(super) cookies: Vec<(String, Option<u64>)>,
     /// Status of the answer.
@@ -94,6 +98,7 @@ impl Chain {
             reason: told.reason,
             expected: told.lane,
             forged: told.forged,
+            by_chance: told.by_chance,
             cookies: cookies(shop, &reply),
             status,
             hops,
@@ -127,6 +132,7 @@ struct Told {
     lane: Option<String>,
     reason: String,
     forged: bool,
+    by_chance: bool,
 }
 
 impl Told {
@@ -147,6 +153,7 @@ impl Told {
             lane: explanation.decision.lane.map(ToString::to_string),
             reason: explanation.reason,
             forged: explanation.decision.forged,
+            by_chance: matches!(explanation.decision.reason, Reason::Share { .. }),
         }
     }
 }

@@ -64,13 +64,13 @@ impl Story {
         let lane = chain.lane.as_deref().unwrap_or("baseline");
         let forged = if chain.forged { "   (forged tag removed at the gateway)" } else { "" };
         self.number(&format!("{:<44} → {}{forged}", chain.request, painted(lane)));
-        self.line(&format!("   {:<18} {}", "gateway", gateway(chain)));
+        self.line(&format!("   {:<20} {}", "gateway", gateway(chain)));
         for (depth, hop) in chain.hops.iter().enumerate() {
             let before = depth.checked_sub(1).and_then(|depth| chain.hops.get(depth));
             let name = format!("{}└ {} {}", "  ".repeat(depth), hop.service, hop.version);
             let tag = hop.tag.as_deref().unwrap_or("untagged");
             let origin = hop.tag.as_ref().map(|_| format!("from {}", hop.origin)).unwrap_or_default();
-            let line = format!("   {name:<18} {tag:<9} {origin:<18}");
+            let line = format!("   {name:<20} {tag:<9} {origin:<17}");
             match note(hop, before) {
                 note if note.is_empty() => self.line(line.trim_end()),
                 note => self.line(&format!("{line} {DIM}{note}{DIM:#}")),
@@ -115,17 +115,18 @@ impl Story {
         self.insert("mixed", mixed);
     }
 
-    pub(super) fn play(&self, mesh: &Mesh) {
-        self.line(&format!("\nPlay:  curl {}/cart -H 'cookie: gray=1'     Stop: Ctrl-C", mesh.gateway_url()));
-    }
-
-    pub(super) fn end(&self, kept: bool) {
+    /// The last words; `url` is the gateway's where the mesh stays.
+    pub(super) fn end(&self, url: Option<&str>) {
         if !self.text {
             println!("{:#}", Value::Object(self.report.clone()));
-        } else if !kept {
-            println!(
-                "\nPlay with it:  canaryctl demo --keep     Your own lanes:  canaryctl demo --lanes FILE"
-            );
+            return;
+        }
+        println!();
+        match url {
+            Some(url) => println!("Play:  curl {url}/cart -H 'cookie: gray=1'     Stop: Ctrl-C"),
+            None => println!(
+                "Play with it:  canaryctl demo --keep     Your own lanes:  canaryctl demo --lanes FILE"
+            ),
         }
     }
 
@@ -182,8 +183,8 @@ fn note(hop: &Hop, before: Option<&Hop>) -> String {
         return String::new();
     }
     let mut notes = Vec::new();
-    if !hop.member {
-        notes.push("no version of its own: the tag goes on".to_string());
+    if !hop.member && hop.version == "v1" {
+        notes.push("baseline serves".to_string());
     }
     if let Some(before) = before
         && hop.origin != "header"

@@ -105,7 +105,7 @@ pub(super) fn text(request: &Request, explanation: &Explanation<'_>) {
     let close = explanation.close.iter();
     section(
         "close",
-        close.map(|close| format!("{:width$}  {}: {}", close.rule.lane.as_str(), close.rule, close.why)),
+        close.map(|close| format!("{:width$}  {} — {}", close.rule.lane.as_str(), close.rule, close.why)),
     );
 }
 

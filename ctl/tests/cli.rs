@@ -1,0 +1,116 @@
+//! What scripts rely on: exit codes, and what goes to which stream.
+
+use std::process::{Command, Output};
+
+fn canaryctl(args: &[&str]) -> Output {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_canaryctl"));
+    command.current_dir(root).args(args).env_remove("CANARY_ENVOY").env("PATH", "/nonexistent");
+    command.output().expect("canaryctl runs")
+}
+
+#[track_caller]
+fn check_failure(args: &[&str], code: i32, wanted: &[&str]) {
+    let output = canaryctl(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(
+        output.stdout.is_empty(),
+        "standard output is for results: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    for text in wanted {
+        assert!(stderr.contains(text), "`{text}` is not in:\n{stderr}");
+    }
+}
+
+fn explain(args: &[&str]) -> serde_json::Value {
+    let mut all = vec!["explain", "-f", "docs/examples/lanes.yaml", "-o", "json", "--url"];
+    all.extend(args);
+    let output = canaryctl(&all);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    check_failure(&["rules", "check", "-f", "nowhere.yaml"], 1, &["cannot read nowhere.yaml", "help:"]);
+}
+
+#[test]
+fn faulty_documents_have_an_exit_code_of_their_own() {
+    check_failure(&["rules", "check", "-f", "docs/examples/broken.yaml"], 3, &["did you mean `prefix`?"]);
+}
+
+#[test]
+fn a_wrong_verb_is_wrong_usage() {
+    check_failure(&["explian"], 2, &["similar subcommand exists: 'explain'"]);
+}
+
+#[test]
+fn a_header_without_colon_is_wrong_usage() {
+    let args = ["explain", "-f", "docs/examples/lanes.yaml", "--url", "http://a.test/", "-H", "cookie"];
+    check_failure(&args, 2, &["there is no `:`", "-H 'cookie: gray=1'"]);
+}
+
+#[test]
+fn a_url_without_host_is_wrong_usage() {
+    check_failure(
+        &["explain", "-f", "docs/examples/lanes.yaml", "--url", "/cart"],
+        2,
+        &["no scheme or no host"],
+    );
+}
+
+#[test]
+fn a_demo_without_envoy_says_how_to_get_one() {
+    check_failure(&["demo"], 1, &["help:"]);
+    check_failure(&["demo", "--envoy", "/nonexistent/envoy"], 1, &["help:"]);
+}
+
+#[test]
+fn a_demo_with_faulty_lanes_starts_nothing() {
+    check_failure(&["demo", "--lanes", "docs/examples/broken.yaml"], 3, &["broken.yaml:9:16"]);
+}
+
+#[test]
+fn explain_names_lane_rule_and_changes() {
+    let report = explain(&["http://shop.test/cart?x=1", "-H", "cookie: gray=1"]);
+    assert_eq!(report["lane"], "gray");
+    assert_eq!(report["rule"]["number"], 1);
+    assert_eq!(report["set_headers"]["x-canary-lane"], "gray");
+    assert_eq!(report["set_headers"]["baggage"], "canary-lane=gray");
+    assert!(report["set_cookies"][0].as_str().is_some_and(|cookie| cookie.starts_with("canary-lane=gray~")));
+}
+
+#[test]
+fn explain_of_a_forged_tag_removes_it() {
+    let report = explain(&["http://shop.test/", "-H", "x-canary-lane: gray", "-H", "x-user-id: nobody"]);
+    assert_eq!(report["lane"], serde_json::Value::Null);
+    assert_eq!(report["rule"], serde_json::Value::Null);
+    assert_eq!(report["remove_headers"], serde_json::json!(["x-canary-lane"]));
+}
+
+#[test]
+fn explain_gives_the_same_answer_to_the_same_request() {
+    assert_eq!(
+        explain(&["http://shop.test/", "--at", "2026-01-01T00:00:00Z"]),
+        explain(&["http://shop.test/", "--at", "2026-01-01T00:00:00Z"])
+    );
+}
+
+#[test]
+fn standard_input_and_several_files_work_together() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_canaryctl"));
+    command.current_dir(root).args(["rules", "check", "-f", "-", "-f", "docs/examples/lanes.yaml"]);
+    let other = "apiVersion: canaryctl.io/v1alpha1\nkind: Lane\nmetadata: {name: other}\nspec: {rules: [{percent: 1}], layer: other}\n";
+    let mut child = command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("runs");
+    std::io::Write::write_all(&mut child.stdin.take().expect("piped"), other.as_bytes()).expect("read");
+    let output = child.wait_with_output().expect("ends");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("3 lanes, 5 rules: other, gray, dev-alice"));
+}
