@@ -19,6 +19,7 @@ pub(super) enum Context {
 pub(super) struct PluginContext {
     /// In reach only while the plugin is being created or configured.
     pub(super) configuration: Option<Rc<[u8]>>,
+    pub(super) name: Rc<str>,
     pub(super) tick: Option<Tick>,
 }
 
@@ -31,6 +32,7 @@ pub(super) struct Tick {
 /// An HTTP context. The maps are in reach only during the callback that is given them.
 #[derive(Debug, Default)]
 pub(super) struct StreamContext {
+    pub(super) plugin: ContextId,
     pub(super) request: Option<HeaderMap>,
     pub(super) response: Option<HeaderMap>,
     pub(super) properties: Properties,

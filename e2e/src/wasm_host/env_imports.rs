@@ -118,7 +118,8 @@ fn surroundings(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
                     .and_then(|stream| stream.properties.get(&path))
                     .map(<[u8]>::to_vec);
                 let of_node = || guest.process.borrow().properties.get(&path).map(<[u8]>::to_vec);
-                let value = of_stream.or_else(of_node).ok_or(Status::NotFound)?;
+                let of_plugin = || guest.property_of_plugin(&path);
+                let value = of_stream.or_else(of_node).or_else(of_plugin).ok_or(Status::NotFound)?;
                 hand_over(c, &value, pointer, length)
             })
         },

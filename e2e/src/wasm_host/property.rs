@@ -39,9 +39,10 @@ impl Property {
 pub(super) struct Properties(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Properties {
-    /// `path` is dotted, as people write it.
+    /// `path` is dotted, as people write it; or has a zero byte between segments, where one has a dot itself.
     pub(super) fn set(&mut self, path: &str, value: &Property) {
-        self.0.insert(path.replace('.', "\0").into_bytes(), value.encode());
+        let path = if path.contains('\0') { path.to_owned() } else { path.replace('.', "\0") };
+        self.0.insert(path.into_bytes(), value.encode());
     }
 
     pub(super) fn set_raw(&mut self, path: Vec<u8>, value: Vec<u8>) {

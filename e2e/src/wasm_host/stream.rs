@@ -163,7 +163,7 @@ impl Stream {
         let context = {
             let vm = &mut vms.vm(self.thread).borrow_mut();
             let before = vm.cost();
-            let stream = StreamContext { properties, ..StreamContext::default() };
+            let stream = StreamContext { plugin: root, properties, ..StreamContext::default() };
             let context = vm.add_context(Context::Stream(Box::new(stream)));
             vm.on_context_create(context, root);
             self.cost += vm.cost() - before;

@@ -68,6 +68,21 @@ impl Guest {
         }
     }
 
+    /// A property that is neither the stream's nor the node's, but the plugin's own.
+    pub(super) fn property_of_plugin(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let id = match self.contexts.get(&self.current)? {
+            Context::Stream(stream) => stream.plugin,
+            Context::Plugin(_) => self.current,
+        };
+        let Some(Context::Plugin(plugin)) = self.contexts.get(&id) else { return None };
+        match path {
+            b"plugin_name" => Some(plugin.name.as_bytes().to_vec()),
+            b"plugin_root_id" => Some(Vec::new()),
+            b"plugin_vm_id" => Some(self.options.vm_id.clone().into_bytes()),
+            _ => None,
+        }
+    }
+
     pub(super) fn current_plugin(&mut self) -> Option<&mut PluginContext> {
         match self.contexts.get_mut(&self.current) {
             Some(Context::Plugin(plugin)) => Some(plugin),

@@ -106,7 +106,7 @@ impl VmSet {
         }
         let mut refused = false;
         let contexts = this.vms.iter().map(|(_, vm)| {
-            let (plugin, content) = start_plugin(&mut vm.borrow_mut(), configuration);
+            let (plugin, content) = start_plugin(&mut vm.borrow_mut(), name, configuration);
             refused |= !content;
             plugin
         });
@@ -124,8 +124,9 @@ impl VmSet {
     }
 }
 
-fn start_plugin(vm: &mut Vm, configuration: &Rc<[u8]>) -> (ContextId, bool) {
-    let context = PluginContext { configuration: Some(Rc::clone(configuration)), tick: None };
+fn start_plugin(vm: &mut Vm, name: &str, configuration: &Rc<[u8]>) -> (ContextId, bool) {
+    let context =
+        PluginContext { configuration: Some(Rc::clone(configuration)), name: name.into(), tick: None };
     let plugin = vm.add_context(Context::Plugin(context));
     vm.on_context_create(plugin, 0);
     let content = vm.on_vm_start(plugin) && vm.on_configure(plugin, configuration);

@@ -51,6 +51,26 @@ fn a_property_comes_from_the_stream_then_from_the_node() {
 }
 
 #[test]
+fn a_plugin_knows_its_own_name() {
+    let plugin = shows_property("plugin_name").install(PluginSpec::new(b"").named("canaryctl.edge"));
+    assert_eq!(plugin.request(0, [("a", "1")]).headers().first("x-value"), Some(&b"canaryctl.edge"[..]));
+}
+
+#[test]
+fn a_path_with_a_dot_in_a_segment_is_given_by_its_segments() {
+    let label = "xds\0node\0metadata\0LABELS\0canaryctl.io/lane";
+    let mut wat = Wat::new();
+    let (path, shown) = (wat.text(label), wat.text("x-value"));
+    let body = format!(
+        "(drop (call $property {path} {POINTER} {LENGTH}))
+         (drop (call $replace {REQUEST} {shown} {RETURNED})) {CONTINUE}"
+    );
+    let module = wat.on_returning("proxy_on_request_headers", 3, &body).compile();
+    let proxy = Proxy::load(&module, 1).with_property(label, &Property::text("gray"));
+    assert_eq!(proxy.plugin(b"").request(0, [("a", "1")]).headers().first("x-value"), Some(&b"gray"[..]));
+}
+
+#[test]
 fn an_unknown_property_is_not_found() {
     let stream = shows_property("listener_direction").plugin(b"").request(0, [("a", "1")]);
     assert_eq!(stream.headers().first("x-status"), Some(&b"1"[..]));
