@@ -5,7 +5,8 @@
 //! - a header sent on several lines is one value, joined by `,` (as RFC 9110 and Envoy read it);
 //! - of a repeated cookie or query parameter the first one counts;
 //! - an absent value satisfies nothing but `exists: false`; so `not: {…exact…}` holds for it;
-//! - a value that is not UTF-8 satisfies no `regex`, `glob` or `range`; the other operators compare bytes.
+//! - a value that is not UTF-8 satisfies no `regex`, `glob` or `range`; the other operators compare bytes;
+//! - a value longer than 8 KiB satisfies no `regex`.
 //!
 //! Knows nothing of requests: evaluation is [`crate::matcher`]'s.
 
@@ -17,7 +18,8 @@ use alloc::vec::Vec;
 
 #[cfg(feature = "schema")]
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::name::{CookieName, HeaderName};
 use crate::problem::{Problems, Scope};
@@ -27,24 +29,24 @@ use crate::wire::{Op, Subject, WireCondition, WireTest};
 pub const NESTING_MAX: usize = 5;
 /// Longest regular expression, in bytes.
 pub const REGEX_BYTES_MAX: usize = 512;
-/// Most values one `in` list may hold, over all of a lane.
+/// Most values in one list.
 pub const VALUES_MAX: usize = 10_000;
 
 /// What a request must be like. All parts given must hold; at least one must be given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(extend("minProperties" = 1)))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Condition {
-    /// A cookie's value.
+    /// A cookie's value; of a repeated cookie the first one. Quotes around a value belong to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<NamedTest>,
-    /// A header's value.
+    /// A header's value; several lines are one value, joined by `,`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<NamedTest>,
-    /// A query parameter's value, percent-decoded.
+    /// A query parameter's value, percent-decoded; of a repeated parameter the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<NamedTest>,
-    /// The path without its query, as the proxy forwards it.
+    /// The path without its query, as the proxy forwards it; nothing in it is decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathTest>,
     /// The method; upper case as in HTTP.
@@ -61,21 +63,29 @@ pub struct Condition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimTest>,
     /// Every one of these holds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "some", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub all: Vec<Condition>,
     /// At least one of these holds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "some", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub any: Vec<Condition>,
-    /// This does not hold.
+    /// This does not hold. An absent value passes no test but `exists: false`, so `not` holds for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not: Option<Box<Condition>>,
+}
+
+/// A list that is not empty: `any: []` would hold for nothing, and `all: []` for everything.
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>, D::Error> {
+    let list = Vec::deserialize(deserializer)?;
+    if list.is_empty() { Err(D::Error::custom("the list of conditions is empty")) } else { Ok(list) }
 }
 
 macro_rules! test_document {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* } ops { $($op:ident: $op_type:ty = $op_doc:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(JsonSchema))]
+        #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(transform = crate::schema::one_operator))]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         pub struct $name {
             $($(#[$field_doc])* pub $field: $type,)*
@@ -117,7 +127,7 @@ test_document!(
         suffix: String = "Ends with this.",
         contains: String = "Contains this.",
         regex: String = "The whole path matches this regular expression; linear time, no back-references.",
-        glob: String = "The whole path matches: `*` within a segment, `**` across segments, `?` one character.",
+        glob: String = "The whole path matches: `*` within a segment, `**` across segments, `**/` any number of segments, `?` one character.",
         ignore_case: bool = "Compare without regard to ASCII case.",
     }
 );
@@ -150,9 +160,10 @@ test_document!(
 );
 
 test_document!(
-    /// A test of a JWT claim. Exactly one operator; of a claim that is a list, one entry must pass.
+    /// A test of a JWT claim. Exactly one operator; of a claim that is a list, one entry must pass. `null`,
+    /// objects and empty lists count as absent.
     ClaimTest {
-        /// The claim; a dot steps into an object, e.g. `realm.team`.
+        /// The claim; where no claim has the whole name, a dot steps into an object, e.g. `realm.team`.
         name: String,
         /// Where the token is. Default: the bearer token of `authorization`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,9 +181,9 @@ test_document!(
     }
 );
 
-/// Inclusive bounds of a decimal integer; at least one must be given.
+/// Inclusive bounds of a decimal integer of at most 64 bits; at least one must be given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(extend("minProperties" = 1)))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Range {
     /// At least this.
@@ -188,7 +199,7 @@ pub struct Range {
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum ClaimSource {
-    /// A header; a leading `Bearer ` is skipped.
+    /// A header that is sent once; a leading `Bearer ` is skipped, and must be there in `authorization`.
     Header(String),
     /// A cookie.
     Cookie(String),
@@ -356,7 +367,11 @@ impl Operators {
             max: range.max,
             claim: String::new(),
         };
-        if let Err(message) = check_operator(&test) {
+        let compares = !matches!(op, Op::Exists | Op::Absent | Op::Range | Op::Cidr);
+        if self.ignore_case.is_some() && !compares {
+            problems.add(&scope.key("ignoreCase"), format!("`{key}` knows no case"));
+        }
+        if let Err(message) = check_operator(&test).and_then(|()| check_values(&test)) {
             problems.add(&scope.key(key), message);
         }
         WireCondition::Test(test)
@@ -367,22 +382,63 @@ fn check_operator(test: &WireTest) -> Result<(), String> {
     let first = test.values.first().map_or("", String::as_str);
     match test.op {
         Op::In | Op::Cidr if test.values.is_empty() => Err("the list is empty, so nothing can match".into()),
-        Op::In if test.values.len() > VALUES_MAX => Err(format!("more than {VALUES_MAX} values")),
-        Op::Prefix | Op::Suffix | Op::Contains if first.is_empty() => {
-            Err("is empty and would match every value; to ask for presence say `exists: true`".into())
+        Op::In | Op::Cidr if test.values.len() > VALUES_MAX => Err(format!("more than {VALUES_MAX} values")),
+        Op::Prefix | Op::Suffix | Op::Contains | Op::Glob | Op::Regex if first.is_empty() => {
+            Err("is empty; to ask for presence say `exists: true`".into())
         }
         Op::Regex if first.len() > REGEX_BYTES_MAX => Err(format!("longer than {REGEX_BYTES_MAX} bytes")),
         Op::Range if test.min.is_none() && test.max.is_none() => Err("give `min`, `max` or both".into()),
         Op::Range if test.min.zip(test.max).is_some_and(|(min, max)| min > max) => {
             Err("`min` is greater than `max`, so nothing can match".into())
         }
-        Op::Exists | Op::Absent | Op::Range if test.ignore_case => Ok(()),
         _ => crate::matcher::check(test),
     }
 }
 
+/// Finds values that no request can have, for how their subject is written.
+fn check_values(test: &WireTest) -> Result<(), String> {
+    let starts = matches!(test.op, Op::In | Op::Prefix | Op::Glob);
+    let is_part = matches!(test.op, Op::In | Op::Prefix | Op::Suffix | Op::Contains);
+    for value in &test.values {
+        match test.subject {
+            Subject::Path if is_part && value.contains('?') => {
+                return Err(format!(
+                    "`{value}` holds a query, but the path is compared without: use `query`"
+                ));
+            }
+            Subject::Path if starts && !value.starts_with(['/', '*']) => {
+                return Err(format!("`{value}` does not begin with `/`, as every path does"));
+            }
+            Subject::Method if value.bytes().any(|byte| byte.is_ascii_lowercase()) => {
+                return Err(format!("`{value}`: methods are upper case, `{}`", value.to_ascii_uppercase()));
+            }
+            Subject::Host if is_part && value.contains('*') => {
+                return Err(format!(
+                    "`{value}`: `*` stands for itself; for all hosts below one use `suffix`"
+                ));
+            }
+            Subject::Host if is_part && (value.contains('/') || has_port(value)) => {
+                return Err(format!("`{value}` is more than a host: give it without scheme, port and path"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn has_port(host: &str) -> bool {
+    let digits = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    // Without brackets, an IPv6 address is no host.
+    host.rsplit_once(':')
+        .is_some_and(|(name, port)| digits(port) && (name.ends_with(']') || !name.contains(':')))
+}
+
 fn named(subject: Subject, name: &str, scope: &Scope, problems: &mut Problems) -> String {
     let checked = match subject {
+        Subject::Header if name.eq_ignore_ascii_case("host") => {
+            problems.add(&scope.key("name"), "proxies show this header as the host: use `host`");
+            return String::new();
+        }
         Subject::Header => HeaderName::new(name).map(|name| name.as_str().to_string()),
         Subject::Cookie => CookieName::new(name).map(|name| name.as_str().to_string()),
         _ if name.is_empty() => {

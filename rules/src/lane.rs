@@ -11,11 +11,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{ClaimSource, Condition};
+use crate::hop::PARENTS_MAX;
 use crate::layers::{self, Claim};
 use crate::name::{CookieName, HeaderName, LaneName};
 use crate::problem::{Problems, Scope};
 use crate::set_cookie::CookieAttributes;
-use crate::wire::{COOKIE_MAX_AGE_S_DEFAULT, Subject, WireKeySource, WireLane, WireLayer, WireRule};
+use crate::wire::{
+    COOKIE_MAX_AGE_S_DEFAULT, LANES_MAX, Subject, WireKeySource, WireLane, WireLayer, WireRule,
+};
 
 /// The `apiVersion` of Lane documents.
 pub const API_VERSION: &str = "canaryctl.io/v1alpha1";
@@ -23,6 +26,8 @@ pub const API_VERSION: &str = "canaryctl.io/v1alpha1";
 pub const KIND: &str = "Lane";
 /// The layer of lanes that name none.
 pub const LAYER_DEFAULT: &str = "default";
+/// Longest name of a layer, in bytes.
+pub const LAYER_BYTES_MAX: usize = 63;
 /// Longest life of a lane cookie, in seconds: what browsers keep.
 pub const COOKIE_MAX_AGE_S_MAX: u32 = 400 * 24 * 3600;
 
@@ -32,8 +37,10 @@ pub const COOKIE_MAX_AGE_S_MAX: u32 = 400 * 24 * 3600;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lane {
     /// Always `canaryctl.io/v1alpha1`.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = API_VERSION)))]
     pub api_version: String,
     /// Always `Lane`.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = KIND)))]
     pub kind: String,
     /// The lane's name and what Kubernetes keeps of it.
     pub metadata: Metadata,
@@ -75,6 +82,7 @@ pub struct LaneSpec {
     pub members: BTreeMap<String, BTreeMap<String, String>>,
     /// The layer whose users the percentages share out; lanes of one layer never share a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = LAYER_BYTES_MAX), extend("default" = LAYER_DEFAULT)))]
     pub layer: Option<String>,
     /// How percentages tell users apart: the first of these that a request has; last, a cookie that the
     /// edge gives out. The same for all lanes of a layer.
@@ -85,12 +93,13 @@ pub struct LaneSpec {
     pub cookie: Option<LaneCookie>,
     /// When the lane ends by itself, RFC 3339, e.g. `2026-12-31T18:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub expires: Option<String>,
 }
 
 /// What puts a request in a lane: `when`, `percent`, or both (a share of what `when` holds for).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(transform = crate::schema::when_or_percent))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// What people call it.
@@ -101,9 +110,11 @@ pub struct Rule {
     pub when: Option<Condition>,
     /// Share of users in percent, in steps of 0.01; each user stays on their side of it as it grows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
     pub percent: Option<f64>,
     /// Whether a cookie keeps the user in the lane once the rule has put them there; default true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub sticky: Option<bool>,
 }
 
@@ -151,6 +162,7 @@ pub struct ClaimKey {
 pub struct LaneCookie {
     /// How long it lives, in seconds; default 1800.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = COOKIE_MAX_AGE_S_MAX), extend("default" = COOKIE_MAX_AGE_S_DEFAULT)))]
     pub max_age_seconds: Option<u32>,
     /// Its attributes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,6 +206,10 @@ impl Compiled {
 pub fn compile(lanes: &[Lane]) -> Result<Compiled, Problems> {
     let mut problems = Problems::default();
     let mut compiled = Compiled::default();
+    if lanes.len() > LANES_MAX {
+        let message = format!("{} lanes, but at most {LANES_MAX} fit", lanes.len());
+        problems.add(&Scope::document(LANES_MAX), message);
+    }
     for (document, lane) in lanes.iter().enumerate() {
         let scope = Scope::document(document);
         check_header(lane, &scope, &mut problems);
@@ -243,6 +259,10 @@ fn check_relations(lane: &Lane, document: usize, lanes: &[Lane], problems: &mut 
             return;
         }
         seen.push(ancestor);
+        if seen.len() > PARENTS_MAX.saturating_add(1) {
+            problems.add(&parent_scope, format!("more than {PARENTS_MAX} lanes above one another"));
+            return;
+        }
         next = find(ancestor).and_then(|lane| lane.spec.parent.as_ref());
     }
 }
@@ -265,6 +285,18 @@ fn lane_to_wire(lane: &Lane, scope: &Scope, problems: &mut Problems) -> WireLane
     let expires = spec.expires.as_deref().map(parse_time);
     if let Some(Err(message)) = &expires {
         problems.add(&scope.key("expires"), message.clone());
+    }
+    let layer_fits = |layer: &String| {
+        (1..=LAYER_BYTES_MAX).contains(&layer.len()) && layer.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if spec.layer.as_ref().is_some_and(|layer| !layer_fits(layer)) {
+        let message = format!("must be 1 to {LAYER_BYTES_MAX} letters, digits and signs without spaces");
+        problems.add(&scope.key("layer"), message);
+    }
+    for (index, source) in spec.key.iter().enumerate() {
+        if let Err(message) = source.to_wire() {
+            problems.add(&scope.key("key").index(index), message);
+        }
     }
     for (service, labels) in &spec.members {
         if labels.is_empty() {
@@ -381,17 +413,8 @@ fn layer_key(members: &[usize], lanes: &[Lane], layer: &str, problems: &mut Prob
             Some(_) => {}
         }
     }
-    let Some((lane, document)) = chosen.zip(members.first()) else { return Vec::new() };
-    let scope = Scope::document(*document).key("spec").key("key");
-    let keys = lane.spec.key.iter().enumerate();
-    keys.filter_map(|(index, source)| match source.to_wire() {
-        Ok(wire) => Some(wire),
-        Err(message) => {
-            problems.add(&scope.index(index), message);
-            None
-        }
-    })
-    .collect()
+    let sources = chosen.map_or(&[][..], |lane| &lane.spec.key);
+    sources.iter().filter_map(|source| source.to_wire().ok()).collect()
 }
 
 impl KeySource {

@@ -3,6 +3,24 @@
 //! Pure: no I/O, no clock, no randomness and no host. Time, entropy and everything a proxy knows of a
 //! request come in as arguments; what to set, what to remove and why come out as data. The same code
 //! runs in the proxy's filter (wasm32-wasip1), on the command line and in a browser page.
+//!
+//! It has no panic path: in the filter a panic kills the worker's VM, and nothing restarts it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::get_unwrap,
+        clippy::indexing_slicing,
+        clippy::integer_division,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used,
+        clippy::unwrap_in_result
+    )
+)]
 
 extern crate alloc;
 
@@ -30,6 +48,8 @@ pub mod precedence;
 pub mod problem;
 pub mod request;
 pub mod request_id;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod set_cookie;
 #[cfg(feature = "documents")]
 pub mod settings;

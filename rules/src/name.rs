@@ -179,7 +179,7 @@ impl LaneName {
         let mut hasher = SipHasher24::new_with_keys(0x6361_6e61_7279, 0x6c61_6e65);
         hasher.write(self.as_bytes());
         let spread = hasher.finish() % 0xFFFE;
-        LaneCode(u16::try_from(spread).unwrap_or(0) + 1)
+        LaneCode(u16::try_from(spread).unwrap_or(0).saturating_add(1))
     }
 }
 
