@@ -22,6 +22,9 @@ const AUTHORIZATION: &str = "authorization";
 /// As Envoy's JWT filter wants it, letter by letter: what it does not take for a token, it does not verify.
 const BEARER: &[u8] = b"Bearer ";
 
+/// A query parameter's name and value, decoded.
+type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// A request's facts.
 pub(crate) struct Facts<'a> {
     headers: Headers<'a>,
@@ -29,7 +32,7 @@ pub(crate) struct Facts<'a> {
     peer_address: Option<&'a [u8]>,
     client: OnceCell<Option<IpAddr>>,
     cookies: OnceCell<Vec<(&'a [u8], &'a [u8])>>,
-    query: OnceCell<Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>>,
+    query: OnceCell<Vec<Parameter<'a>>>,
     /// Tokens read so far, by where they are.
     tokens: Cell<Vec<(Subject, Box<str>, Value)>>,
 }
@@ -177,7 +180,7 @@ fn without_port(host: &[u8]) -> &[u8] {
     host.get(..end).unwrap_or(host)
 }
 
-fn decoded_pair(pair: &[u8]) -> (Cow<'_, [u8]>, Cow<'_, [u8]>) {
+fn decoded_pair(pair: &[u8]) -> Parameter<'_> {
     let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
     let value = pair.get(at.saturating_add(1)..).unwrap_or_default();
     (decoded(pair.get(..at).unwrap_or_default()), decoded(value))

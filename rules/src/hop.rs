@@ -326,7 +326,7 @@ impl Tags {
                 ancestors: ancestors(lane, &config.lanes),
             })
             .collect();
-        lanes.sort_by(|left, right| left.code.cmp(&right.code));
+        lanes.sort_by_key(|lane| lane.code);
         for pair in lanes.windows(2) {
             if let [first, second] = pair
                 && first.code == second.code
@@ -409,11 +409,13 @@ impl Tags {
         if let Some(lane) = carried.alias {
             return said(lane, Origin::Header);
         }
-        if carried.has_baggage
-            && let Some(key) = &self.baggage
-            && let Some(lane) = by_name(baggage::member(headers.lines(BAGGAGE), key))
-        {
-            return said(lane.code, Origin::Baggage);
+        if let Some(key) = self.baggage.as_ref().filter(|_| carried.has_baggage) {
+            let values = baggage::values(headers.lines(BAGGAGE), key);
+            let mut lanes = values.filter_map(|value| by_name(Some(value))).map(|lane| lane.code);
+            if let Some(lane) = lanes.next() {
+                let contradicts = lanes.any(|other| other != lane);
+                return if contradicts { contradiction } else { said(lane, Origin::Baggage) };
+            }
         }
         if let (Some(minter), Some(id)) = (&self.request_ids, carried.request_id)
             && let Reading::Minted(code) = minter.read(id)
@@ -448,16 +450,11 @@ impl Tags {
         self.remint(carried.request_id, lane.code, edits);
     }
 
-    /// Makes the baggage member say this lane. Where the baggage's limits leave no room for it, it goes
-    /// rather than say another.
+    /// Makes the baggage say this lane, once. Where its limits leave no room for that, it says none.
     pub(crate) fn write_baggage<'c>(&self, lane: &LaneName, headers: &Headers<'_>, edits: &mut Edits<'c>) {
-        let Some(key) = &self.baggage else { return };
-        if baggage::member(headers.lines(BAGGAGE), key) == Some(lane.as_bytes()) {
-            return;
-        }
-        match baggage::with_member(headers.lines(BAGGAGE), key, lane.as_str()) {
-            Ok(value) => edits.push(Edit::Set(BAGGAGE, Cow::Owned(value))),
-            Err(_) => self.remove_baggage(headers, edits),
+        if let Some(key) = &self.baggage {
+            let line = baggage::saying(headers.lines(BAGGAGE), key, lane.as_str());
+            edits.extend(line.map(baggage_edit));
         }
     }
 
@@ -489,15 +486,14 @@ impl Tags {
 
     /// Removes the tag from the baggage; other members stay byte-identical.
     pub(crate) fn remove_baggage<'c>(&self, headers: &Headers<'_>, edits: &mut Edits<'c>) {
-        if let Some(key) = &self.baggage
-            && let Some(rest) = baggage::without_member(headers.lines(BAGGAGE), key)
-        {
-            edits.push(match rest.is_empty() {
-                true => Edit::Remove(BAGGAGE),
-                false => Edit::Set(BAGGAGE, Cow::Owned(rest)),
-            });
+        if let Some(key) = &self.baggage {
+            edits.extend(baggage::without_member(headers.lines(BAGGAGE), key).map(baggage_edit));
         }
     }
+}
+
+fn baggage_edit<'c>(line: Vec<u8>) -> Edit<'c> {
+    if line.is_empty() { Edit::Remove(BAGGAGE) } else { Edit::Set(BAGGAGE, Cow::Owned(line)) }
 }
 
 impl Origin {

@@ -46,7 +46,7 @@ pub struct Overcommitted {
 #[must_use]
 pub fn bucket(layer: &str, user: &[u8]) -> Bucket {
     let hash = hash(layer.as_bytes(), user);
-    u16::try_from(hash % u64::from(BUCKETS)).unwrap_or(0)
+    u16::try_from(hash.checked_rem(BUCKETS.into()).unwrap_or(0)).unwrap_or(0)
 }
 
 /// Gives every lane the buckets it wants: first what it holds, then free ones in the lane's own order.
