@@ -3,4 +3,7 @@
 //! Knows the filter only from outside, as Envoy does: a Wasm module with callbacks, a configuration, headers.
 
 pub mod built;
+pub mod carrier;
+pub mod soak;
+pub mod staged;
 pub mod wasm_host;

@@ -11,6 +11,9 @@
 //! | any, with `content-type: application/grpc` | the tree as one gRPC message, `grpc-status` in trailers |
 //! | `/_async?id=…` | the trees of the calls made after the response that named this id, 404 until they are there |
 //! | `/_status?code=N` | this status, no calls |
+//!
+//! A path and its query travel with the calls. `?forward=b3,baggage` names what the apps on the way hand on, in
+//! place of what they do otherwise.
 
 mod calls;
 pub mod config;
