@@ -9,9 +9,9 @@ use core::net::{IpAddr, SocketAddr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
 
 use crate::cookie;
+use crate::json::Json;
 use crate::request::Headers;
 use crate::wire::Subject;
 
@@ -34,7 +34,7 @@ pub(crate) struct Facts<'a> {
     cookies: OnceCell<Vec<(&'a [u8], &'a [u8])>>,
     query: OnceCell<Vec<Parameter<'a>>>,
     /// Tokens read so far, by where they are.
-    tokens: Cell<Vec<(Subject, Box<str>, Value)>>,
+    tokens: Cell<Vec<(Subject, Box<str>, Json)>>,
 }
 
 impl<'a> Facts<'a> {
@@ -91,12 +91,12 @@ impl<'a> Facts<'a> {
         let mut tokens = self.tokens.take();
         let known = tokens.iter().position(|(kind, name, _)| *kind == subject && **name == *place);
         let known = known.unwrap_or_else(|| {
-            tokens.push((subject, place.into(), self.payload(subject, place).unwrap_or(Value::Null)));
+            tokens.push((subject, place.into(), self.payload(subject, place).unwrap_or(Json::Null)));
             tokens.len().saturating_sub(1)
         });
         let found = tokens.get(known).and_then(|(.., payload)| step_into(payload, claim));
         let texts = match found {
-            Some(Value::Array(values)) => values.iter().filter_map(text).collect(),
+            Some(Json::List(values)) => values.iter().filter_map(text).collect(),
             Some(value) => text(value).into_iter().collect(),
             None => Vec::new(),
         };
@@ -104,7 +104,7 @@ impl<'a> Facts<'a> {
         texts
     }
 
-    fn payload(&self, subject: Subject, place: &str) -> Option<Value> {
+    fn payload(&self, subject: Subject, place: &str) -> Option<Json> {
         let token = match subject {
             Subject::CookieClaim => self.cookie(place)?,
             _ => header_token(&self.headers, place)?,
@@ -119,7 +119,7 @@ impl<'a> Facts<'a> {
         }
         let padding = payload.iter().rev().take_while(|byte| **byte == b'=').count();
         let payload = payload.get(..payload.len().saturating_sub(padding))?;
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+        Json::parse(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
     }
 }
 
@@ -209,7 +209,7 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// A claim by its whole name, else by dots into objects: claim names such as URLs hold dots themselves.
-fn step_into<'v>(payload: &'v Value, claim: &str) -> Option<&'v Value> {
+fn step_into<'v>(payload: &'v Json, claim: &str) -> Option<&'v Json> {
     payload.get(claim).or_else(|| {
         let dots = claim.match_indices('.');
         dots.filter_map(|(at, _)| claim.split_at_checked(at))
@@ -217,11 +217,10 @@ fn step_into<'v>(payload: &'v Value, claim: &str) -> Option<&'v Value> {
     })
 }
 
-fn text(value: &Value) -> Option<String> {
+fn text(value: &Json) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Json::Text(text) | Json::Number(text) => Some(text.clone()),
+        Json::Bool(truth) => Some(truth.to_string()),
+        Json::Null | Json::List(_) | Json::Object(_) => None,
     }
 }

@@ -38,6 +38,7 @@ pub mod explain;
 mod facts;
 pub mod flows;
 pub mod hop;
+pub mod json;
 #[cfg(feature = "documents")]
 pub mod lane;
 pub mod layers;

@@ -4,10 +4,13 @@
 //! newer writer's configuration of the same [`VERSION`]; a higher version is refused as a whole.
 //! [`Filter`] is the validated form, made once per configuration.
 
+mod read;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+pub use read::ShapeError;
 use serde::{Deserialize, Serialize};
 
 use crate::correlation::IdSource;
@@ -307,7 +310,7 @@ pub enum Op {
 pub enum WireError {
     /// Not JSON of this shape.
     #[error("not a filter configuration")]
-    Shape(#[source] serde_json::Error),
+    Shape(#[source] ShapeError),
     /// Written by a newer version.
     #[error("configuration version {found} is newer than {VERSION}, the newest this filter reads")]
     Version {
@@ -382,11 +385,7 @@ impl FilterConfig {
     /// # Errors
     /// [`WireError::Shape`] and [`WireError::Version`].
     pub fn parse(json: &[u8]) -> Result<Self, WireError> {
-        let config: Self = serde_json::from_slice(json).map_err(WireError::Shape)?;
-        if config.version > VERSION {
-            return Err(WireError::Version { found: config.version });
-        }
-        Ok(config)
+        read::config(json)
     }
 
     /// Writes the JSON form.
