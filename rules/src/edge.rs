@@ -21,6 +21,8 @@ use crate::facts::Facts;
 use crate::hop::{REQUEST_ID, Tags};
 use crate::matcher::Matcher;
 use crate::name::{LaneCode, LaneName};
+#[cfg(feature = "documents")]
+use crate::precedence::{Class, Precedence};
 use crate::request::Headers;
 use crate::request_id;
 use crate::set_cookie::{self, CookieAttributes};
@@ -254,6 +256,14 @@ impl Edge {
     #[cfg(feature = "documents")]
     pub(crate) fn lane_of(&self, rule: &EdgeRule) -> Option<&LaneName> {
         self.lanes.get(rule.lane).map(|lane| &lane.name)
+    }
+
+    /// A rule's rank among those that hold.
+    #[cfg(feature = "documents")]
+    pub(crate) fn precedence<'e>(&'e self, rule: &EdgeRule) -> Option<Precedence<'e>> {
+        let lane = self.lanes.get(rule.lane)?;
+        let class = if rule.share.is_some() { Class::Share } else { Class::Rule };
+        Some(Precedence { class, priority: Reverse(lane.priority), lane: &lane.name, rule: rule.place })
     }
 
     /// Whether a rule's lane has not expired.

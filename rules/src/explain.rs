@@ -69,11 +69,14 @@ impl Edge {
         let won = |rule: &EdgeRule| Some(rule.place) == place && self.lane_of(rule) == decision.lane;
         let winner = self.all_rules().find(|rule| won(rule));
         let rule = winner.and_then(|rule| self.rule_name(rule));
-        let reason = self.reason(&decision, rule.as_ref());
+        let reason =
+            self.reason(&decision, rule.as_ref(), winner.and_then(|rule| self.covers_user(rule, &facts)));
         let mut close: Vec<(u32, Close<'_>)> = Vec::new();
         for rule in self.all_rules().filter(|rule| !won(rule)) {
             let Some(name) = self.rule_name(rule) else { continue };
-            let (score, why) = self.distance(rule, &facts, now_unix_s, &decision);
+            let (score, why) = self.distance(rule, &facts, now_unix_s).unwrap_or_else(|| {
+                (1, format!("holds too, but {}", self.what_beat(rule, winner, decision.reason)))
+            });
             close.push((score, Close { rule: name, why }));
         }
         close.sort_by_key(|(score, _)| *score);
@@ -93,7 +96,8 @@ impl Edge {
         Some(RuleName { lane, number: rule.place.saturating_add(1), name: &rule.name, text: rule_text(rule) })
     }
 
-    fn reason(&self, decision: &EdgeDecision<'_>, rule: Option<&RuleName<'_>>) -> String {
+    /// `user` is none where the request does not tell who its user is.
+    fn reason(&self, decision: &EdgeDecision<'_>, rule: Option<&RuleName<'_>>, user: Option<bool>) -> String {
         let rule_text = || rule.map_or_else(String::new, RuleName::to_string);
         match decision.reason {
             Reason::SignedHeader => "the tag header is signed by one of our keys".into(),
@@ -101,25 +105,37 @@ impl Edge {
             Reason::Rule(_) => rule_text(),
             Reason::Assigned => format!("cookie {} keeps the user in the lane", self.lane_cookie_name()),
             Reason::Share { rank, .. } => {
-                format!(
-                    "{} (this user is in the lane from {} % on)",
-                    rule_text(),
-                    percent(rank.saturating_add(1))
-                )
+                let who = if user.is_some() { "this user" } else { "a new user, who" };
+                let from = percent(rank.saturating_add(1));
+                format!("{} ({who} is in the lane from {from} % on)", rule_text())
             }
             Reason::Nothing if self.lanes().len() == 0 => "there are no lanes".into(),
             Reason::Nothing => "no rule matched".into(),
         }
     }
 
-    /// How far a rule was from winning (less is nearer), and why it did not.
-    fn distance(
-        &self,
-        rule: &EdgeRule,
-        facts: &Facts<'_>,
-        now_unix_s: u64,
-        decision: &EdgeDecision<'_>,
-    ) -> (u32, String) {
+    /// Why a rule that holds did not win.
+    fn what_beat(&self, rule: &EdgeRule, winner: Option<&EdgeRule>, reason: Reason) -> String {
+        let ranks = winner.and_then(|winner| self.precedence(winner)).zip(self.precedence(rule));
+        match (reason, ranks) {
+            (Reason::SignedHeader | Reason::SignedLink, _) => "a signed tag comes first".into(),
+            (Reason::Assigned, _) => "the user's cookie comes first".into(),
+            (_, Some((first, this))) if first.class != this.class => {
+                "explicit rules come before percentages".into()
+            }
+            (_, Some((first, this))) if first.lane == this.lane => {
+                "an earlier rule of the lane does so".into()
+            }
+            (_, Some((first, this))) if first.priority != this.priority => {
+                format!("lane {} has the higher priority", first.lane)
+            }
+            (_, Some((first, _))) => format!("lane {} comes first by name", first.lane),
+            (_, None) => "its lane has none of this layer's users".into(),
+        }
+    }
+
+    /// How far a rule is from holding (less is nearer), and why it does not; none when it holds.
+    fn distance(&self, rule: &EdgeRule, facts: &Facts<'_>, now_unix_s: u64) -> Option<(u32, String)> {
         let misses = rule.when.as_ref().map_or_else(Vec::new, |when| misses(when, facts));
         if !misses.is_empty() {
             let total = rule.when.as_ref().map_or(0, |when| when.tests().count());
@@ -129,21 +145,16 @@ impl Edge {
             let score = 100_usize.saturating_mul(missed).saturating_add(absent.saturating_mul(50));
             let score = score.saturating_sub(total.saturating_sub(missed).saturating_mul(10));
             let texts: Vec<String> = misses.into_iter().map(|miss| miss.text).collect();
-            return (u32::try_from(score.saturating_add(10)).unwrap_or(u32::MAX), texts.join("; "));
+            return Some((u32::try_from(score.saturating_add(10)).unwrap_or(u32::MAX), texts.join("; ")));
         }
         if !self.is_live(rule, now_unix_s) {
-            return (5, "the lane has expired".into());
+            return Some((5, "the lane has expired".into()));
         }
-        if rule.share.is_some() {
-            match self.covers_user(rule, facts) {
-                Some(true) => {}
-                Some(false) => return (8, "this user is outside the percentage".into()),
-                None => return (9, "the request does not tell who its user is".into()),
-            }
-        }
-        match decision.lane {
-            Some(lane) => (1, format!("holds too, but {lane} comes first")),
-            None => (1, "holds".into()),
+        rule.share?;
+        match self.covers_user(rule, facts) {
+            Some(true) => None,
+            Some(false) => Some((8, "this user is outside the percentage".into())),
+            None => Some((9, "the request does not tell who its user is".into())),
         }
     }
 }

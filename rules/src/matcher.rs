@@ -238,13 +238,25 @@ fn full_match(pattern: &str, ignore_case: bool) -> Result<Regex, String> {
     compiled(&format!(r"\A(?:{pattern})\z"))
 }
 
-/// A value shown to people: at most 60 characters, bytes that are no text replaced.
+/// A value shown to people: at most 60 characters, bytes that are no text replaced, and nothing in it that
+/// a terminal would act on.
 #[cfg(feature = "documents")]
 pub(crate) fn shown(value: &[u8]) -> Cow<'_, str> {
     const CHARS_MAX: usize = 60;
     let text = String::from_utf8_lossy(value);
-    match text.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
-        None => text,
+    if text.chars().nth(CHARS_MAX).is_none() && !text.contains(char::is_control) {
+        return text;
     }
+    let mut shown = String::new();
+    for (count, char) in text.chars().enumerate() {
+        match char {
+            _ if count >= CHARS_MAX => {
+                shown.push('…');
+                break;
+            }
+            char if char.is_control() => shown.extend(char.escape_default()),
+            char => shown.push(char),
+        }
+    }
+    shown.into()
 }

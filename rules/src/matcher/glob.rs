@@ -24,6 +24,8 @@ pub(crate) struct Glob {
     tokens: Box<[Token]>,
     /// The tokens that may match nothing.
     skippable: States,
+    /// The tokens that may match nothing together with the one after.
+    pairs: States,
     ignore_case: bool,
 }
 
@@ -33,7 +35,10 @@ enum Token {
     One,
     Star,
     Stars,
+    /// The start of a segment, where any number of segments may come; matches nothing itself.
     Segments,
+    /// Within those segments: up to any `/` that ends one.
+    Within,
 }
 
 impl Glob {
@@ -46,12 +51,16 @@ impl Glob {
         if tokens.len() > TOKENS_MAX {
             return Err(format!("has more than {TOKENS_MAX} characters from its first wildcard on"));
         }
-        let bits = (0_u32..).zip(&tokens).filter(|(_, token)| token.may_be_empty());
+        let bits = |wanted: &[Token]| {
+            let found = (0_u32..).zip(&tokens).filter(|(_, token)| wanted.contains(token));
+            found.fold(0, |bits, (at, _)| bits | bit(at))
+        };
         Ok(Self {
             #[cfg(feature = "documents")]
             text: text.into(),
             prefix: prefix.as_bytes().into(),
-            skippable: bits.fold(0, |bits, (at, _)| bits | bit(at)),
+            skippable: bits(&[Token::Star, Token::Stars, Token::Segments]),
+            pairs: bits(&[Token::Segments]),
             tokens: tokens.into(),
             ignore_case,
         })
@@ -97,7 +106,7 @@ impl Glob {
     /// The states, and those after tokens that match nothing.
     fn with_skips(&self, mut states: States) -> States {
         loop {
-            let more = states | (states & self.skippable) << 1;
+            let more = states | (states & self.skippable) << 1 | (states & self.pairs) << 2;
             if more == states {
                 return states;
             }
@@ -107,10 +116,6 @@ impl Glob {
 }
 
 impl Token {
-    fn may_be_empty(self) -> bool {
-        matches!(self, Self::Star | Self::Stars | Self::Segments)
-    }
-
     /// Whether a character leaves us at this token, and whether it leads past it.
     fn takes(self, char: char, ignore_case: bool) -> (bool, bool) {
         match self {
@@ -120,7 +125,8 @@ impl Token {
             Self::One => (false, char != '/'),
             Self::Star => (char != '/', false),
             Self::Stars => (true, false),
-            Self::Segments => (true, char == '/'),
+            Self::Segments => (false, false),
+            Self::Within => (true, char == '/'),
         }
     }
 }
@@ -142,6 +148,9 @@ fn tokens(pattern: &str, mut at_segment: bool) -> Vec<Token> {
         };
         at_segment = matches!(token, Token::Segments | Token::Char('/'));
         tokens.push(token);
+        if token == Token::Segments {
+            tokens.push(Token::Within);
+        }
         rest = tail;
     }
     tokens
