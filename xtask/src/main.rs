@@ -10,6 +10,7 @@ mod demo;
 mod docs;
 mod filter;
 mod fuzz;
+mod lab;
 mod process;
 mod rules_in_node;
 mod soak;
@@ -30,6 +31,7 @@ enum Verb {
     Bench(bench::Args),
     Soak(soak::Args),
     Fuzz(fuzz::Args),
+    Lab(lab::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -41,6 +43,7 @@ fn main() -> std::process::ExitCode {
         Verb::Bench(args) => bench::run(&args),
         Verb::Soak(args) => soak::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Lab(args) => lab::run(&args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

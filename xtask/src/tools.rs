@@ -30,3 +30,8 @@ pub(crate) fn run(_: &Args) -> Result<()> {
 pub(crate) fn ensure_rust_targets() -> Result<()> {
     rust_targets::ensure()
 }
+
+/// Makes sure that one more target of the Rust toolchain is there.
+pub(crate) fn ensure_rust_target(target: &str) -> Result<()> {
+    rust_targets::ensure_one(target).map(drop)
+}

@@ -16,17 +16,23 @@ pub(super) fn ensure() -> Result<()> {
     let step = Step::start("rust", "looking for the Wasm targets");
     let mut added = Vec::new();
     for target in TARGETS {
-        if !is_installed(target)? {
-            process::run(
-                Command::new("rustup").args(["target", "add", target]).current_dir(workspace::root()),
-            )
-            .with_context(|| format!("the Rust target {target} is missing and rustup cannot add it"))?;
+        if ensure_one(target)? {
             added.push(target);
         }
     }
     let state = if added.is_empty() { "ready" } else { "added" };
     step.done(state, &TARGETS.join(", "));
     Ok(())
+}
+
+/// Adds a target that is missing, and says whether it was.
+pub(super) fn ensure_one(target: &str) -> Result<bool> {
+    if is_installed(target)? {
+        return Ok(false);
+    }
+    process::run(Command::new("rustup").args(["target", "add", target]).current_dir(workspace::root()))
+        .with_context(|| format!("the Rust target {target} is missing and rustup cannot add it"))?;
+    Ok(true)
 }
 
 /// Asks rustc itself, so that a toolchain which did not come from rustup works too.

@@ -1,0 +1,3 @@
+module canaryctl.io/lab/pause
+
+go 1.26.0

@@ -1,0 +1,153 @@
+//! The verbs, one function each.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use canary_lab::{Console, Health, ImageSpec, Interrupt, Lab, LabError, LabName, Progress, Setup};
+use clap::Parser;
+
+/// A real Kubernetes with a real Istio in one network namespace of this machine
+#[derive(Parser)]
+#[command(name = "canary-lab", version)]
+enum Verb {
+    /// Start a lab, building first what is not built yet
+    Up {
+        #[command(flatten)]
+        lab: LabArgs,
+        /// The Envoy that sidecars and gateways run
+        #[arg(long, value_name = "PATH")]
+        envoy: PathBuf,
+        /// A static program to make an image of, with the image's name: canary-lab.test/app:1=PATH
+        #[arg(long, value_name = "NAME=PATH", value_parser = image)]
+        image: Vec<ImageSpec>,
+    },
+    /// End a lab and remove everything of it
+    Down {
+        #[command(flatten)]
+        lab: LabArgs,
+        /// End every lab of this machine
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
+    /// Run a command, or a shell, inside a lab, with kubectl, istioctl and KUBECONFIG
+    Shell {
+        #[command(flatten)]
+        lab: LabArgs,
+        /// The command; your shell if there is none
+        #[arg(last = true, value_name = "CMD")]
+        command: Vec<OsString>,
+    },
+    /// List the labs of this machine and their components
+    Status,
+}
+
+#[derive(clap::Args)]
+struct LabArgs {
+    /// The lab's name
+    #[arg(long, env = "CANARY_LAB", default_value_t = LabName::default())]
+    name: LabName,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let result = match Verb::parse() {
+        Verb::Up { lab, envoy, image } => up(&lab.name, Setup { envoy, images: image }),
+        Verb::Down { lab, all: false } => down(&lab.name),
+        Verb::Down { all: true, .. } => down_all(),
+        Verb::Shell { lab, command } => shell(&lab.name, command),
+        Verb::Status => status(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            if let Some(help) = help(&error) {
+                eprintln!("help:  {help}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn up(name: &LabName, setup: Setup) -> Result<(), LabError> {
+    let interrupt = Interrupt::on_signals()
+        .map_err(|source| LabError::Start { program: "a signal handler".into(), source })?;
+    let started = Instant::now();
+    let lab = canary_lab::up(name, &setup, &Console, &interrupt)?;
+    Console.done(&format!("lab {name}"), &format!("up, logs in {}", lab.logs().display()), started.elapsed());
+    eprintln!("\nnext:  cargo xtask lab shell --name {name} -- kubectl get pods --all-namespaces");
+    Ok(())
+}
+
+fn down(name: &LabName) -> Result<(), LabError> {
+    let started = Instant::now();
+    let details = if Lab::down(name)? { "down, nothing left" } else { "was not there" };
+    Console.done(&format!("lab {name}"), details, started.elapsed());
+    Ok(())
+}
+
+fn down_all() -> Result<(), LabError> {
+    canary_lab::list()?.iter().try_for_each(|lab| down(&lab.name))
+}
+
+fn shell(name: &LabName, command: Vec<OsString>) -> Result<(), LabError> {
+    let lab = Lab::running(name)?;
+    lab.enter()?;
+    let mut words = command.into_iter();
+    let default = || std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+    let mut command = lab.command(words.next().unwrap_or_else(default));
+    // It takes this process's place, so that its exit code and Ctrl-C are its own.
+    let source = command.args(words).exec();
+    Err(LabError::Start { program: command.get_program().to_string_lossy().into_owned(), source })
+}
+
+fn status() -> Result<(), LabError> {
+    let labs = canary_lab::list()?;
+    if labs.is_empty() {
+        println!("no lab is up");
+    }
+    for lab in labs {
+        let health = match lab.health {
+            Health::Up => "up",
+            Health::Degraded => "degraded",
+            Health::Unfinished => "unfinished",
+        };
+        println!("{:<24} {health}", lab.name.to_string());
+        for component in lab.components {
+            match component.process {
+                Some(process) => println!("  {:<24} runs as {process}", component.name),
+                None => println!("  {:<24} has ended", component.name),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn image(text: &str) -> Result<ImageSpec, String> {
+    let (name, path) = text.split_once('=').ok_or("wanted NAME=PATH")?;
+    let path = PathBuf::from(path);
+    let program = path.file_name().and_then(|name| name.to_str()).ok_or("the path names no program")?;
+    let to = format!("/{program}");
+    Ok(ImageSpec::new(name, &to).file(path, &to))
+}
+
+/// What to type next.
+fn help(error: &LabError) -> Option<String> {
+    match error {
+        LabError::NotRoot => Some("run it as root, e.g. with sudo --preserve-env=PATH,HOME".into()),
+        LabError::Exists { name } => {
+            Some(format!("cargo xtask lab down --name {name}, or give another --name"))
+        }
+        LabError::NotUp { name } => Some(format!("cargo xtask lab up --name {name}")),
+        _ => None,
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
+    }
+}

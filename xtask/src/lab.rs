@@ -1,0 +1,99 @@
+//! `cargo xtask lab …`: builds `canary-lab` and what it needs, and hands over.
+//!
+//! What a lab is and how it is started and ended is in the crate [`canary-lab`](../../lab).
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::step::Step;
+use crate::tools::{self, Envoy};
+use crate::{process, workspace};
+
+/// The image of the app that tests run in pods: the local mesh's app, in its real surroundings.
+const APP_IMAGE: &str = "canary-lab.test/app:1";
+const APP: &str = "canary-mesh-app";
+
+/// A real Kubernetes with a real Istio in one network namespace of this machine (Linux, root)
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Start a lab, building first what is not built yet
+    Up(PassedOn),
+    /// End a lab and remove everything of it
+    Down(PassedOn),
+    /// Run a command, or a shell, inside a lab, with kubectl, istioctl and KUBECONFIG
+    Shell(PassedOn),
+    /// List the labs of this machine and their components
+    Status(PassedOn),
+}
+
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+struct PassedOn {
+    /// Arguments of `canary-lab`, such as --name NAME, --help, or -- CMD
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    args: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let (verb, passed_on) = match &args.verb {
+        Verb::Up(passed_on) => ("up", passed_on),
+        Verb::Down(passed_on) => ("down", passed_on),
+        Verb::Shell(passed_on) => ("shell", passed_on),
+        Verb::Status(passed_on) => ("status", passed_on),
+    };
+    let mut lab = Command::new(program()?);
+    lab.arg(verb);
+    if verb == "up" && !passed_on.args.iter().any(|arg| arg == "--help") {
+        lab.args(ingredients()?);
+    }
+    lab.args(&passed_on.args);
+    replace_self(lab)
+}
+
+/// Builds `canary-lab` and returns where it is.
+pub(crate) fn program() -> Result<PathBuf> {
+    process::run(workspace::cargo().args(["build", "--quiet", "--package", "canary-lab"]))?;
+    Ok(workspace::target_dir().join("debug").join("canary-lab"))
+}
+
+/// What `canary-lab up` is to put into the lab, built or fetched.
+pub(crate) fn ingredients() -> Result<Vec<OsString>> {
+    let envoy = Envoy::ensure()?;
+    let mut image = OsString::from(format!("{APP_IMAGE}="));
+    image.push(app()?);
+    Ok(vec!["--envoy".into(), envoy.program().into(), "--image".into(), image])
+}
+
+/// The app as a static program, which needs nothing else in its image.
+fn app() -> Result<PathBuf> {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    tools::ensure_rust_target(&target)?;
+    let step = Step::start("app", &format!("compiling for {target}"));
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--quiet", "--package", "canary-localmesh", "--bin", APP, "--target", &target]);
+    process::run(&mut cargo)?;
+    let app = workspace::target_dir().join(&target).join("debug").join(APP);
+    step.done("built", &workspace::show(&app));
+    Ok(app)
+}
+
+/// `canary-lab` takes this process's place, so that Ctrl-C and its exit code are its own.
+#[cfg(unix)]
+fn replace_self(mut lab: Command) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    Err(lab.exec()).context("cannot start canary-lab")
+}
+
+#[cfg(not(unix))]
+fn replace_self(mut lab: Command) -> Result<()> {
+    std::process::exit(lab.status().context("cannot start canary-lab")?.code().unwrap_or(1))
+}
