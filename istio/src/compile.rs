@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use canary_rules::name::{HeaderName, LaneName};
 
+use crate::finding::Finding;
 use crate::lane::{LANE_LABEL, LaneRouting, Mode, ServiceKey};
 use crate::plan::{
-    Destination, Finding, HostPlan, HttpRoute, IdleWorkload, RoutingPlan, Subset, SubsetName, Tier, TierOf,
+    Destination, HostPlan, HttpRoute, IdleWorkload, RoutingPlan, Subset, SubsetName, Tier, TierOf,
 };
 use crate::service::{Host, Labels, Service, Workload};
 

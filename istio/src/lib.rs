@@ -5,12 +5,15 @@
 //! static Envoys of the local mesh. Pure: no I/O, no cluster, no clock; what exists comes in as values.
 
 pub mod compile;
+pub mod finding;
 pub mod lane;
+pub mod observed;
 pub mod plan;
 pub mod render;
 pub mod service;
 
 pub use compile::{CompileError, compile};
+pub use finding::{Finding, Severity};
 pub use lane::{LaneRouting, MemberError, Mode, RefusalStatus, ServiceKey};
-pub use plan::{Destination, Finding, HostPlan, HttpRoute, RoutingPlan, Subset, SubsetName, Tier, TierOf};
+pub use plan::{Destination, HostPlan, HttpRoute, RoutingPlan, Subset, SubsetName, Tier, TierOf};
 pub use service::{Host, Labels, Service, Workload};

@@ -4,8 +4,9 @@
 
 use canary_rules::name::{HeaderName, LaneName};
 
-use crate::lane::{RefusalStatus, ServiceKey};
-use crate::service::{Host, Labels};
+use crate::finding::Finding;
+use crate::lane::RefusalStatus;
+use crate::service::Host;
 
 /// Response header that says why a strict lane refused a request.
 pub const REFUSAL_HEADER: &str = "x-canary-refused";
@@ -117,41 +118,6 @@ pub enum TierOf {
     Lane(LaneName),
     /// Everything without a lane membership.
     Baseline,
-}
-
-/// What a user should know of a plan that works all the same.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Finding {
-    /// A lane names a service that the mesh does not have.
-    #[error("lane {lane} names service {service}, which does not exist")]
-    UnknownService {
-        /// The lane.
-        lane: LaneName,
-        /// The service as the lane names it.
-        service: ServiceKey,
-    },
-    /// A lane names labels that no workload of the service carries.
-    #[error("lane {lane} names {labels:?} of {host}, which no workload carries")]
-    NoSuchMember {
-        /// The lane.
-        lane: LaneName,
-        /// The service.
-        host: Host,
-        /// The labels as the lane names them.
-        labels: Labels,
-    },
-    /// A workload carries the label of a lane that does not exist.
-    #[error(
-        "workload {workload} of {host} carries the label of lane {lane}, which does not exist: it serves nobody"
-    )]
-    IdleWorkload {
-        /// The service.
-        host: Host,
-        /// The workload.
-        workload: String,
-        /// The lane as labelled.
-        lane: String,
-    },
 }
 
 /// A lane's subset: `canary-gray`. A DNS-1123 label, as Istio demands, whatever the lane's name.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Longest DNS label, in bytes (RFC 1123): what a service or namespace may be called.
 const DNS_LABEL_BYTES_MAX: usize = 63;
 /// Domain behind `name.namespace.svc`, as Istio assumes by default.
-const CLUSTER_DOMAIN: &str = "cluster.local";
+pub(crate) const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// Kubernetes labels of a workload's pods.
 pub type Labels = BTreeMap<String, String>;
