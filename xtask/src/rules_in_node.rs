@@ -1,5 +1,5 @@
-//! The rules' own tests compiled for a JavaScript engine and run in Node, as the dashboard's playground will
-//! run the rules in a browser.
+//! The rules' suite compiled for a JavaScript engine and run in Node, as the dashboard's playground will run
+//! the rules in a browser.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,7 +18,7 @@ pub(crate) fn cargo_test(node: &Node) -> Result<Command> {
     let runner = ensure_runner()?;
     let mut cargo = workspace::cargo();
     cargo
-        .args(["--config", "wasm-target.toml", "test", "--package", "canary-rules", "--lib"])
+        .args(["--config", "wasm-target.toml", "test", "--package", "canary-rules", "--test", "suite"])
         .args(["--target", "wasm32-unknown-unknown"])
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
         .env("WASM_BINDGEN_TEST_ONLY_NODE", "1")
@@ -35,7 +35,8 @@ fn ensure_runner() -> Result<PathBuf> {
     if !runner.is_file() {
         process::run(
             workspace::cargo()
-                .args(["install", "--quiet", "--locked", "wasm-bindgen-cli", "--version", &version])
+                // Not with its lock file, which names versions that not every mirror of the registry has.
+                .args(["install", "--quiet", "wasm-bindgen-cli", "--version", &version])
                 // Without the default features: those fetch browsers' drivers, and bring a TLS stack for that.
                 .args(["--no-default-features", "--bin", RUNNER, "--root"])
                 .arg(&dir),

@@ -10,7 +10,7 @@ pub(super) const TIERS: &[Tier] = &[
     Tier { name: "arrows", proves: "the pure crates stay pure", run: arrows },
     Tier { name: "clippy", proves: "clippy has nothing to say", run: clippy },
     Tier { name: "unit", proves: "each crate keeps its own promises", run: unit },
-    Tier { name: "rules-node", proves: "the rules decide the same in a JavaScript engine", run: rules_node },
+    Tier { name: "node", proves: "the rules decide the same in a JavaScript engine", run: node },
     Tier { name: "wasm", proves: "the built filter is right on a host with Envoy's semantics", run: wasm },
     Tier { name: "envoy", proves: "the built filter is right in real Envoys", run: envoy },
     Tier { name: "fuzz", proves: "no input found in a short search makes a parser panic", run: fuzz },
@@ -49,7 +49,7 @@ fn unit(shop: &Shop) -> Result<Outcome> {
     cargo_test::run(&mut cargo)
 }
 
-fn rules_node(shop: &Shop) -> Result<Outcome> {
+fn node(shop: &Shop) -> Result<Outcome> {
     match shop.node() {
         Ok(node) => cargo_test::run(&mut rules_in_node::cargo_test(&node)?),
         Err(error) => Ok(Outcome::skipped(format!("no Node: {error:#}"))),
