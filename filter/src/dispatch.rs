@@ -5,10 +5,7 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 
-use crate::edge::{EdgeStream, Guard};
 use crate::host::envoy::Envoy;
-use crate::inbound::Inbound;
-use crate::outbound::Outbound;
 use crate::root::{Root, Stream};
 use crate::stream::Next;
 use crate::vm::Vm;
@@ -46,10 +43,7 @@ impl RootContext for Root<Envoy> {
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
         Some(match self.stream() {
             Stream::Passthrough => Box::new(Passthrough),
-            Stream::Guard(stream) => Box::new(stream),
-            Stream::Edge(stream) => Box::new(stream),
-            Stream::Inbound(stream) => Box::new(stream),
-            Stream::Outbound(stream) => Box::new(stream),
+            stream => Box::new(stream),
         })
     }
 
@@ -65,23 +59,10 @@ impl Context for Passthrough {}
 
 impl HttpContext for Passthrough {}
 
-macro_rules! on_request_headers {
-    ($($stream:ident),+) => {$(
-        impl Context for $stream<Envoy> {}
+// One type for all other roles: each type would bring its own copy of the SDK's sixty callbacks.
+impl Context for Stream<Envoy> {}
 
-        impl HttpContext for $stream<Envoy> {
-            fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-                self.on_request_headers().into()
-            }
-        }
-    )+};
-}
-
-on_request_headers!(Guard, Inbound, Outbound);
-
-impl Context for EdgeStream<Envoy> {}
-
-impl HttpContext for EdgeStream<Envoy> {
+impl HttpContext for Stream<Envoy> {
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
         self.on_request_headers().into()
     }

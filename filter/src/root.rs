@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use canary_rules::wire::WireError;
+
 use crate::clock::TICK_MS;
 use crate::edge::{EdgeStream, Guard};
 use crate::host::Host;
@@ -9,6 +11,7 @@ use crate::inbound::Inbound;
 use crate::metrics::Event;
 use crate::outbound::Outbound;
 use crate::plugin::Role;
+use crate::stream::Next;
 use crate::vm::Vm;
 
 /// A plugin's root context.
@@ -32,6 +35,27 @@ pub enum Stream<H: Host> {
     Inbound(Inbound<H>),
     /// From the application.
     Outbound(Outbound<H>),
+}
+
+impl<H: Host> Stream<H> {
+    /// The request's headers are there.
+    pub fn on_request_headers(&mut self) -> Next {
+        match self {
+            Self::Passthrough => Next::Continue,
+            Self::Guard(stream) => stream.on_request_headers(),
+            Self::Edge(stream) => stream.on_request_headers(),
+            Self::Inbound(stream) => stream.on_request_headers(),
+            Self::Outbound(stream) => stream.on_request_headers(),
+        }
+    }
+
+    /// The response's headers are there; also of an answer that the proxy gives itself.
+    pub fn on_response_headers(&mut self) -> Next {
+        match self {
+            Self::Edge(stream) => stream.on_response_headers(),
+            _ => Next::Continue,
+        }
+    }
 }
 
 impl<H: Host + Clone> Root<H> {
@@ -89,14 +113,13 @@ impl<H: Host + Clone> Root<H> {
     }
 }
 
-/// An error and what caused it, once, in one line.
-fn describe(error: &dyn core::error::Error) -> String {
-    let mut text = format!("canaryctl: configuration refused: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// What is wrong and why, once, in one line.
+///
+/// Without `dyn Error`: its `Debug` would bring the debug form of every error into the module.
+fn describe(error: &WireError) -> String {
+    let what = format!("canaryctl: configuration refused: {error}");
+    match error {
+        WireError::Shape(why) => format!("{what}: {why}"),
+        _ => what,
     }
-    text
 }

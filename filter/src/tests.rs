@@ -102,13 +102,7 @@ fn pass<V: AsRef<[u8]>>(root: &Root<Fake>, fake: &Fake, headers: &[(&str, V)]) -
         world.calls.clear();
     }
     let mut stream = root.stream();
-    let next = match &mut stream {
-        Stream::Passthrough => Next::Continue,
-        Stream::Guard(stream) => stream.on_request_headers(),
-        Stream::Edge(stream) => stream.on_request_headers(),
-        Stream::Inbound(stream) => stream.on_request_headers(),
-        Stream::Outbound(stream) => stream.on_request_headers(),
-    };
+    let next = stream.on_request_headers();
     let mut world = fake.world_mut();
     Passed { next, request: world.request.clone(), calls: std::mem::take(&mut world.calls), stream }
 }
@@ -131,9 +125,7 @@ fn respond(stream: &mut Stream<Fake>, fake: &Fake, headers: &[(&str, &str)]) -> 
     fake.world_mut().response =
         headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     fake.world_mut().calls.clear();
-    if let Stream::Edge(stream) = stream {
-        assert_eq!(stream.on_response_headers(), Next::Continue);
-    }
+    assert_eq!(stream.on_response_headers(), Next::Continue);
     let text = |value: &Vec<u8>| String::from_utf8_lossy(value).into_owned();
     fake.world().response.iter().map(|(name, value)| (name.clone(), text(value))).collect()
 }
