@@ -19,7 +19,7 @@ pub mod options;
 pub mod report;
 pub mod requests;
 pub mod rounds;
-pub mod stats;
 pub mod starts;
+pub mod stats;
 pub mod usage;
 pub mod variants;

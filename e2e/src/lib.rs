@@ -2,6 +2,7 @@
 //!
 //! Knows the filter only from outside, as Envoy does: a Wasm module with callbacks, a configuration, headers.
 
+pub mod bench;
 pub mod built;
 pub mod carrier;
 pub mod soak;

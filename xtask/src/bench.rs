@@ -1,25 +1,58 @@
 //! `cargo xtask bench`: what the filter costs, in exact counts and on a real Envoy.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
+use crate::step::Step;
 use crate::tools::Envoy;
-use crate::{filter, process, workspace};
+use crate::{build, filter, process, workspace};
 
-/// Measure the filter: host calls, instructions, CPU per request, size
+/// Where the results of a full run go, from the checkout's root.
+const DOCUMENT: &str = "docs/benchmarks.md";
+
+/// Measure the filter beside other ways to do the same, and write docs/benchmarks.md
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run only the benchmarks whose name contains this
-    #[arg(value_name = "NAME")]
-    name: Option<String>,
+    /// Run every row once, to see that it runs and that the exact counts keep their budgets; writes nothing
+    #[arg(long)]
+    quick: bool,
+    /// Decides the order in which rows take their turns
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let filter = filter::build()?;
+    let empty = empty_filter()?;
     let envoy = Envoy::ensure()?;
-    let mut cargo = workspace::cargo();
-    cargo.args(["bench", "--package", "canary-e2e"]);
-    if let Some(name) = &args.name {
-        cargo.args(["--", name]);
-    }
-    process::run(cargo.env(crate::build::FILTER_ENV, filter.path).env("CANARY_ENVOY", envoy.program()))
+    let mut bench = workspace::cargo();
+    // Optimised, so that Envoy waits for the load generator as little as can be.
+    bench
+        .args(["run", "--quiet", "--release", "--package", "canary-e2e", "--bin", "canary-bench", "--"])
+        .args(["--seed", &args.seed.to_string()])
+        .env(build::FILTER_ENV, filter.path)
+        .env("CANARY_EMPTY_FILTER", empty)
+        .env("CANARY_ENVOY", envoy.program());
+    match args.quick {
+        true => bench.arg("--quick"),
+        false => bench.args(["--write", DOCUMENT]),
+    };
+    process::run(&mut bench)
+}
+
+/// Builds the stock SDK's empty filter, with the filter's own compiler settings and nothing taken out.
+fn empty_filter() -> Result<PathBuf> {
+    let step = Step::start("filter", "compiling the empty one for comparison");
+    process::run(
+        workspace::cargo()
+            .args(["--config", "wasm-target.toml", "build", "--quiet", "--package", "canary-empty-filter"])
+            .args(["--profile", "filter", "--target", "wasm32-wasip1"])
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS"),
+    )?;
+    let compiled =
+        workspace::target_dir().join("wasm32-wasip1").join("filter").join("canary_empty_filter.wasm");
+    step.done("compiled", &workspace::show(&compiled));
+    Ok(compiled)
 }

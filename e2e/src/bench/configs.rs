@@ -124,7 +124,8 @@ fn edge_with(lane: Value) -> Result<FilterConfig> {
 }
 
 fn compile(lanes: &[Value]) -> Result<Compiled> {
-    let source = |(number, lane): (usize, &Value)| Source { name: format!("lane {number}"), text: lane.to_string() };
+    let source =
+        |(number, lane): (usize, &Value)| Source { name: format!("lane {number}"), text: lane.to_string() };
     let sources: Vec<Source> = lanes.iter().enumerate().map(source).collect();
     let documents = document::read(&sources).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+pub use bootstrap::TEACH;
+
 use super::options::Options;
 use super::variants::Filter;
 use ports::Reserved;

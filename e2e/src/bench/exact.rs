@@ -146,7 +146,9 @@ fn empty(module: &Module) -> Result<Counted> {
     let proxy = Proxy::load(module, 1);
     let plugin = proxy.plugin(b"");
     let lines = requests::lines(Kind::Untagged)?;
-    (0..PASSES_BEFORE).for_each(|_| drop(pass(&plugin, &lines)));
+    for _ in 0..PASSES_BEFORE {
+        pass(&plugin, &lines);
+    }
     let (cost, _) = pass(&plugin, &lines);
     proxy.assert_sound();
     Ok(Counted { name: names::EMPTY.to_owned(), cost, budget: None })

@@ -56,8 +56,11 @@ impl Load<'_> {
     pub fn run(&self) -> Result<Seen> {
         ensure!(self.to.ip().is_loopback(), "{} is not on loopback", self.to);
         // One thread: Envoy's worker has the other processor of a small machine.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
-        let turn = tokio::time::timeout(Duration::from_secs(TURN_TIMEOUT_S), self.all_connections());
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
+        // The timer wants to be made inside the runtime.
+        let turn =
+            async { tokio::time::timeout(Duration::from_secs(TURN_TIMEOUT_S), self.all_connections()).await };
         match runtime.block_on(turn) {
             Ok(seen) => seen,
             Err(_) => bail!("{} requests to {} took more than {TURN_TIMEOUT_S} s", self.count, self.to),

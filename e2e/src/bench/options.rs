@@ -55,6 +55,6 @@ impl Effort {
         single_requests: 200,
         saturating_requests: 400,
         starts: 1,
-        map_requests: 300_000,
+        map_requests: 500_000,
     };
 }

@@ -199,7 +199,8 @@ fn set_cookie(config: &FilterConfig, request: &Lines) -> Result<String> {
     let edge = edge(config)?;
     let borrowed = borrowed(request);
     // Given out now, so that it lives for as long as this program may run.
-    let now_unix_s = std::time::SystemTime::UNIX_EPOCH.elapsed().context("the clock is before 1970")?.as_secs();
+    let now_unix_s =
+        std::time::SystemTime::UNIX_EPOCH.elapsed().context("the clock is before 1970")?.as_secs();
     let decision = edge.decide(&Headers::new(&borrowed), None, now_unix_s, || [7; 16]);
     let cookie = decision.response.cookies.first().context("no cookie given out")?;
     let cookie = String::from_utf8(cookie.clone()).context("a cookie")?;

@@ -187,10 +187,10 @@ fn listeners(variants: &[Variant], hops: &[Hop]) -> Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for variant in variants {
         let Variant { name, filter, reset, teach, .. } = variant;
-        let copy: &[Filter] = if *reset { &[Filter::Reset, filter.clone()] } else { &[filter.clone()] };
+        let copy = if *reset { vec![Filter::Reset, filter.clone()] } else { vec![filter.clone()] };
         listeners.push(Listener {
             name: name.clone(),
-            filters: copy.repeat(COPIES),
+            filters: vec![copy; COPIES].concat(),
             vm_id: name.clone(),
             onward: None,
         });

@@ -94,7 +94,8 @@ fn start(options: &Options, dir: &Path, filters: &[Filter]) -> Result<Started> {
     for listener in &listeners {
         let to = envoy.address(&listener.name)?;
         let body = Answer::Baseline.body();
-        Load { to, requests: &requests, path: None, count: REQUESTS, connections: CONNECTIONS, body }.run()?;
+        Load { to, requests: &requests, path: None, count: REQUESTS, connections: CONNECTIONS, body }
+            .run()?;
     }
     let resident = usage::resident(envoy.id())?;
     envoy.check_log()?;

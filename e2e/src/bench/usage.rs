@@ -42,7 +42,9 @@ pub fn resident(process: u32) -> Result<Resident> {
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let kilobytes = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
+        let number = line
+            .and_then(|rest| rest.split_whitespace().next())
+            .and_then(|number| number.parse::<u64>().ok());
         number.with_context(|| format!("{path} has no {name}"))
     };
     Ok(Resident { all: kilobytes("VmRSS:")? * 1024, anonymous: kilobytes("RssAnon:")? * 1024 })

@@ -98,7 +98,8 @@ pub mod names {
     pub fn edge(who: &str, rules: usize, hit: bool) -> String {
         let plural = if rules == 1 { "" } else { "s" };
         let which = if hit { "the last holds" } else { "none holds" };
-        format!("{who}, edge, {rules} rule{plural}, {which}")
+        let who = if who.is_empty() { String::new() } else { format!("{who}, ") };
+        format!("{who}edge, {rules} rule{plural}, {which}")
     }
 }
 
@@ -112,15 +113,14 @@ pub const RULES: [usize; 3] = [1, 20, 200];
 pub fn all() -> Result<Vec<Variant>> {
     let mut all = sidecars()?;
     all.extend(edges()?);
-    // Of every kind of request and of reset, what it costs without the filter.
-    let mut bases: Vec<Variant> = Vec::new();
-    for variant in &all {
-        let base = variant.base();
-        if !bases.iter().chain(&all).any(|known| known.name == base.name) {
-            bases.push(base);
+    // Of every kind of request what it costs without the filter; then the same of that.
+    let mut next = 0;
+    while let Some(base) = all.get(next).map(Variant::base) {
+        if !all.iter().any(|known| known.name == base.name) {
+            all.push(base);
         }
+        next += 1;
     }
-    all.extend(bases);
     Ok(all)
 }
 

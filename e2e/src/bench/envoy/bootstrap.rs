@@ -12,7 +12,7 @@ use crate::bench::requests::REQUEST_ID;
 use crate::bench::variants::{Answer, Filter};
 
 /// Requests for paths that begin like this teach a filter: no [`Filter::Reset`] comes before it.
-pub(super) const TEACH: &str = "/teach";
+pub const TEACH: &str = "/teach";
 
 const HTTP_FILTERS: &str = "envoy.extensions.filters.http";
 
@@ -41,8 +41,10 @@ pub(super) fn bootstrap(
 
 fn listener_config(options: &Options, listener: &Listener, address: SocketAddr) -> Value {
     let numbered = listener.filters.iter().enumerate();
-    let mut filters: Vec<Value> =
-        numbered.map(|(number, filter)| http_filter(options, listener, number, filter)).filter(|f| !f.is_null()).collect();
+    let mut filters: Vec<Value> = numbered
+        .map(|(number, filter)| http_filter(options, listener, number, filter))
+        .filter(|f| !f.is_null())
+        .collect();
     filters.push(json!({
         "name": "envoy.filters.http.router",
         "typed_config": { "@type": type_url(&format!("{HTTP_FILTERS}.router.v3.Router")) },
@@ -92,11 +94,14 @@ fn routes(listener: &Listener) -> Vec<Value> {
         });
         let without: serde_json::Map<String, Value> =
             resets.into_iter().map(|number| (filter_name(number), disabled.clone())).collect();
-        routes.insert(0, json!({
-            "match": { "prefix": TEACH },
-            "direct_response": direct_response(Answer::Lane),
-            "typed_per_filter_config": without,
-        }));
+        routes.insert(
+            0,
+            json!({
+                "match": { "prefix": TEACH },
+                "direct_response": direct_response(Answer::Lane),
+                "typed_per_filter_config": without,
+            }),
+        );
     }
     routes
 }

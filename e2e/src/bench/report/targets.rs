@@ -1,0 +1,104 @@
+//! What the filter is meant to keep to, and whether it does.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result};
+
+use super::Results;
+use crate::bench::map::MAP_BYTES_MAX;
+use crate::bench::variants::{RULES, names};
+
+/// Of the module as Envoy loads it, in bytes.
+const WASM_BYTES_MAX: usize = 180_000;
+/// Of the module as registries carry it, in bytes.
+const GZIP_BYTES_MAX: usize = 70_000;
+
+/// One line of the table.
+struct Target {
+    target: String,
+    measured: String,
+    is_met: bool,
+}
+
+pub(super) fn table(results: &Results) -> Result<String> {
+    let mut targets = host_calls(results)?;
+    targets.extend(times(results)?);
+    targets.extend(sizes(results)?);
+    let mut table = "| target | measured | met |\n|---|---|---|\n".to_owned();
+    for Target { target, measured, is_met } in targets {
+        let met = if is_met { "yes" } else { "**no**" };
+        let _ = writeln!(table, "| {target} | {measured} | {met} |");
+    }
+    Ok(table)
+}
+
+fn host_calls(results: &Results) -> Result<Vec<Target>> {
+    let calls = |name: &str| {
+        let pass = results.counted.iter().find(|pass| pass.name == name);
+        pass.with_context(|| format!("{name} was not counted"))
+    };
+    let most = |target: &str, passes: &[&str]| {
+        let passes = passes.iter().map(|name| calls(name)).collect::<Result<Vec<_>>>()?;
+        let most = passes.iter().map(|pass| pass.cost.host_calls()).max().unwrap_or_default();
+        let is_met = passes.iter().all(|pass| pass.is_within_budget());
+        Ok::<_, anyhow::Error>(Target { target: target.to_owned(), measured: most.to_string(), is_met })
+    };
+    Ok(vec![
+        most("no lane: at most 1 host call per sidecar pass", &[names::NO_LANE])?,
+        most("untagged pass: at most 4", &[names::IN_UNTAGGED, names::OUT_UNTAGGED])?,
+        most("tagged pass: at most 6", &[names::IN_TAGGED, names::OUT_RESTORED, names::OUT_TAGGED])?,
+    ])
+}
+
+fn times(results: &Results) -> Result<Vec<Target>> {
+    let cost = |name: &str| Ok::<_, anyhow::Error>(results.cost_us(name)?.median());
+    let cheaper = |target: &str, ours: &str, other: &str| {
+        let (ours, other) = (cost(ours)?, cost(other)?);
+        let measured = format!("{ours:.2} µs against {other:.2} µs ({:.2})", ours / other);
+        Ok::<_, anyhow::Error>(Target { target: target.to_owned(), measured, is_met: ours <= other })
+    };
+    let mut times = vec![
+        cheaper("no lane: no dearer than the stock SDK's empty filter", names::NO_LANE, names::EMPTY)?,
+        cheaper("untagged inbound: cheaper than in Lua", names::IN_UNTAGGED, names::LUA_UNTAGGED)?,
+        cheaper("untagged outbound: cheaper than in Lua", names::OUT_UNTAGGED, names::LUA_UNTAGGED)?,
+    ];
+    for rules in RULES {
+        for hit in [true, false] {
+            let [ours, lua] = ["ours", "Lua"].map(|who| names::edge(who, rules, hit));
+            times.push(cheaper(
+                &format!("{}: cheaper than in Lua", names::edge("", rules, hit)),
+                &ours,
+                &lua,
+            )?);
+        }
+    }
+    let [one, .., most] = RULES;
+    let (ours, lua) = (results.growth("ours")?, results.growth("Lua")?);
+    times.push(Target {
+        target: format!("edge: grows less than the rules do, {one} to {most}"),
+        measured: format!("× {ours:.1} (Lua × {lua:.1})"),
+        is_met: ours < (most / one) as f64,
+    });
+    Ok(times)
+}
+
+fn sizes(results: &Results) -> Result<Vec<Target>> {
+    let [ours, _] = results.sizes;
+    let size = |target: &str, bytes: usize, max: usize| Target {
+        target: target.to_owned(),
+        measured: format!("{:.1} KB", bytes as f64 / 1e3),
+        is_met: bytes <= max,
+    };
+    let last = results.map.readings.last().context("the map was not measured")?;
+    let readings = &results.map.readings;
+    let flat = readings.get(readings.len() / 2).is_some_and(|middle| middle.bytes == last.bytes);
+    Ok(vec![
+        size("module: at most 180 KB", ours.wasm, WASM_BYTES_MAX),
+        size("module with gzip: at most 70 KB", ours.gzip, GZIP_BYTES_MAX),
+        Target {
+            target: format!("correlation map: at most 8 MB, flat over {} requests", last.requests),
+            measured: format!("{:.2} MB, {}", last.bytes as f64 / 1e6, if flat { "flat" } else { "grows" }),
+            is_met: flat && last.bytes <= MAP_BYTES_MAX,
+        },
+    ])
+}

@@ -1,0 +1,66 @@
+//! Measures the filter and writes the document; `cargo xtask bench` builds what it needs and runs it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use canary_e2e::bench::options::{Effort, Options};
+use canary_e2e::bench::report::{self, Results, Size};
+use canary_e2e::bench::{exact, hops, map, rounds, starts, usage, variants};
+use clap::Parser;
+
+/// Measure the filter beside other ways to do the same
+#[derive(Parser)]
+struct Args {
+    /// The Envoy binary
+    #[arg(long, env = "CANARY_ENVOY")]
+    envoy: PathBuf,
+    /// The filter as it ships
+    #[arg(long, env = "CANARY_FILTER")]
+    filter: PathBuf,
+    /// The stock SDK's empty filter
+    #[arg(long, env = "CANARY_EMPTY_FILTER")]
+    empty: PathBuf,
+    /// Run every variant once, to see that it runs
+    #[arg(long)]
+    quick: bool,
+    /// Decides the order of turns
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where the document goes; to standard output if not said
+    #[arg(long)]
+    write: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let Args { envoy, filter, empty, quick, seed, write } = Args::parse();
+    let effort = if quick { Effort::QUICK } else { Effort::FULL };
+    let options = Options { envoy, filter, empty, effort, seed };
+    let document = report::document(&options, &measure(&options)?)?;
+    match write {
+        Some(path) => save(&path, &document),
+        None => {
+            print!("{document}");
+            Ok(())
+        }
+    }
+}
+
+fn measure(options: &Options) -> Result<Results> {
+    let counted = exact::run(options)?;
+    exact::check(&counted)?;
+    let dir = tempfile::tempdir().context("a directory for Envoy")?;
+    let variants = variants::all()?;
+    let load_before = usage::load_average();
+    let measured = rounds::run(options, &variants, &hops::all()?, dir.path())?;
+    let starts = starts::run(options, dir.path())?;
+    let load = [load_before, usage::load_average()];
+    let map = map::run(&options.filter, options.effort.map_requests)?;
+    let sizes = [Size::of(&options.filter)?, Size::of(&options.empty)?];
+    Ok(Results { variants, measured, starts, counted, map, sizes, load })
+}
+
+fn save(path: &Path, document: &str) -> Result<()> {
+    std::fs::write(path, document).with_context(|| format!("writing {}", path.display()))?;
+    eprintln!("report     {}", path.display());
+    Ok(())
+}
