@@ -1,13 +1,15 @@
 //! An edge's streams: strip what comes from outside; decide, tag, and tell the browser.
 
+mod plugin;
+
 use std::rc::Rc;
 
 use canary_rules::edge::{EdgeDecision, ResponsePlan};
 use canary_rules::request::Headers;
+pub use plugin::EdgePlugin;
 
 use crate::host::{HeaderMap, Host};
 use crate::metrics::{Event, LaneSlot};
-use crate::plugin::EdgePlugin;
 use crate::stream::{Next, apply, remove_unseen};
 use crate::vm::Vm;
 

@@ -4,6 +4,9 @@
 //! map, one set of counters. Decides nothing itself. Everything but [`host`]'s Envoy side and the
 //! dispatch is generic over [`host::Host`], so that native tests drive it with a fake proxy.
 //!
+//! Feature `edge` (default): the roles of edges, rules and all. Without it the module is half the size and
+//! refuses those roles: it is the one for sidecars, which are many.
+//!
 //! A panic kills the worker's VM and nothing restarts it, so this crate has no panic path: the lints
 //! below hold everywhere outside tests, and every failure has a declared outcome and a counter.
 
@@ -26,6 +29,7 @@
 pub mod clock;
 #[cfg(target_family = "wasm")]
 mod dispatch;
+#[cfg(feature = "edge")]
 pub mod edge;
 pub mod flow_map;
 pub mod host;

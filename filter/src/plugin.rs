@@ -1,16 +1,16 @@
 //! A plugin's configuration, made ready: what its streams need, shared by all of them.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
-use canary_rules::edge::Edge;
 use canary_rules::flows::Limits;
 use canary_rules::hop::{self, Hop};
-use canary_rules::name::{HeaderName, LaneCode, LaneName};
-use canary_rules::wire::{Carriers, Filter, FilterConfig, Subject, WireCondition, WireError};
+use canary_rules::name::LaneCode;
+use canary_rules::wire::{self, Carriers, FilterConfig, WireError};
 
+#[cfg(feature = "edge")]
+use crate::edge::EdgePlugin;
 use crate::host::Host;
-use crate::metrics::{LaneSlot, Metrics};
+use crate::metrics::Metrics;
 
 /// The label of a pod that serves a lane.
 pub const LANE_LABEL: &str = "canaryctl.io/lane";
@@ -22,8 +22,10 @@ pub enum Role {
     #[default]
     Passthrough,
     /// At an edge, before authentication.
+    #[cfg(feature = "edge")]
     EdgeGuard(Rc<EdgePlugin>),
     /// At an edge.
+    #[cfg(feature = "edge")]
     Edge(Rc<EdgePlugin>),
     /// In a sidecar, to the application.
     Inbound(Rc<HopPlugin>),
@@ -31,27 +33,11 @@ pub enum Role {
     Outbound(Rc<HopPlugin>),
 }
 
-/// An edge's configuration.
-#[derive(Debug)]
-pub struct EdgePlugin {
-    /// The rules.
-    pub edge: Box<Edge>,
-    /// Whether a rule asks for the client's address, which is a host call.
-    pub asks_client: bool,
-    /// The header that names the lane in responses.
-    pub shown_in: HeaderName,
-    /// What responses list in `vary`.
-    pub vary: OnceCell<String>,
-    /// Headers that may carry a tag.
-    pub carriers: TagHeaders,
-    slots: Vec<LaneSlot>,
-}
-
 /// A sidecar's configuration.
 #[derive(Debug)]
 pub struct HopPlugin {
     /// The lanes and their carriers.
-    pub hop: Box<Hop>,
+    pub hop: Hop,
     /// The pod's own lane.
     pub colour: Option<LaneCode>,
     /// How long ids are held.
@@ -64,65 +50,53 @@ pub struct HopPlugin {
 #[derive(Debug)]
 pub struct TagHeaders(Vec<String>);
 
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No configuration that can be acted on.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A role that this build of the module leaves out.
+    #[cfg(not(feature = "edge"))]
+    #[error("this module is for sidecars and has no edge in it")]
+    NoEdge,
+}
+
 impl Role {
     /// Reads a configuration.
     ///
     /// # Errors
-    /// [`WireError`].
-    pub fn read<H: Host>(json: &[u8], host: &H, metrics: &Metrics) -> Result<Self, WireError> {
+    /// [`ConfigError`].
+    pub fn read<H: Host>(json: &[u8], host: &H, metrics: &Metrics) -> Result<Self, ConfigError> {
         let config = FilterConfig::parse(json)?;
-        let aside = Aside {
-            asks_client: asks_client(&config),
-            shown_in: config.carriers.header.clone(),
-            carriers: TagHeaders::new(&config.carriers),
-        };
-        Ok(match Filter::try_from(config)? {
-            Filter::Passthrough => Self::Passthrough,
-            Filter::EdgeGuard(edge) => Self::EdgeGuard(Rc::new(EdgePlugin::new(edge, aside, Vec::new()))),
-            Filter::Edge(edge) => {
-                metrics.define_edge(host);
-                let slots = edge.lanes().map(|lane| metrics.lane(host, lane)).collect();
-                Self::Edge(Rc::new(EdgePlugin::new(edge, aside, slots)))
+        Ok(match config.role {
+            #[cfg(feature = "edge")]
+            wire::Role::EdgeGuard => Self::EdgeGuard(Rc::new(EdgePlugin::guard(&config)?)),
+            #[cfg(feature = "edge")]
+            wire::Role::Edge => Self::Edge(Rc::new(EdgePlugin::new(&config, host, metrics)?)),
+            #[cfg(not(feature = "edge"))]
+            wire::Role::EdgeGuard | wire::Role::Edge => {
+                let _ = metrics;
+                return Err(ConfigError::NoEdge);
             }
-            Filter::Inbound(hop) => Self::Inbound(Rc::new(HopPlugin::new(hop, aside, colour(host)))),
-            Filter::Outbound(hop) => Self::Outbound(Rc::new(HopPlugin::new(hop, aside, colour(host)))),
+            wire::Role::Inbound | wire::Role::Outbound if config.lanes.is_empty() => Self::Passthrough,
+            wire::Role::Inbound => Self::Inbound(Rc::new(HopPlugin::new(&config, host)?)),
+            wire::Role::Outbound => Self::Outbound(Rc::new(HopPlugin::new(&config, host)?)),
         })
     }
 }
 
-/// What the filter itself has to know of a configuration.
-struct Aside {
-    asks_client: bool,
-    shown_in: HeaderName,
-    carriers: TagHeaders,
-}
-
 impl HopPlugin {
-    fn new(hop: Box<Hop>, aside: Aside, colour: Option<LaneCode>) -> Self {
+    fn new<H: Host>(config: &FilterConfig, host: &H) -> Result<Self, WireError> {
+        let hop = Hop::new(config)?;
         let limits = Limits { linger_s: hop.linger_s() };
-        Self { hop, colour, limits, carriers: aside.carriers }
-    }
-}
-
-impl EdgePlugin {
-    fn new(edge: Box<Edge>, aside: Aside, slots: Vec<LaneSlot>) -> Self {
-        let Aside { asks_client, shown_in, carriers } = aside;
-        Self { edge, asks_client, shown_in, vary: OnceCell::new(), carriers, slots }
-    }
-
-    /// The lane's place among the edge's lanes.
-    pub fn lane_index(&self, lane: &LaneName) -> Option<usize> {
-        self.edge.lanes().position(|known| known == lane)
-    }
-
-    /// The counter of a lane's decisions, or of the baseline's.
-    pub fn slot(&self, lane: Option<usize>) -> LaneSlot {
-        lane.map_or(LaneSlot::BASELINE, |lane| self.slots.get(lane).copied().unwrap_or(LaneSlot::OTHER))
+        Ok(Self { hop, colour: colour(host), limits, carriers: TagHeaders::new(&config.carriers) })
     }
 }
 
 impl TagHeaders {
-    fn new(carriers: &Carriers) -> Self {
+    /// Those of a configuration.
+    pub fn new(carriers: &Carriers) -> Self {
         let own = core::iter::once(&carriers.header).chain(&carriers.aliases);
         let baggage = carriers.baggage.as_ref().map(|_| hop::BAGGAGE.to_owned());
         Self(own.map(|name| name.as_str().to_owned()).chain(baggage).collect())
@@ -143,16 +117,4 @@ fn colour<H: Host>(host: &H) -> Option<LaneCode> {
         None => host.property(&LABEL),
     };
     label.and_then(|label| hop::colour(&label))
-}
-
-fn asks_client(config: &FilterConfig) -> bool {
-    fn within(condition: &WireCondition) -> bool {
-        match condition {
-            WireCondition::All(parts) | WireCondition::Any(parts) => parts.iter().any(within),
-            WireCondition::Not(part) => within(part),
-            WireCondition::Test(test) => test.subject == Subject::Client,
-        }
-    }
-    let rules = config.lanes.iter().flat_map(|lane| &lane.rules);
-    rules.filter_map(|rule| rule.when.as_ref()).any(within)
 }

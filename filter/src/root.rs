@@ -5,12 +5,13 @@ use std::rc::Rc;
 use canary_rules::wire::WireError;
 
 use crate::clock::TICK_MS;
+#[cfg(feature = "edge")]
 use crate::edge::{EdgeStream, Guard};
 use crate::host::Host;
 use crate::inbound::Inbound;
 use crate::metrics::Event;
 use crate::outbound::Outbound;
-use crate::plugin::Role;
+use crate::plugin::{ConfigError, Role};
 use crate::stream::Next;
 use crate::vm::Vm;
 
@@ -28,8 +29,10 @@ pub enum Stream<H: Host> {
     /// Nothing.
     Passthrough,
     /// An edge's guard.
+    #[cfg(feature = "edge")]
     Guard(Guard<H>),
     /// An edge.
+    #[cfg(feature = "edge")]
     Edge(EdgeStream<H>),
     /// To the application.
     Inbound(Inbound<H>),
@@ -42,7 +45,9 @@ impl<H: Host> Stream<H> {
     pub fn on_request_headers(&mut self) -> Next {
         match self {
             Self::Passthrough => Next::Continue,
+            #[cfg(feature = "edge")]
             Self::Guard(stream) => stream.on_request_headers(),
+            #[cfg(feature = "edge")]
             Self::Edge(stream) => stream.on_request_headers(),
             Self::Inbound(stream) => stream.on_request_headers(),
             Self::Outbound(stream) => stream.on_request_headers(),
@@ -52,6 +57,7 @@ impl<H: Host> Stream<H> {
     /// The response's headers are there; also of an answer that the proxy gives itself.
     pub fn on_response_headers(&mut self) -> Next {
         match self {
+            #[cfg(feature = "edge")]
             Self::Edge(stream) => stream.on_response_headers(),
             _ => Next::Continue,
         }
@@ -97,7 +103,9 @@ impl<H: Host + Clone> Root<H> {
         let vm = || Rc::clone(&self.vm);
         match &self.role {
             Role::Passthrough => Stream::Passthrough,
+            #[cfg(feature = "edge")]
             Role::EdgeGuard(plugin) => Stream::Guard(Guard::new(host(), vm(), Rc::clone(plugin))),
+            #[cfg(feature = "edge")]
             Role::Edge(plugin) => Stream::Edge(EdgeStream::new(host(), vm(), Rc::clone(plugin))),
             Role::Inbound(plugin) => Stream::Inbound(Inbound::new(host(), vm(), Rc::clone(plugin))),
             Role::Outbound(plugin) => Stream::Outbound(Outbound::new(host(), vm(), Rc::clone(plugin))),
@@ -116,10 +124,10 @@ impl<H: Host + Clone> Root<H> {
 /// What is wrong and why, once, in one line.
 ///
 /// Without `dyn Error`: its `Debug` would bring the debug form of every error into the module.
-fn describe(error: &WireError) -> String {
+fn describe(error: &ConfigError) -> String {
     let what = format!("canaryctl: configuration refused: {error}");
     match error {
-        WireError::Shape(why) => format!("{what}: {why}"),
+        ConfigError::Wire(WireError::Shape(why)) => format!("{what}: {why}"),
         _ => what,
     }
 }

@@ -1,6 +1,7 @@
 //! Every callback of every role against the fake proxy.
 
 mod configure;
+#[cfg(feature = "edge")]
 mod edge;
 mod inbound;
 mod map;
@@ -10,8 +11,7 @@ mod tick;
 
 use std::rc::Rc;
 
-use canary_rules::name::LaneName;
-use canary_rules::wire::{FilterConfig, Role, WireLane};
+use canary_rules::wire::{FilterConfig, Role};
 
 use crate::host::fake::{Fake, Lines, World};
 use crate::root::{Root, Stream};
@@ -130,10 +130,6 @@ fn respond(stream: &mut Stream<Fake>, fake: &Fake, headers: &[(&str, &str)]) -> 
     fake.world().response.iter().map(|(name, value)| (name.clone(), text(value))).collect()
 }
 
-fn name(lane: &str) -> LaneName {
-    LaneName::new(lane).expect("a lane's name")
-}
-
 /// A configuration with these lanes and a key.
 fn config(role: Role, lanes: &[&str]) -> FilterConfig {
     let lanes: Vec<String> = lanes.iter().map(|lane| format!(r#"{{"name":"{lane}"}}"#)).collect();
@@ -160,8 +156,4 @@ fn mesh_peer(world: &mut World) {
 fn colour(world: &mut World, lane: &str) {
     let path = "xds/node/metadata/LABELS/canaryctl.io/lane".to_owned();
     world.properties.insert(path, lane.as_bytes().to_vec());
-}
-
-fn lane_mut<'c>(config: &'c mut FilterConfig, name: &str) -> &'c mut WireLane {
-    config.lanes.iter_mut().find(|lane| lane.name.as_str() == name).expect("a lane of the configuration")
 }

@@ -1,6 +1,7 @@
 //! Configurations: taken, refused, outlived.
 
 use super::*;
+#[cfg(feature = "edge")]
 use crate::metrics::LANES_MAX;
 
 #[test]
@@ -78,6 +79,7 @@ fn flows_recorded_under_one_configuration_are_found_under_the_next() {
     assert_eq!(pass(&outbound, &worker.fake, &[("traceparent", TRACE)]).tag(), ["gray"]);
 }
 
+#[cfg(feature = "edge")]
 #[test]
 fn configuring_asks_for_a_tick_and_shows_the_counters() {
     let worker = Worker::new();
@@ -97,6 +99,7 @@ fn configuring_asks_for_a_tick_and_shows_the_counters() {
     }
 }
 
+#[cfg(feature = "edge")]
 #[test]
 fn a_lanes_counter_name_has_no_dot_of_the_lanes() {
     let worker = Worker::new();
@@ -104,12 +107,18 @@ fn a_lanes_counter_name_has_no_dot_of_the_lanes() {
     assert_eq!(worker.count("canaryctl.lane.gray__checkout.edge"), 0);
 }
 
+#[cfg(feature = "edge")]
+fn lane(n: usize) -> canary_rules::name::LaneName {
+    canary_rules::name::LaneName::new(&format!("l{n}")).expect("a lane's name")
+}
+
+#[cfg(feature = "edge")]
 #[test]
 fn lanes_beyond_the_limit_share_a_counter() {
     let worker = Worker::new();
     worker.plugin(&gray(Role::Edge));
     for n in 0..2 * LANES_MAX {
-        worker.vm.metrics.decision(worker.vm.metrics.lane(&worker.fake, &name(&format!("l{n}"))));
+        worker.vm.metrics.decision(worker.vm.metrics.lane(&worker.fake, &lane(n)));
     }
     let lanes =
         |world: &World| world.counters.keys().filter(|name| name.starts_with("canaryctl.lane.")).count();
@@ -118,4 +127,15 @@ fn lanes_beyond_the_limit_share_a_counter() {
     let others = 2 * LANES_MAX - (LANES_MAX - 4);
     assert_eq!(worker.count("canaryctl.lane._other.edge"), others as u64);
     assert_eq!(worker.count("canaryctl.lane.l0.edge"), 1);
+}
+
+#[cfg(not(feature = "edge"))]
+#[test]
+fn the_sidecars_module_refuses_the_roles_of_edges() {
+    let worker = Worker::new();
+    for role in [Role::Edge, Role::EdgeGuard] {
+        let root = worker.plugin(&gray(role));
+        assert!(matches!(root.stream(), Stream::Passthrough));
+    }
+    assert_eq!(worker.count("canaryctl.config.rejected"), 2);
 }

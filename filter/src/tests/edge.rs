@@ -1,6 +1,6 @@
 //! An edge: what comes from outside is not believed, the decision is counted, the browser is told.
 
-use canary_rules::wire::{EdgeSettings, Op, Subject, WireCondition, WireRule, WireTest};
+use canary_rules::wire::{EdgeSettings, Op, Subject, WireCondition, WireLane, WireRule, WireTest};
 
 use super::*;
 
@@ -12,6 +12,10 @@ fn rule(subject: Subject, name: &str, op: Op, value: &str) -> WireRule {
         (*of, *how) = (subject, op);
     }
     rule
+}
+
+fn lane_mut<'c>(config: &'c mut FilterConfig, name: &str) -> &'c mut WireLane {
+    config.lanes.iter_mut().find(|lane| lane.name.as_str() == name).expect("a lane of the configuration")
 }
 
 /// Gray for the cookie gray=1, which sticks.

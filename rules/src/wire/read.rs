@@ -15,8 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 
 use super::{
-    COOKIE_MAX_AGE_S_DEFAULT, Carriers, EdgeSettings, FilterConfig, LINGER_S_DEFAULT, Op, Peers, Role,
-    Subject, VERSION, WireCondition, WireError, WireKeySource, WireLane, WireLayer, WireRule, WireTest,
+    COOKIE_MAX_AGE_S_DEFAULT, Carriers, EdgeSettings, FilterConfig, LANES_MAX, LINGER_S_DEFAULT, Op, Peers,
+    Role, Subject, VERSION, WireCondition, WireError, WireKeySource, WireLane, WireLayer, WireRule, WireTest,
 };
 use crate::correlation::IdSource;
 use crate::json::{Json, JsonError};
@@ -45,7 +45,11 @@ pub(super) fn config(bytes: &[u8]) -> Result<FilterConfig, WireError> {
     if version > VERSION {
         return Err(WireError::Version { found: version });
     }
-    config_of(&json, version).map_err(WireError::Shape)
+    let config = config_of(&json, version).map_err(WireError::Shape)?;
+    if config.lanes.len() > LANES_MAX {
+        return Err(WireError::TooManyLanes { found: config.lanes.len() });
+    }
+    Ok(config)
 }
 
 fn config_of(json: &Json, version: u32) -> Shape<FilterConfig> {

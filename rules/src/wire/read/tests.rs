@@ -239,3 +239,13 @@ fn a_newer_version_is_refused_whatever_else_it_holds() {
     let read = FilterConfig::parse(br#"{"version":2,"role":{"new":"shape"}}"#);
     assert!(matches!(read, Err(WireError::Version { found: 2 })), "{read:?}");
 }
+
+#[test]
+fn more_lanes_than_fit_are_refused() {
+    let lanes = |count: usize| {
+        let lanes: Vec<Value> = (0..count).map(|n| json!({"name": format!("lane-{n}")})).collect();
+        FilterConfig::parse(json!({"version": 1, "role": "inbound", "lanes": lanes}).to_string().as_bytes())
+    };
+    assert!(lanes(LANES_MAX).is_ok());
+    assert!(matches!(lanes(LANES_MAX + 1), Err(WireError::TooManyLanes { .. })));
+}
