@@ -180,6 +180,13 @@ fn a_ring_has_one_to_four_keys_with_ids_of_their_own() {
 }
 
 #[test]
+fn keys_are_equal_by_id_and_secret() {
+    assert_eq!(key("a", 1), key("a", 1));
+    assert_ne!(key("a", 1), key("a", 2));
+    assert_ne!(key("a", 1), key("b", 1));
+}
+
+#[test]
 fn keys_are_checked() {
     for id in ["", "a~b", "a.b", "ü", "01234567890123456"] {
         assert_eq!(KeyId::new(id), Err(KeyError::Id { id: id.into() }));
