@@ -371,8 +371,18 @@ impl Operators {
         if self.ignore_case.is_some() && !compares {
             problems.add(&scope.key("ignoreCase"), format!("`{key}` knows no case"));
         }
-        if let Err(message) = check_operator(&test).and_then(|()| check_values(&test)) {
-            problems.add(&scope.key(key), message);
+        let scope = scope.key(key);
+        if let Err(message) = check_operator(&test) {
+            problems.add(&scope, message);
+        } else {
+            let mut alone = test.clone();
+            for (index, value) in test.values.iter().enumerate() {
+                alone.values = vec![value.clone()];
+                let scope = if matches!(op, Op::In | Op::Cidr) { scope.index(index) } else { scope.clone() };
+                if let Err(message) = check_value(&alone, value) {
+                    problems.add(&scope, message);
+                }
+            }
         }
         WireCondition::Test(test)
     }
@@ -391,39 +401,32 @@ fn check_operator(test: &WireTest) -> Result<(), String> {
         Op::Range if test.min.zip(test.max).is_some_and(|(min, max)| min > max) => {
             Err("`min` is greater than `max`, so nothing can match".into())
         }
-        _ => crate::matcher::check(test),
+        _ => Ok(()),
     }
 }
 
-/// Finds values that no request can have, for how their subject is written.
-fn check_values(test: &WireTest) -> Result<(), String> {
+/// Refuses values that do not compile, and those that no request can have, for how their subject is written.
+fn check_value(test: &WireTest, value: &str) -> Result<(), String> {
     let starts = matches!(test.op, Op::In | Op::Prefix | Op::Glob);
     let is_part = matches!(test.op, Op::In | Op::Prefix | Op::Suffix | Op::Contains);
-    for value in &test.values {
-        match test.subject {
-            Subject::Path if is_part && value.contains('?') => {
-                return Err(format!(
-                    "`{value}` holds a query, but the path is compared without: use `query`"
-                ));
-            }
-            Subject::Path if starts && !value.starts_with(['/', '*']) => {
-                return Err(format!("`{value}` does not begin with `/`, as every path does"));
-            }
-            Subject::Method if value.bytes().any(|byte| byte.is_ascii_lowercase()) => {
-                return Err(format!("`{value}`: methods are upper case, `{}`", value.to_ascii_uppercase()));
-            }
-            Subject::Host if is_part && value.contains('*') => {
-                return Err(format!(
-                    "`{value}`: `*` stands for itself; for all hosts below one use `suffix`"
-                ));
-            }
-            Subject::Host if is_part && (value.contains('/') || has_port(value)) => {
-                return Err(format!("`{value}` is more than a host: give it without scheme, port and path"));
-            }
-            _ => {}
+    match test.subject {
+        Subject::Path if is_part && value.contains('?') => {
+            Err(format!("`{value}` holds a query, but the path is compared without: use `query`"))
         }
+        Subject::Path if starts && !value.starts_with(['/', '*']) => {
+            Err(format!("`{value}` does not begin with `/`, as every path does"))
+        }
+        Subject::Method if value.bytes().any(|byte| byte.is_ascii_lowercase()) => {
+            Err(format!("`{value}`: methods are upper case, `{}`", value.to_ascii_uppercase()))
+        }
+        Subject::Host if is_part && value.contains('*') => {
+            Err(format!("`{value}`: `*` stands for itself; for all hosts below one use `suffix`"))
+        }
+        Subject::Host if is_part && (value.contains('/') || has_port(value)) => {
+            Err(format!("`{value}` is more than a host: give it without scheme, port and path"))
+        }
+        _ => crate::matcher::check(test),
     }
-    Ok(())
 }
 
 fn has_port(host: &str) -> bool {

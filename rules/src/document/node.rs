@@ -9,7 +9,7 @@ use core::fmt;
 
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Options, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Error, Location, NonFiniteFloatPolicy, Options, Spanned};
 
 use crate::problem::Step;
 
@@ -63,8 +63,9 @@ pub(super) enum Number {
 pub(super) fn parse(text: &str) -> Result<Vec<Node>, (Place, String)> {
     let mut options = Options::default();
     options.with_snippet = false;
-    // The reader of fields reports repeated ones, with everything else.
+    // The reader of fields reports repeated ones and odd numbers, with everything else.
     options.duplicate_keys = DuplicateKeyPolicy::PassThrough;
+    options.non_finite_float_policy = NonFiniteFloatPolicy::PassThrough;
     let parsed = serde_saphyr::from_multiple_with_options::<Read>(text, options);
     let read = parsed.map_err(|error| {
         let error = error.without_snippet();
