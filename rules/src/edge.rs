@@ -317,7 +317,11 @@ impl Edge {
     ) {
         let code = lane.map_or(LaneCode::BASELINE, LaneName::code);
         match (headers.first(REQUEST_ID), &self.tags.request_ids) {
-            (Some(id), _) => self.tags.remint(Some(id), code, edits),
+            (Some(id), _) => {
+                self.tags.remint(Some(id), code, edits);
+                let repeats = headers.lines(REQUEST_ID).nth(1).is_some();
+                Tags::unite_request_id(Some(id), repeats, edits);
+            }
             (None, Some(minter)) => {
                 if let Some(minted) = minter.mint(&request_id::fresh(entropy()), code) {
                     edits.push(Edit::Set(REQUEST_ID, Cow::Owned(minted.to_vec())));

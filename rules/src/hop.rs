@@ -126,7 +126,9 @@ struct Carried<'a> {
     alias: Option<LaneCode>,
     alias_contradicts: bool,
     has_baggage: bool,
+    /// The first line; proxies that join lines make one id of them, which is no UUID.
     request_id: Option<&'a [u8]>,
+    request_id_repeats: bool,
     /// Correlation ids by their source: the first line of each.
     ids: Vec<(usize, &'a [u8])>,
 }
@@ -201,6 +203,7 @@ impl Hop {
             }
             (tag, said.origin)
         };
+        Tags::unite_request_id(carried.request_id, carried.request_id_repeats, &mut edits);
         let lane = self.tags.lane(tag);
         let foreign = |lane: &&TaggedLane| {
             colour.is_some_and(|colour| colour != lane.code && !lane.ancestors.contains(&colour))
@@ -273,6 +276,7 @@ impl Hop {
                 LaneCode::BASELINE
             }
         };
+        Tags::unite_request_id(carried.request_id, carried.request_id_repeats, &mut edits);
         Outbound { tag, origin, edits, ambiguous, unknown_ids }
     }
 
@@ -368,6 +372,7 @@ impl Tags {
                 None => carried.header = Some(value),
             }
         } else if name == REQUEST_ID.as_bytes() {
+            carried.request_id_repeats = carried.request_id.is_some();
             carried.request_id = carried.request_id.or(Some(value));
         } else if name == BAGGAGE.as_bytes() {
             carried.has_baggage = self.baggage.is_some();
@@ -472,6 +477,14 @@ impl Tags {
     fn silence<'c>(&'c self, carried: &Carried<'_>, headers: &Headers<'_>, edits: &mut Edits<'c>) {
         self.remove(headers, edits);
         self.remint(carried.request_id, LaneCode::BASELINE, edits);
+    }
+
+    /// Leaves one line of a repeated request id: what its others say has been read by nobody.
+    pub(crate) fn unite_request_id(first: Option<&[u8]>, repeats: bool, edits: &mut Edits<'_>) {
+        let is_set = || edits.iter().any(|edit| matches!(edit, Edit::Set(REQUEST_ID, _)));
+        if let Some(id) = first.filter(|_| repeats && !is_set()) {
+            edits.push(Edit::Set(REQUEST_ID, Cow::Owned(id.to_vec())));
+        }
     }
 
     /// Removes the tag from header, aliases and baggage.
