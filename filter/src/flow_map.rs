@@ -39,11 +39,11 @@ pub fn hold<H: Host>(host: &H, metrics: &Metrics, hold: Hold, now_s: u32) {
     let key = key(hold.id);
     for _ in 0..CAS_ATTEMPTS_MAX {
         let (mut bucket, cas) = match host.shared(&key) {
-            Some(shared) => (Bucket::decode(&shared.value), shared.cas),
+            Some(shared) => (Bucket::read(&shared.value), shared.cas),
             None => (Bucket::default(), CAS_ABSENT),
         };
         let held = bucket.hold(hold.id, hold.code, hold.until_s, now_s);
-        match host.set_shared(&key, &bucket.encode(), cas) {
+        match host.set_shared(&key, bucket.bytes(), cas) {
             Ok(()) => {
                 match held {
                     Held::Kept => {}
@@ -64,7 +64,7 @@ pub fn hold<H: Host>(host: &H, metrics: &Metrics, hold: Hold, now_s: u32) {
 
 /// What the map says of an id.
 pub fn lookup<H: Host>(host: &H, id: FlowId, now_s: u32) -> Lookup {
-    host.shared(&key(id)).map_or(Lookup::Unknown, |shared| Bucket::decode(&shared.value).lookup(id, now_s))
+    host.shared(&key(id)).map_or(Lookup::Unknown, |shared| Bucket::read(&shared.value).lookup(id, now_s))
 }
 
 /// A bucket's key: short enough that the proxy's string needs no allocation.

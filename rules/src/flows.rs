@@ -19,6 +19,8 @@ mod tests;
 
 pub use lease::{LEASE_S_MAX, LEASE_S_MIN, Lease, Limits, RENEWAL_SLACK_S};
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, Unaligned};
+
 use crate::correlation::FlowId;
 use crate::name::LaneCode;
 use dropped::Dropped;
@@ -27,15 +29,12 @@ use entry::Entry;
 /// Ids that one bucket holds at a time.
 pub const WAYS: usize = 8;
 
-/// Length of an encoded bucket, in bytes.
-pub const BUCKET_BYTES: usize = HEAD_BYTES + Dropped::BYTES + WAYS * Entry::BYTES;
+/// Length of a bucket, in bytes.
+pub const BUCKET_BYTES: usize = size_of::<Bucket>();
 
-/// Layout version and padding.
-const HEAD_BYTES: usize = 4;
-
-/// First byte of an encoded bucket. A bucket of another version reads as empty, so raise it together
+/// How a bucket begins. One of another version reads as empty, so raise it together
 /// with the key prefix that buckets are stored under.
-const LAYOUT: u8 = 1;
+const LAYOUT: [u8; 4] = [1, 0, 0, 0];
 
 /// What the map says of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,37 +62,32 @@ pub enum Held {
 ///
 /// Times are seconds of any clock that all users of the map share; a second or two of skew between
 /// them shortens or lengthens a linger by as much and nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+///
+/// Kept as its bytes: most of a bucket is only passed through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, Unaligned)]
+#[repr(C)]
 pub struct Bucket {
+    layout: [u8; 4],
     dropped: Dropped,
     entries: [Entry; WAYS],
 }
 
+impl Default for Bucket {
+    fn default() -> Self {
+        Self { layout: LAYOUT, dropped: Dropped::default(), entries: [Entry::default(); WAYS] }
+    }
+}
+
 impl Bucket {
-    /// Reads a bucket; anything that [`Bucket::encode`] of this version did not write is an empty one.
-    pub fn decode(bytes: &[u8]) -> Self {
-        let Some((&[LAYOUT, _, _, _], rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
-            return Self::default();
-        };
-        let Some((dropped, rest)) = rest.split_first_chunk() else { return Self::default() };
-        let (ways, []) = rest.as_chunks() else { return Self::default() };
-        let Ok(ways) = <&[_; WAYS]>::try_from(ways) else { return Self::default() };
-        Self { dropped: Dropped::decode(*dropped), entries: ways.map(Entry::decode) }
+    /// Reads a bucket; anything that is not the [`Bucket::bytes`] of one of this version is an empty one.
+    pub fn read(bytes: &[u8]) -> Self {
+        let bucket = Self::read_from_bytes(bytes).ok();
+        bucket.filter(|bucket| bucket.layout == LAYOUT).unwrap_or_default()
     }
 
-    /// Writes the bucket down.
-    pub fn encode(&self) -> [u8; BUCKET_BYTES] {
-        let mut bytes = [0; BUCKET_BYTES];
-        if let Some((head, rest)) = bytes.split_first_chunk_mut::<HEAD_BYTES>() {
-            *head = [LAYOUT, 0, 0, 0];
-            if let Some((dropped, rest)) = rest.split_first_chunk_mut() {
-                *dropped = self.dropped.encode();
-                for (way, entry) in rest.as_chunks_mut().0.iter_mut().zip(&self.entries) {
-                    *way = entry.encode();
-                }
-            }
-        }
-        bytes
+    /// The bucket as it is stored.
+    pub fn bytes(&self) -> &[u8] {
+        self.as_bytes()
     }
 
     /// A flow with this tag holds the id until `until_s`: at its begin, and again with each renewal.
