@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use size::Budget;
+
 use crate::step::{Step, kilobytes};
 use crate::tools::{self, Binaryen};
 use crate::{process, workspace};
@@ -17,7 +19,7 @@ use crate::{process, workspace};
 /// What Envoy's V8 takes, and what rustc emits for wasm32-wasip1: naming them keeps Binaryen from assuming
 /// either less (it refuses the module) or, with `--all-features`, more (Envoy refuses its output).
 const WASM_OPT_ARGS: [&str; 7] = [
-    "-O3",
+    "-Oz",
     "--enable-bulk-memory",
     "--enable-multivalue",
     "--enable-mutable-globals",
@@ -29,25 +31,63 @@ const WASM_OPT_ARGS: [&str; 7] = [
 /// A filter, ready to be embedded in `canaryctl` and loaded by Envoy.
 pub(crate) struct Filter {
     pub(crate) path: PathBuf,
+    size_bytes: usize,
+    gzip_bytes: usize,
 }
 
-/// Builds the filter into `canary/canary-filter.wasm` of the target directory, unless it is there and fresh.
+impl Filter {
+    /// Refuses a filter over its size budget. Only builds and tests ask: too large a filter still runs.
+    pub(crate) fn check_size(&self) -> Result<()> {
+        size::within_budget(self.size_bytes, self.gzip_bytes)
+    }
+}
+
+/// A build of the filter.
+#[derive(Clone, Copy)]
+struct Variant {
+    /// The file's name, without its ending.
+    name: &'static str,
+    /// Cargo's arguments for its features.
+    features: &'static [&'static str],
+    budget: Budget,
+}
+
+/// Every role; for gateways.
+const WHOLE: Variant = Variant {
+    name: "canary-filter",
+    features: &[],
+    budget: Budget { size_bytes: 340_000, gzip_bytes: 140_000 },
+};
+
+/// The roles of sidecars, of which a mesh has many: no rules, no matching, no signing.
+const SIDECAR: Variant = Variant {
+    name: "canary-filter-sidecar",
+    features: &["--no-default-features"],
+    budget: Budget { size_bytes: 180_000, gzip_bytes: 70_000 },
+};
+
+/// Builds the filter into `canary/` of the target directory, unless it is there and fresh: the whole of it,
+/// which is returned, and beside it the part that sidecars need.
 pub(crate) fn build() -> Result<Filter> {
     tools::ensure_rust_targets()?;
-    let compiled = compile()?;
-    let wasm = std::fs::read(&compiled).with_context(|| format!("reading {}", compiled.display()))?;
-    let filter = optimise(&wasm)?;
-    Ok(filter)
+    let mut built = None;
+    for variant in [SIDECAR, WHOLE] {
+        let compiled = compile(variant)?;
+        let wasm = std::fs::read(&compiled).with_context(|| format!("reading {}", compiled.display()))?;
+        built = Some(optimise(variant, &wasm)?);
+    }
+    built.context("there is no build of the filter")
 }
 
-fn compile() -> Result<PathBuf> {
-    let step = Step::start("filter", "compiling for wasm32-wasip1");
+fn compile(variant: Variant) -> Result<PathBuf> {
+    let step = Step::start(variant.name, "compiling for wasm32-wasip1");
     process::run(
         workspace::cargo()
             .args(["--config", "wasm-target.toml", "--config"])
             .arg(format!("target.wasm32-wasip1.rustflags = {:?}", remapped_paths()?))
             .args(["build", "--quiet", "--package", "canary-filter", "--profile", "filter"])
             .args(["--target", "wasm32-wasip1"])
+            .args(variant.features)
             // Either would silently replace the flags that the configuration gives.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS"),
@@ -74,10 +114,11 @@ fn remapped_paths() -> Result<Vec<String>> {
     ])
 }
 
-fn optimise(compiled: &[u8]) -> Result<Filter> {
+fn optimise(variant: Variant, compiled: &[u8]) -> Result<Filter> {
+    let name = variant.name;
     let dir = workspace::target_dir().join("canary");
-    let path = dir.join("canary-filter.wasm");
-    let stamp = dir.join("canary-filter.from");
+    let path = dir.join(format!("{name}.wasm"));
+    let stamp = dir.join(format!("{name}.from"));
     let recipe = format!(
         "{} binaryen {} {} keep {}\n",
         sha256(compiled),
@@ -86,35 +127,35 @@ fn optimise(compiled: &[u8]) -> Result<Filter> {
         exports::KEPT.join(" ")
     );
     if path.is_file() && std::fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == recipe) {
-        report(Step::start("filter", "measuring"), "ready", &path)?;
+        report(Step::start(name, "measuring"), "ready", &path, variant.budget)?;
         return Ok(Filter { path });
     }
 
     let binaryen = Binaryen::ensure()?;
-    let step = Step::start("filter", "dropping unused callbacks, optimising");
+    let step = Step::start(name, "dropping unused callbacks, optimising");
     std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    let pruned = dir.join("canary-filter.pruned.wasm");
+    let pruned = dir.join(format!("{name}.pruned.wasm"));
     write(&pruned, &exports::prune(compiled)?)?;
-    let optimised = dir.join(format!("canary-filter.{}.wasm", std::process::id()));
+    let optimised = dir.join(format!("{name}.{}.wasm", std::process::id()));
     process::capture(binaryen.wasm_opt().args(WASM_OPT_ARGS).arg(&pruned).arg("-o").arg(&optimised))?;
     std::fs::rename(&optimised, &path).with_context(|| format!("writing {}", path.display()))?;
-    report(step, "built", &path)?;
+    report(step, "built", &path, variant.budget)?;
     write(&stamp, recipe.as_bytes())?;
     Ok(Filter { path })
 }
 
-fn report(step: Step, state: &str, path: &Path) -> Result<()> {
-    let wasm = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let gzipped = size::gzipped(&wasm)?;
+fn measure(step: Step, state: &str, path: PathBuf) -> Result<Filter> {
+    let wasm = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let gzip_bytes = size::gzipped(&wasm)?;
     let details = format!(
         "{}  {} (gzip {})  sha256:{}",
-        workspace::show(path),
+        workspace::show(&path),
         kilobytes(wasm.len()),
-        kilobytes(gzipped),
+        kilobytes(gzip_bytes),
         sha256(&wasm)
     );
     step.done(state, &details);
-    size::within_budget(wasm.len(), gzipped)
+    Ok(Filter { path, size_bytes: wasm.len(), gzip_bytes })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

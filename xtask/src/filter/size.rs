@@ -8,10 +8,14 @@ use flate2::write::GzEncoder;
 
 use crate::step::kilobytes;
 
-/// Of the module as Envoy loads it.
-const SIZE_BYTES_MAX: usize = 180_000;
-/// Of the module as registries and `canaryctl` carry it.
-const GZIP_BYTES_MAX: usize = 70_000;
+/// The most that a build of the filter may take.
+#[derive(Clone, Copy)]
+pub(super) struct Budget {
+    /// Of the module as Envoy loads it.
+    pub(super) size_bytes: usize,
+    /// Of the module as registries and `canaryctl` carry it.
+    pub(super) gzip_bytes: usize,
+}
 
 /// How many bytes gzip's best level leaves.
 pub(super) fn gzipped(wasm: &[u8]) -> Result<usize> {
@@ -20,16 +24,18 @@ pub(super) fn gzipped(wasm: &[u8]) -> Result<usize> {
     Ok(encoder.finish().context("compressing the filter")?.len())
 }
 
-pub(super) fn within_budget(size: usize, gzipped: usize) -> Result<()> {
-    if size > SIZE_BYTES_MAX || gzipped > GZIP_BYTES_MAX {
-        bail!(
-            "the filter is too large: {} (limit {}), gzip {} (limit {})\n\
-             help:  cargo bloat or twiggy on the compiled module show what grew",
-            kilobytes(size),
-            kilobytes(SIZE_BYTES_MAX),
-            kilobytes(gzipped),
-            kilobytes(GZIP_BYTES_MAX)
-        );
+impl Budget {
+    pub(super) fn holds(self, size: usize, gzipped: usize) -> Result<()> {
+        if size > self.size_bytes || gzipped > self.gzip_bytes {
+            bail!(
+                "the filter is too large: {} (limit {}), gzip {} (limit {})\n\
+                 help:  cargo bloat or twiggy on the compiled module show what grew",
+                kilobytes(size),
+                kilobytes(self.size_bytes),
+                kilobytes(gzipped),
+                kilobytes(self.gzip_bytes)
+            );
+        }
+        Ok(())
     }
-    Ok(())
 }
