@@ -2,7 +2,7 @@
 //!
 //! Owns keys, versions and retries. The proxy's shared data has no delete and no limit, so the keys
 //! are a fixed set: [`BUCKETS`] of them, about 6 MB with the proxy's own bookkeeping once all are used,
-//! whatever the traffic.
+//! whatever the traffic; and one that holds the key by which flow ids are made.
 
 use canary_rules::correlation::FlowId;
 use canary_rules::flows::{Bucket, Held, Lookup};
@@ -19,9 +19,32 @@ pub const BUCKETS: u64 = 16_384;
 /// them got through.
 pub const CAS_ATTEMPTS_MAX: u32 = 64;
 
+/// Where the map's own key of flow ids is kept, beside its buckets.
+const ID_KEY: [u8; 4] = *b"cl1k";
+
 /// All plugins of a proxy share one namespace, and all versions of this one: this says whose a key is,
 /// and the layout's version.
 const KEY_PREFIX: [u8; 3] = *b"cl1";
+
+/// The key by which this proxy makes flow ids: drawn by the first plugin that asks, kept as long as the map.
+///
+/// It outlives every configuration, so that what one recorded the next one finds, also with other signing keys.
+/// None where the proxy keeps nothing.
+pub fn id_key<H: Host>(host: &H) -> Option<[u8; 16]> {
+    for _ in 0..CAS_ATTEMPTS_MAX {
+        let shared = host.shared(&ID_KEY);
+        if let Some(key) = shared.as_ref().and_then(|shared| shared.value.as_slice().try_into().ok()) {
+            return Some(key);
+        }
+        let key = host.entropy();
+        match host.set_shared(&ID_KEY, &key, shared.map_or(CAS_ABSENT, |shared| shared.cas)) {
+            Ok(()) => return Some(key),
+            Err(SetError::CasMismatch) => {}
+            Err(SetError::Refused) => return None,
+        }
+    }
+    None
+}
 
 /// A flow holds an id until a time.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,7 @@ use canary_rules::wire::{self, Carriers, FilterConfig, WireError};
 
 #[cfg(feature = "edge")]
 use crate::edge::EdgePlugin;
+use crate::flow_map;
 use crate::host::Host;
 use crate::metrics::Metrics;
 
@@ -89,6 +90,10 @@ impl Role {
 impl HopPlugin {
     fn new<H: Host>(config: &FilterConfig, host: &H) -> Result<Self, WireError> {
         let hop = Hop::new(config)?;
+        let hop = match flow_map::id_key(host) {
+            Some(key) => hop.with_flow_key(key),
+            None => hop,
+        };
         let limits = Limits { linger_s: hop.linger_s() };
         Ok(Self { hop, colour: colour(host), limits, carriers: TagHeaders::new(&config.carriers) })
     }

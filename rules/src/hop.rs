@@ -160,6 +160,14 @@ impl Hop {
         })
     }
 
+    /// The same with a key of its own for flow ids, in place of one made of the ring.
+    ///
+    /// A flow's id must be the same as long as the map may know it, also while the ring's keys change.
+    #[must_use]
+    pub fn with_flow_key(self, key: [u8; 16]) -> Self {
+        Self { flow_ids: FlowIds::new(key), ..self }
+    }
+
     /// Life of a flow's ids beyond its response, in seconds.
     #[must_use]
     pub fn linger_s(&self) -> u32 {

@@ -81,6 +81,23 @@ fn flows_recorded_under_one_configuration_are_found_under_the_next() {
 
 #[cfg(feature = "edge")]
 #[test]
+fn flows_recorded_under_one_key_are_found_under_the_next() {
+    let worker = Worker::new();
+    mesh_peer(&mut worker.fake.world_mut());
+    let inbound = worker.plugin(&gray(Role::Inbound));
+    let _flow = pass(&inbound, &worker.fake, &[("x-canary-lane", "gray"), ("traceparent", TRACE)]);
+    let rotated = gray(Role::Outbound).to_json().replace("\"k1\"", "\"k2\"").replace("MDEy", "ODk4");
+    let mut other = FilterConfig::parse(rotated.as_bytes()).expect("a configuration");
+    assert_ne!(other.keys, gray(Role::Outbound).keys);
+    let found = |outbound: &Root<Fake>| pass(outbound, &worker.fake, &[("traceparent", TRACE)]).tag();
+    assert_eq!(found(&worker.plugin(&other)), ["gray"]);
+    other.keys = None;
+    assert_eq!(found(&worker.plugin(&other)), ["gray"]);
+    // A worker that starts meanwhile has the same.
+    assert_eq!(found(&Worker::of(&worker.fake).plugin(&other)), ["gray"]);
+}
+
+#[test]
 fn configuring_asks_for_a_tick_and_shows_the_counters() {
     let worker = Worker::new();
     worker.plugin(&gray(Role::Edge));
