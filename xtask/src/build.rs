@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.filter_only {
         canaryctl(&filter, args.release)?;
     }
-    Ok(())
+    filter.check_size()
 }
 
 /// Builds the binary and returns where it is.

@@ -60,7 +60,9 @@ fn cannot_start(command: &Command) -> String {
 }
 
 fn describe(command: &Command) -> String {
-    let mut text = command.get_program().to_string_lossy().into_owned();
+    // The name alone: where cargo or Envoy live is of no help to anyone.
+    let program = std::path::Path::new(command.get_program());
+    let mut text = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
     for arg in command.get_args() {
         text.push(' ');
         text.push_str(&arg.to_string_lossy());

@@ -1,5 +1,6 @@
-//! The filter's size budget. Every proxy of a mesh fetches and compiles it.
+//! The filter's size and its budget. Every proxy of a mesh fetches and compiles it.
 
+use std::fmt;
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
@@ -8,34 +9,64 @@ use flate2::write::GzEncoder;
 
 use crate::step::kilobytes;
 
+/// How large a build of the filter is, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Size {
+    /// As Envoy loads it.
+    whole: usize,
+    /// As registries and `canaryctl` carry it, by gzip's best level.
+    gzipped: usize,
+}
+
+impl Size {
+    pub(super) fn of(wasm: &[u8]) -> Result<Self> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(wasm).context("compressing the filter")?;
+        let gzipped = encoder.finish().context("compressing the filter")?.len();
+        Ok(Self { whole: wasm.len(), gzipped })
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (gzip {})", kilobytes(self.whole), kilobytes(self.gzipped))
+    }
+}
+
 /// The most that a build of the filter may take.
 #[derive(Clone, Copy)]
-pub(super) struct Budget {
-    /// Of the module as Envoy loads it.
-    pub(super) size_bytes: usize,
-    /// Of the module as registries and `canaryctl` carry it.
-    pub(super) gzip_bytes: usize,
-}
-
-/// How many bytes gzip's best level leaves.
-pub(super) fn gzipped(wasm: &[u8]) -> Result<usize> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(wasm).context("compressing the filter")?;
-    Ok(encoder.finish().context("compressing the filter")?.len())
-}
+pub(super) struct Budget(Size);
 
 impl Budget {
-    pub(super) fn holds(self, size: usize, gzipped: usize) -> Result<()> {
-        if size > self.size_bytes || gzipped > self.gzip_bytes {
+    /// What was promised of the filter that a mesh is given.
+    pub(super) const OF_ANY_FILTER: Self = Self(Size { whole: 180_000, gzipped: 70_000 });
+
+    /// Refuses what is over it.
+    pub(super) fn holds(self, name: &str, size: Size) -> Result<()> {
+        let Self(limit) = self;
+        if size.whole > limit.whole || size.gzipped > limit.gzipped {
             bail!(
-                "the filter is too large: {} (limit {}), gzip {} (limit {})\n\
-                 help:  cargo bloat or twiggy on the compiled module show what grew",
-                kilobytes(size),
-                kilobytes(self.size_bytes),
-                kilobytes(gzipped),
-                kilobytes(self.gzip_bytes)
+                "{name} is too large: {size}, but at most {limit}\n\
+                 help:  cargo bloat or twiggy on the compiled module show what grew"
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(whole: usize, gzipped: usize, holds: bool) {
+        assert_eq!(Budget::OF_ANY_FILTER.holds("filter", Size { whole, gzipped }).is_ok(), holds);
+    }
+
+    #[test]
+    fn either_limit_can_be_exceeded() {
+        check(180_000, 70_000, true);
+        check(180_001, 1, false);
+        check(1, 70_001, false);
     }
 }

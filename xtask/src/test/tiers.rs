@@ -3,12 +3,13 @@
 use anyhow::Result;
 
 use super::{Outcome, Shop, Tier, cargo_test};
-use crate::{arrows, docs, fuzz, process, rules_in_node, workspace};
+use crate::{arrows, docs, filter, fuzz, process, rules_in_node, workspace};
 
 pub(super) const TIERS: &[Tier] = &[
     Tier { name: "fmt", proves: "rustfmt leaves every file as it is", run: fmt },
     Tier { name: "arrows", proves: "the pure crates stay pure", run: arrows },
     Tier { name: "clippy", proves: "clippy has nothing to say", run: clippy },
+    Tier { name: "size", proves: "the filter keeps to its size", run: size },
     Tier { name: "unit", proves: "each crate keeps its own promises", run: unit },
     Tier { name: "node", proves: "the rules decide the same in a JavaScript engine", run: node },
     Tier { name: "wasm", proves: "the built filter is right on a host with Envoy's semantics", run: wasm },
@@ -40,6 +41,11 @@ fn clippy(_: &Shop) -> Result<Outcome> {
             .args(deny),
     )?;
     Ok(Outcome { passed: 2, ..Outcome::default() })
+}
+
+fn size(_: &Shop) -> Result<Outcome> {
+    filter::build()?.check_size()?;
+    Ok(Outcome::one_passed())
 }
 
 /// Everything but the cross-part tests, which the next tiers run.
