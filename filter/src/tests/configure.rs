@@ -20,6 +20,7 @@ fn a_bad_configuration_at_a_cold_start_passes_everything_and_is_counted() {
 fn a_bad_update_leaves_the_last_good_configuration_in_force() {
     let worker = Worker::new();
     mesh_peer(&mut worker.fake.world_mut());
+    worker.plugin(&config(Role::Inbound, &["blue"]));
     worker.plugin(&gray(Role::Inbound));
     let root = worker.configured(b"{");
     let passed = pass(&root, &worker.fake, &[("x-canary-lane", "gray")]);

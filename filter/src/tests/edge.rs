@@ -177,18 +177,18 @@ fn the_clients_address_is_asked_for_only_where_a_rule_needs_it() {
     assert!(!pass(&root, &worker.fake, &[(":path", "/")]).calls.contains(&"property"));
 
     let mut config = edge();
-    let client = rule(Subject::Client, "", Op::Cidr, "10.0.0.0/8");
-    let Some(when) = client.when else { panic!("a condition") };
-    let nested = WireCondition::Not(Box::new(WireCondition::Any(vec![when.clone()])));
-    lane_mut(&mut config, "blue")
-        .rules
-        .push(WireRule { when: Some(when), ..rule(Subject::Cookie, "x", Op::In, "1") });
-    lane_mut(&mut config, "gray").rules[0].when = Some(WireCondition::All(vec![nested]));
+    let elsewhere =
+        WireCondition::Any(rule(Subject::Client, "", Op::Cidr, "192.0.2.0/24").when.into_iter().collect());
+    let mut home = rule(Subject::Cookie, "x", Op::In, "1");
+    home.when = Some(WireCondition::All(vec![WireCondition::Not(Box::new(elsewhere))]));
+    lane_mut(&mut config, "blue").rules.push(home);
     let root = worker.plugin(&config);
-    worker.fake.world_mut().properties.insert("source/address".to_owned(), b"10.1.2.3:4567".to_vec());
-    let passed = pass(&root, &worker.fake, &[(":path", "/")]);
-    assert!(passed.calls.contains(&"property"));
-    assert_eq!(passed.tag(), ["blue"]);
+    for (address, tag) in [("10.1.2.3:4567", &["blue"][..]), ("192.0.2.7:4567", &[])] {
+        worker.fake.world_mut().properties.insert("source/address".to_owned(), address.as_bytes().to_vec());
+        let passed = pass(&root, &worker.fake, &[(":path", "/")]);
+        assert!(passed.calls.contains(&"property"));
+        assert_eq!(passed.tag(), tag, "{address}");
+    }
 }
 
 #[test]

@@ -51,40 +51,65 @@ fn requests_read_no_clock() {
     }
 }
 
-fn flow(n: u64) -> Flow {
-    Flow { ids: vec![FlowId(n)], code: LaneCode(7), limits: Limits { linger_s: 30 } }
+fn flow(n: u64, linger_s: u32) -> Flow {
+    Flow { ids: vec![FlowId(n)], code: LaneCode(7), limits: Limits { linger_s } }
+}
+
+/// Streams that begin at once, their ids spread over the buckets so that none is over-full.
+struct Crowd(u64);
+
+impl Crowd {
+    fn ids(&self) -> impl Iterator<Item = u64> {
+        (0..self.0).map(|n| n * 16 + n % 16)
+    }
+
+    fn begin(&self, worker: &Worker, linger_s: u32) {
+        let now_s = worker.vm.clock.now_s();
+        for id in self.ids() {
+            let _key = worker.vm.leases.begin(&worker.fake, &worker.vm.metrics, flow(id, linger_s), now_s);
+        }
+    }
+
+    /// A second passes; how many renewed in it.
+    #[track_caller]
+    fn tick(&self, worker: &Worker, root: &Root<Fake>) -> usize {
+        worker.fake.world_mut().calls.clear();
+        worker.wait(root, 1);
+        let renewals = worker.fake.world().calls.iter().filter(|call| **call == "set_shared").count();
+        let now_s = worker.vm.clock.now_s();
+        let is_lost = |id: &u64| flow_map::lookup(&worker.fake, FlowId(*id), now_s) == Lookup::Unknown;
+        assert_eq!(self.ids().filter(is_lost).count(), 0, "lost of {} open streams", self.0);
+        renewals
+    }
 }
 
 #[test]
 fn a_crowd_of_streams_renews_over_several_ticks_and_none_too_late() {
     let worker = Worker::new();
     let root = worker.plugin(&gray(Role::Inbound));
-    let crowd = 5 * RENEWALS_PER_TICK_MAX as u64;
-    let now_s = worker.vm.clock.now_s();
-    for n in 0..crowd {
-        // Spread over the buckets, so that none is over-full.
-        let _key = worker.vm.leases.begin(&worker.fake, &worker.vm.metrics, flow(n * 16 + n % 16), now_s);
-    }
+    let crowd = Crowd(5 * RENEWALS_PER_TICK_MAX as u64);
+    crowd.begin(&worker, 30);
     for second in 0..60 {
-        worker.fake.world_mut().calls.clear();
-        worker.wait(&root, 1);
-        let renewals = worker.fake.world().calls.iter().filter(|call| **call == "set_shared").count();
+        let renewals = crowd.tick(&worker, &root);
         assert!(renewals <= RENEWALS_PER_TICK_MAX, "{renewals} in second {second}");
     }
-    let lost = (0..crowd)
-        .filter(|n| {
-            let id = FlowId(n * 16 + n % 16);
-            flow_map::lookup(&worker.fake, id, worker.vm.clock.now_s()) == Lookup::Unknown
-        })
-        .count();
-    assert_eq!(lost, 0, "of {crowd} open streams");
+}
+
+#[test]
+fn a_lease_about_to_end_is_renewed_however_many_there_are() {
+    let worker = Worker::new();
+    let root = worker.plugin(&gray(Role::Inbound));
+    let crowd = Crowd(8 * RENEWALS_PER_TICK_MAX as u64);
+    crowd.begin(&worker, 0);
+    let most = (0..15).map(|_| crowd.tick(&worker, &root)).max();
+    assert!(most > Some(RENEWALS_PER_TICK_MAX), "{most:?}");
 }
 
 #[test]
 fn a_stream_that_ended_is_not_renewed() {
     let worker = Worker::new();
     let root = worker.plugin(&gray(Role::Inbound));
-    let key = worker.vm.leases.begin(&worker.fake, &worker.vm.metrics, flow(1), worker.vm.clock.now_s());
+    let key = worker.vm.leases.begin(&worker.fake, &worker.vm.metrics, flow(1, 30), worker.vm.clock.now_s());
     worker.vm.leases.end(key.expect("a lease"));
     worker.fake.world_mut().calls.clear();
     worker.wait(&root, 60);
