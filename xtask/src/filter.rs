@@ -53,13 +53,13 @@ struct Variant {
 }
 
 /// Every role; for gateways.
-const WHOLE: Variant = Variant { name: "canary-filter", features: &[], budget: Budget::OF_ANY_FILTER };
+const WHOLE: Variant = Variant { name: "canary-filter", features: &[], budget: Budget::OF_A_GATEWAY };
 
 /// The roles of sidecars, of which a mesh has many: no rules, no matching, no signing.
 const SIDECAR: Variant = Variant {
     name: "canary-filter-sidecar",
     features: &["--no-default-features"],
-    budget: Budget::OF_ANY_FILTER,
+    budget: Budget::OF_A_SIDECAR,
 };
 
 /// Builds the filter into `canary/` of the target directory, unless it is there and fresh.

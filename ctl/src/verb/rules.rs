@@ -44,8 +44,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Ok(())
         }
         Verb::Schema => {
-            let schema = schemars::schema_for!(canary_rules::lane::Lane);
-            let text = serde_json::to_string_pretty(&schema);
+            let text = serde_json::to_string_pretty(&canary_rules::schema::lane());
             println!("{}", text.map_err(|error| Failure::from_error(Code::Failed, &error))?);
             Ok(())
         }
