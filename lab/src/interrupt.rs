@@ -25,7 +25,11 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
-    pub(crate) fn check(&self) -> Result<(), LabError> {
+    /// [`LabError::Interrupted`] once a signal has come.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check(&self) -> Result<(), LabError> {
         if self.0.load(Ordering::Relaxed) { Err(LabError::Interrupted) } else { Ok(()) }
     }
 }

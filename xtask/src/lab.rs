@@ -14,6 +14,8 @@ use crate::{process, workspace};
 
 /// The image of the app that tests run in pods: the local mesh's app, in its real surroundings.
 const APP_IMAGE: &str = "canary-lab.test/app:1";
+/// Names a lab to tests.
+const LAB_ENV: &str = "CANARY_LAB";
 const APP: &str = "canary-mesh-app";
 
 /// A real Kubernetes with a real Istio in one network namespace of this machine (Linux, root)
@@ -59,14 +61,49 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     replace_self(lab)
 }
 
+/// Why no lab can be on this machine, if so.
+pub(crate) fn impossible_here() -> Option<&'static str> {
+    if !cfg!(target_os = "linux") {
+        return Some("a lab needs Linux");
+    }
+    let user = process::capture(Command::new("id").arg("-u"));
+    if user.is_ok_and(|id| id.trim() == "0") { None } else { Some("a lab needs root") }
+}
+
+/// `command`, run beside a lab that starts before it and ends with it.
+///
+/// A lab that `CANARY_LAB` names is used as it is, and stays.
+pub(crate) fn beside_a_lab(command: &Command) -> Result<Command> {
+    let mut beside = match std::env::var_os(LAB_ENV).filter(|name| !name.is_empty()) {
+        Some(_) => Command::new(command.get_program()),
+        None => {
+            let mut lab = Command::new(program()?);
+            lab.args(["with", "--name", &format!("test-{}", std::process::id())]);
+            lab.args(ingredients()?).arg("--").arg(command.get_program());
+            lab
+        }
+    };
+    beside.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => beside.env(name, value),
+            None => beside.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        beside.current_dir(directory);
+    }
+    Ok(beside)
+}
+
 /// Builds `canary-lab` and returns where it is.
-pub(crate) fn program() -> Result<PathBuf> {
+fn program() -> Result<PathBuf> {
     process::run(workspace::cargo().args(["build", "--quiet", "--package", "canary-lab"]))?;
     Ok(workspace::target_dir().join("debug").join("canary-lab"))
 }
 
 /// What `canary-lab up` is to put into the lab, built or fetched.
-pub(crate) fn ingredients() -> Result<Vec<OsString>> {
+fn ingredients() -> Result<Vec<OsString>> {
     let envoy = Envoy::ensure()?;
     let mut image = OsString::from(format!("{APP_IMAGE}="));
     image.push(app()?);

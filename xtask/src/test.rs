@@ -15,12 +15,12 @@ use anyhow::{Result, bail};
 use report::Report;
 use shop::Shop;
 use tier::{Outcome, Tier};
-use tiers::TIERS;
+use tiers::{ON_REQUEST, TIERS};
 
 /// Run the checks, all of them or the named tiers
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Tiers to run; all if none is named
+    /// Tiers to run; all but those that want to be named if none is
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
     /// Print the tiers and what each proves
@@ -32,6 +32,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.list {
         for tier in TIERS {
             println!("{:<12} {}", tier.name, tier.proves);
+        }
+        for tier in ON_REQUEST {
+            println!("{:<12} {} (only when named)", tier.name, tier.proves);
         }
         return Ok(());
     }
@@ -58,11 +61,12 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Tier>> {
     if names.is_empty() {
         return Ok(TIERS.iter().collect());
     }
-    let known = |name: &String| match TIERS.iter().find(|tier| tier.name == name) {
+    let all = || TIERS.iter().chain(ON_REQUEST);
+    let known = |name: &String| match all().find(|tier| tier.name == name) {
         Some(tier) => Ok(tier),
         None => {
-            let all: Vec<&str> = TIERS.iter().map(|tier| tier.name).collect();
-            bail!("there is no tier {name:?}\nhelp:  the tiers are {}", all.join(", "))
+            let names: Vec<&str> = all().map(|tier| tier.name).collect();
+            bail!("there is no tier {name:?}\nhelp:  the tiers are {}", names.join(", "))
         }
     };
     names.iter().map(known).collect()

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Outcome, Shop, Tier, cargo_test};
-use crate::{arrows, docs, filter, fuzz, process, rules_in_node, workspace};
+use crate::{arrows, docs, filter, fuzz, lab, process, rules_in_node, workspace};
 
 pub(super) const TIERS: &[Tier] = &[
     Tier { name: "fmt", proves: "rustfmt leaves every file as it is", run: fmt },
@@ -17,6 +17,10 @@ pub(super) const TIERS: &[Tier] = &[
     Tier { name: "fuzz", proves: "no input found in a short search makes a parser panic", run: fuzz },
     Tier { name: "docs", proves: "what the documents show works", run: docs },
 ];
+
+/// Tiers that are run only when named: they ask more of a machine than everyone's has.
+pub(super) const ON_REQUEST: &[Tier] =
+    &[Tier { name: "cluster", proves: "all of it is right in a real Kubernetes with Istio", run: cluster }];
 
 fn fmt(_: &Shop) -> Result<Outcome> {
     process::run(workspace::cargo().args(["fmt", "--all", "--check"]))?;
@@ -70,6 +74,15 @@ fn wasm(shop: &Shop) -> Result<Outcome> {
 fn envoy(shop: &Shop) -> Result<Outcome> {
     let mut cargo = shop.cargo_with_proxy()?;
     cargo_test::run(cargo.args(["test", "--package", "canary-e2e", "--test", "envoy*"]))
+}
+
+fn cluster(shop: &Shop) -> Result<Outcome> {
+    if let Some(why) = lab::impossible_here() {
+        return Ok(Outcome::skipped(why));
+    }
+    let mut cargo = shop.cargo_with_proxy()?;
+    cargo.args(["test", "--package", "canary-e2e", "--test", "cluster*"]);
+    cargo_test::run(&mut lab::beside_a_lab(&cargo)?)
 }
 
 fn fuzz(_: &Shop) -> Result<Outcome> {

@@ -3,11 +3,16 @@
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
 
 use canary_lab::{Console, Health, ImageSpec, Interrupt, Lab, LabError, LabName, Progress, Setup};
 use clap::Parser;
+
+/// Names a lab to programs that use one.
+const LAB_ENV: &str = "CANARY_LAB";
+/// How often a command is looked at, in milliseconds.
+const LOOK_EVERY_MS: u64 = 50;
 
 /// A real Kubernetes with a real Istio in one network namespace of this machine
 #[derive(Parser)]
@@ -17,12 +22,18 @@ enum Verb {
     Up {
         #[command(flatten)]
         lab: LabArgs,
-        /// The Envoy that sidecars and gateways run
-        #[arg(long, value_name = "PATH")]
-        envoy: PathBuf,
-        /// A static program to make an image of, with the image's name: canary-lab.test/app:1=PATH
-        #[arg(long, value_name = "NAME=PATH", value_parser = image)]
-        image: Vec<ImageSpec>,
+        #[command(flatten)]
+        setup: SetupArgs,
+    },
+    /// Start a lab, run a command beside it that finds its name in CANARY_LAB, and end the lab with the command
+    With {
+        #[command(flatten)]
+        lab: LabArgs,
+        #[command(flatten)]
+        setup: SetupArgs,
+        /// The command; it is not inside the lab, but may enter
+        #[arg(last = true, required = true, value_name = "CMD")]
+        command: Vec<OsString>,
     },
     /// End a lab and remove everything of it
     Down {
@@ -45,15 +56,29 @@ enum Verb {
 }
 
 #[derive(clap::Args)]
+struct SetupArgs {
+    /// The Envoy that sidecars and gateways run
+    #[arg(long, value_name = "PATH")]
+    envoy: PathBuf,
+    /// A static program to make an image of, with the image's name: canary-lab.test/app:1=PATH
+    #[arg(long, value_name = "NAME=PATH", value_parser = image)]
+    image: Vec<ImageSpec>,
+}
+
+#[derive(clap::Args)]
 struct LabArgs {
     /// The lab's name
-    #[arg(long, env = "CANARY_LAB", default_value_t = LabName::default())]
+    #[arg(long, env = LAB_ENV, default_value_t = LabName::default())]
     name: LabName,
 }
 
 pub(crate) fn main() -> ExitCode {
     let result = match Verb::parse() {
-        Verb::Up { lab, envoy, image } => up(&lab.name, Setup { envoy, images: image }),
+        Verb::Up { lab, setup } => up(&lab.name, setup),
+        Verb::With { lab, setup, command } => match with(&lab.name, setup, command) {
+            Ok(status) => return ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)),
+            Err(error) => Err(error),
+        },
         Verb::Down { lab, all: false } => down(&lab.name),
         Verb::Down { all: true, .. } => down_all(),
         Verb::Shell { lab, command } => shell(&lab.name, command),
@@ -71,14 +96,56 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn up(name: &LabName, setup: Setup) -> Result<(), LabError> {
-    let interrupt = Interrupt::on_signals()
-        .map_err(|source| LabError::Start { program: "a signal handler".into(), source })?;
-    let started = Instant::now();
-    let lab = canary_lab::up(name, &setup, &Console, &interrupt)?;
-    Console.done(&format!("lab {name}"), &format!("up, logs in {}", lab.logs().display()), started.elapsed());
+fn up(name: &LabName, setup: SetupArgs) -> Result<(), LabError> {
+    start(name, setup, &signals()?)?;
     eprintln!("\nnext:  cargo xtask lab shell --name {name} -- kubectl get pods --all-namespaces");
     Ok(())
+}
+
+fn start(name: &LabName, setup: SetupArgs, interrupt: &Interrupt) -> Result<(), LabError> {
+    let started = Instant::now();
+    let setup = Setup { envoy: setup.envoy, images: setup.image };
+    let lab = canary_lab::up(name, &setup, &Console, interrupt)?;
+    Console.done(&format!("lab {name}"), &format!("up, logs in {}", lab.logs().display()), started.elapsed());
+    Ok(())
+}
+
+fn with(name: &LabName, setup: SetupArgs, command: Vec<OsString>) -> Result<ExitStatus, LabError> {
+    let interrupt = signals()?;
+    start(name, setup, &interrupt)?;
+    let _end = End(name);
+    let mut words = command.into_iter();
+    let program = words.next().unwrap_or_default();
+    let cannot_start = |source| LabError::Start { program: program.to_string_lossy().into_owned(), source };
+    let mut child =
+        Command::new(&program).args(words).env(LAB_ENV, name.as_str()).spawn().map_err(cannot_start)?;
+    loop {
+        if let Some(status) = child.try_wait().map_err(cannot_start)? {
+            return Ok(status);
+        }
+        if let Err(interrupted) = interrupt.check() {
+            // Ctrl-C has reached it already; a signal to us alone has not.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(interrupted);
+        }
+        std::thread::sleep(Duration::from_millis(LOOK_EVERY_MS));
+    }
+}
+
+/// Ends a lab when dropped.
+struct End<'a>(&'a LabName);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = down(self.0) {
+            eprintln!("error: {}", chain(&error));
+        }
+    }
+}
+
+fn signals() -> Result<Interrupt, LabError> {
+    Interrupt::on_signals().map_err(|source| LabError::Start { program: "a signal handler".into(), source })
 }
 
 fn down(name: &LabName) -> Result<(), LabError> {
