@@ -207,6 +207,16 @@ pub enum Finding {
         /// The service.
         host: Host,
     },
+    /// Rules for one service that Istio does not merge.
+    #[error("{first} and {second} are for {host} but are not exported alike, so Istio keeps them apart")]
+    RulesApart {
+        /// One rule.
+        first: ObjectRef,
+        /// Another.
+        second: ObjectRef,
+        /// The service.
+        host: Host,
+    },
     /// A traffic policy under which the baseline cannot be told from lane pods.
     #[error("{object} uses {setting} for {host}, which leaves no way to prefer pods")]
     Unrankable {
@@ -307,6 +317,7 @@ table! {
     CopiedRule => "CC136", Info, "nothing to do: the copy follows its original";
     NameTaken => "CC137", Refused, "rename it";
     SubsetTaken => "CC138", Refused, "rename it";
+    RulesApart => "CC139", Refused, "merge them, or give them the same exportTo";
 }
 
 impl Serialize for Finding {

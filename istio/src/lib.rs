@@ -1,19 +1,36 @@
-//! Lanes and the services of a mesh, compiled into one routing plan in Istio's terms.
+//! Lanes and a mesh, compiled into what every proxy must do, and into the changes that lead there.
 //!
-//! `compile` says, host by host, which tagged requests go where and in which order they fall back.
-//! The plan is plain data with two renderings: VirtualService and DestinationRule (`render`), and the
-//! static Envoys of the local mesh. Pure: no I/O, no cluster, no clock; what exists comes in as values.
+//! `compile` says, host by host, which tagged requests go where and in which order they fall back: plain data,
+//! which the local mesh renders as static Envoys. `plan` compares it with the mesh as found and gives ordered,
+//! printable changes of Istio's objects, the user's own among them. Pure: no I/O, no cluster, no clock.
 
+pub mod change;
 pub mod compile;
+pub mod failover;
 pub mod finding;
+mod hosts;
 pub mod lane;
+mod merge;
 pub mod observed;
+pub mod own;
 pub mod plan;
-pub mod render;
+pub mod planner;
+mod policy;
+pub mod restore;
+pub mod routes;
+mod rules;
 pub mod service;
+pub mod simulate;
+#[cfg(test)]
+mod testing;
+mod virtual_services;
 
+pub use change::{Action, Change, Expects, Phase};
 pub use compile::{CompileError, compile};
 pub use finding::{Finding, Severity};
 pub use lane::{LaneRouting, MemberError, Mode, RefusalStatus, ServiceKey};
+pub use observed::{Object, ObjectRef, Observed, ObservedService};
 pub use plan::{Destination, HostPlan, HttpRoute, RoutingPlan, Subset, SubsetName, Tier, TierOf};
+pub use planner::{ClusterPlan, Desired, EdgeObject, plan as plan_cluster};
+pub use rules::marker::{is_marker, marker_name, with_marker};
 pub use service::{Host, Labels, Service, Workload};

@@ -1,0 +1,89 @@
+//! Objects of ours, whole: what they are called, whose they are, what they say.
+
+use std::collections::BTreeMap;
+
+use canary_rules::name::{HeaderName, LaneName};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::failover::lane_key;
+use crate::observed::{API_VERSION, MANAGED_BY_LABEL, MANAGER};
+use crate::plan::{Destination, HostPlan, REFUSAL_HEADER};
+use crate::service::Host;
+
+/// What the names of our objects start with.
+const NAME_PREFIX: &str = "canaryctl-";
+/// Value of a lane's label on objects that serve it.
+const SERVED: &str = "served";
+
+/// The Lane object that an object of ours is there for, as Kubernetes wants to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The UID of the Lane.
+    pub uid: String,
+}
+
+/// Owners by lane; a lane that is not here is named by label only.
+pub type Owners = BTreeMap<LaneName, Owner>;
+
+/// What our objects for a host are called.
+#[must_use]
+pub fn name(host: &Host) -> String {
+    format!("{NAME_PREFIX}{}", host.name())
+}
+
+/// What an object of ours is, without its `spec`: its labels say for which lanes it is there.
+pub(crate) fn object(kind: &str, host: &HostPlan, owners: &Owners, spec: Value) -> Value {
+    let lanes: Vec<&LaneName> = host.http.iter().filter_map(|route| route.tag.as_ref()).collect();
+    let mut labels = Map::from_iter([(MANAGED_BY_LABEL.to_owned(), MANAGER.into())]);
+    labels.extend(lanes.iter().map(|lane| (lane_key(lane.as_str()), SERVED.into())));
+    let mut metadata =
+        json!({"name": name(&host.host), "namespace": host.host.namespace(), "labels": labels});
+    let references: Vec<Value> = lanes.iter().filter_map(|lane| reference(lane, owners)).collect();
+    if !references.is_empty() {
+        metadata["ownerReferences"] = references.into();
+    }
+    json!({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec})
+}
+
+fn reference(lane: &LaneName, owners: &Owners) -> Option<Value> {
+    let owner = owners.get(lane)?;
+    Some(json!({
+        "apiVersion": canary_rules::lane::API_VERSION,
+        "kind": canary_rules::lane::KIND,
+        "name": lane.as_str(),
+        "uid": owner.uid,
+    }))
+}
+
+/// The `spec` of a VirtualService for a host that has none, for these namespaces or, if none is said, for all.
+pub(crate) fn virtual_service(host: &HostPlan, tag_header: &HeaderName, export_to: &[&str]) -> Value {
+    let http: Vec<Value> = host.http.iter().map(|route| http_route(host, route, tag_header)).collect();
+    let mut spec = json!({"hosts": [host.host.fqdn()], "http": http});
+    if !export_to.is_empty() {
+        spec["exportTo"] = json!(export_to);
+    }
+    spec
+}
+
+fn http_route(host: &HostPlan, route: &crate::plan::HttpRoute, tag_header: &HeaderName) -> Value {
+    let mut out = Map::from_iter([("name".to_owned(), route.name.as_str().into())]);
+    if let Some(tag) = &route.tag {
+        let headers = Map::from_iter([(tag_header.as_str().to_owned(), json!({"exact": tag.as_str()}))]);
+        out.insert("match".into(), json!([{"headers": headers}]));
+    }
+    match &route.to {
+        Destination::Baseline => {
+            out.insert("route".into(), json!([{"destination": {"host": host.host.fqdn()}}]));
+        }
+        Destination::Subset(name) => {
+            let destination = json!({"host": host.host.fqdn(), "subset": name.as_str()});
+            out.insert("route".into(), json!([{"destination": destination}]));
+        }
+        Destination::Refuse { status, reason } => {
+            out.insert("directResponse".into(), json!({"status": status.get()}));
+            out.insert("headers".into(), json!({"response": {"set": {REFUSAL_HEADER: reason}}}));
+        }
+    }
+    Value::Object(out)
+}

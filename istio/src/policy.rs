@@ -1,0 +1,205 @@
+//! A traffic policy that ranks endpoints: what must be set in one for `failoverPriority` to hold.
+//!
+//! Reads policies as Istio merges them, changes as little as it can, and says where it cannot.
+
+use serde_json::{Map, Value, json};
+
+use crate::failover;
+use crate::observed::{Distribution, Mesh};
+use crate::restore::{Edit, Step, write};
+
+#[cfg(test)]
+mod tests;
+
+/// Why endpoints under a policy cannot be ranked: the setting that prevents it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unrankable(pub(crate) &'static str);
+
+/// What holds beside the policy itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) mesh: &'a Mesh,
+    pub(crate) distribution: Option<Distribution>,
+}
+
+/// Whose policy it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// The rule's own: what it does not say comes from the mesh.
+    Rule,
+    /// A subset's, over a rule that ranks already: only what it says itself needs to rank.
+    Subset {
+        /// Whether the rule's owner has asked for outlier detection.
+        detects_outliers: bool,
+    },
+}
+
+/// Adds the edits that make a policy rank by the keys first, and then as it did before.
+///
+/// Source: `MergeSubsetTrafficPolicy`, `GetEffectiveLbSetting` and `applyFailoverPriorities` in Istio's pilot:
+/// a port's settings replace the rule's whole; priority keys count only with outlier detection.
+///
+/// # Errors
+/// The setting under which no key counts.
+pub(crate) fn rank(
+    policy: &Value,
+    at: &[Step],
+    keys: &[String],
+    scope: Scope,
+    around: Around,
+    edits: &mut Vec<Edit>,
+) -> Result<(), Unrankable> {
+    match scope {
+        Scope::Rule => {
+            rank_balancer(policy, at, keys, detects_outliers(policy, around), around, edits)?;
+            keep_endpoints(policy, at, edits);
+        }
+        Scope::Subset { detects_outliers } if policy["loadBalancer"].is_object() => {
+            let detects = detects_outliers || policy["outlierDetection"].is_object();
+            rank_balancer(policy, at, keys, detects, around, edits)?;
+        }
+        Scope::Subset { .. } => {}
+    }
+    for entry in policy["portLevelSettings"].as_array().into_iter().flatten() {
+        if entry["port"].is_object() {
+            let port = Map::from_iter([("port".to_owned(), entry["port"].clone())]);
+            let at = [at, &[Step::Key("portLevelSettings"), Step::Item(port)]].concat();
+            rank_balancer(entry, &at, keys, detects_outliers(entry, around), around, edits)?;
+            keep_endpoints(entry, &at, edits);
+        }
+    }
+    Ok(())
+}
+
+/// The policy of a subset of ours that ranks by the keys, over a rule with this policy.
+///
+/// # Errors
+/// The setting under which no key counts.
+pub(crate) fn ranking(policy: &Value, keys: &[String], around: Around) -> Result<Value, Unrankable> {
+    let mut own = Map::new();
+    for key in ["loadBalancer", "portLevelSettings"] {
+        if let Some(value) = policy.get(key).filter(|value| !value.is_null()) {
+            own.insert(key.into(), value.clone());
+        }
+    }
+    let mut edits = Vec::new();
+    let mut own = Value::Object(own);
+    rank_balancer(&own, &[], keys, detects_outliers(policy, around), around, &mut edits)?;
+    if !policy["outlierDetection"].is_object() {
+        keep_endpoints(policy, &[], &mut edits);
+    }
+    // The balancer is ranked already; what is left are the ports.
+    let ports = json!({"portLevelSettings": own["portLevelSettings"]});
+    rank(&ports, &[], keys, Scope::Subset { detects_outliers: false }, around, &mut edits)?;
+    write(&mut own, &edits);
+    Ok(own)
+}
+
+/// Whether the owner of a policy, or of the mesh, has asked for outlier detection.
+pub(crate) fn detects_outliers(policy: &Value, around: Around) -> bool {
+    policy["outlierDetection"].is_object() || around.mesh.detects_outliers
+}
+
+/// Whether a policy ranks by keys of ours anywhere.
+pub(crate) fn has_keys_of_ours(policy: &Value) -> bool {
+    let balancer = &policy["loadBalancer"];
+    let mut lists = SETTINGS.iter().filter_map(|setting| balancer[*setting]["failoverPriority"].as_array());
+    lists.any(|keys| keys.iter().any(is_key_of_ours))
+        || policy["portLevelSettings"].as_array().into_iter().flatten().any(has_keys_of_ours)
+}
+
+/// Takes keys of ours out of a policy that has some and no memory of it, e.g. one copied from a live object.
+pub(crate) fn sweep(policy: &mut Value) {
+    if !has_keys_of_ours(policy) {
+        return;
+    }
+    for setting in SETTINGS {
+        let setting = policy.pointer_mut(&format!("/loadBalancer/{setting}"));
+        let Some(setting) = setting.and_then(Value::as_object_mut) else { continue };
+        if let Some(Value::Array(keys)) = setting.get_mut("failoverPriority")
+            && keys.iter().any(is_key_of_ours)
+        {
+            keys.retain(|key| !is_key_of_ours(key));
+            if keys.is_empty() {
+                setting.shift_remove("failoverPriority");
+            }
+        }
+    }
+    let ports = policy.get_mut("portLevelSettings").and_then(Value::as_array_mut);
+    ports.into_iter().flatten().for_each(sweep);
+}
+
+/// Where a balancer may hold priority keys.
+const SETTINGS: [&str; 2] = ["localityLbSetting", "zoneAwareLbSetting"];
+
+fn is_key_of_ours(key: &Value) -> bool {
+    key.as_str().is_some_and(failover::is_ours)
+}
+
+fn rank_balancer(
+    policy: &Value,
+    at: &[Step],
+    keys: &[String],
+    detects_outliers: bool,
+    around: Around,
+    edits: &mut Vec<Edit>,
+) -> Result<(), Unrankable> {
+    let balancer = &policy["loadBalancer"];
+    if balancer["simple"] == "PASSTHROUGH" {
+        return Err(Unrankable("loadBalancer.simple: PASSTHROUGH"));
+    }
+    let zones = &balancer["zoneAwareLbSetting"];
+    let (name, setting) = match zones.is_object() {
+        true => ("zoneAwareLbSetting", zones),
+        false => ("localityLbSetting", &balancer["localityLbSetting"]),
+    };
+    if zones.is_object() && zones["enabled"] == false {
+        return Err(Unrankable("loadBalancer.zoneAwareLbSetting.enabled: false"));
+    }
+    if setting["distribute"].as_array().is_some_and(|list| !list.is_empty()) {
+        return Err(Unrankable("loadBalancer.localityLbSetting.distribute"));
+    }
+    let field = |key| [at, &[Step::Key("loadBalancer"), Step::Key(name), Step::Key(key)]].concat();
+    if !setting.is_object() || setting["enabled"] == false {
+        edits.push(Edit { at: field("enabled"), value: true.into() });
+    }
+    let before = order_before(setting, name, detects_outliers, around);
+    let rest = before.iter().filter(|key| !keys.contains(key));
+    let all: Vec<&String> = keys.iter().chain(rest).collect();
+    edits.push(Edit { at: field("failoverPriority"), value: json!(all) });
+    Ok(())
+}
+
+/// With outlier detection on, keys count; what we add ejects nobody.
+fn keep_endpoints(policy: &Value, at: &[Step], edits: &mut Vec<Edit>) {
+    if !policy["outlierDetection"].is_object() {
+        let field = [at, &[Step::Key("outlierDetection"), Step::Key("consecutive5xxErrors")]].concat();
+        edits.push(Edit { at: field, value: 0.into() });
+    }
+}
+
+/// By which keys endpoints ranked before ours came: those that were said, or those that were implied.
+fn order_before(setting: &Value, name: &str, detects_outliers: bool, around: Around) -> Vec<String> {
+    let listed = |key: &str| setting[key].as_array().filter(|list| !list.is_empty());
+    if let Some(said) = listed("failoverPriority") {
+        return said.iter().filter_map(Value::as_str).map(Into::into).collect();
+    }
+    // Zones are Envoy's business there, and regions stay Istio's wherever `failover` is said.
+    if name == "zoneAwareLbSetting" || listed("failover").is_some() {
+        return Vec::new();
+    }
+    let implied: &[&str] = match (setting.is_object(), around.distribution) {
+        (false, Some(Distribution::SameZone)) => &[NETWORK, REGION, ZONE],
+        (false, Some(Distribution::SameNode)) => &[NETWORK, REGION, ZONE, SUBZONE, NODE],
+        (true, _) if detects_outliers && setting["enabled"] != false => &[REGION, ZONE, SUBZONE],
+        (false, None) if detects_outliers && around.mesh.prefers_locality => &[REGION, ZONE, SUBZONE],
+        _ => &[],
+    };
+    implied.iter().map(|key| (*key).into()).collect()
+}
+
+const NETWORK: &str = "topology.istio.io/network";
+const REGION: &str = "topology.kubernetes.io/region";
+const ZONE: &str = "topology.kubernetes.io/zone";
+const SUBZONE: &str = "topology.istio.io/subzone";
+const NODE: &str = "kubernetes.io/hostname";

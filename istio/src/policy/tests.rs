@@ -1,0 +1,217 @@
+use serde_json::json;
+
+use super::*;
+
+const KEYS: &[&str] = &["canaryctl.io/lane="];
+
+fn keys() -> Vec<String> {
+    KEYS.iter().map(|key| (*key).to_owned()).collect()
+}
+
+fn ranked(policy: &Value, scope: Scope, around: Around) -> Result<Value, Unrankable> {
+    let mut edits = Vec::new();
+    rank(policy, &[], &keys(), scope, around, &mut edits)?;
+    let mut ranked = if policy.is_null() { json!({}) } else { policy.clone() };
+    write(&mut ranked, &edits);
+    Ok(ranked)
+}
+
+fn plain(mesh: &Mesh) -> Around<'_> {
+    Around { mesh, distribution: None }
+}
+
+#[track_caller]
+fn check(policy: Value, want: Value) {
+    let mesh = Mesh::default();
+    assert_eq!(ranked(&policy, Scope::Rule, plain(&mesh)).expect("rankable"), want);
+}
+
+#[track_caller]
+fn check_subset(policy: Value, want: Value) {
+    let mesh = Mesh::default();
+    let scope = Scope::Subset { detects_outliers: false };
+    assert_eq!(ranked(&policy, scope, plain(&mesh)).expect("rankable"), want);
+}
+
+#[test]
+fn nothing_gets_keys_and_the_detection_that_they_need() {
+    let want = json!({
+        "loadBalancer": {"localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]}},
+        "outlierDetection": {"consecutive5xxErrors": 0},
+    });
+    check(json!(null), want.clone());
+    check(json!({}), want);
+}
+
+#[test]
+fn the_rest_of_a_policy_stays() {
+    check(
+        json!({"tls": {"mode": "DISABLE"}, "loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}),
+        json!({
+            "tls": {"mode": "DISABLE"},
+            "loadBalancer": {
+                "consistentHash": {"httpHeaderName": "x-user"},
+                "localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]},
+            },
+            "outlierDetection": {"consecutive5xxErrors": 0},
+        }),
+    );
+}
+
+#[test]
+fn the_order_before_comes_after_ours() {
+    check(
+        json!({
+            "loadBalancer": {"localityLbSetting": {"enabled": false, "failoverPriority": ["version=v1"]}},
+            "outlierDetection": {"interval": "5s"},
+        }),
+        json!({
+            "loadBalancer": {"localityLbSetting": {
+                "enabled": true, "failoverPriority": ["canaryctl.io/lane=", "version=v1"],
+            }},
+            "outlierDetection": {"interval": "5s"},
+        }),
+    );
+}
+
+#[track_caller]
+fn check_keys(policy: Value, around: Around, want: &[&str]) {
+    let ranked = ranked(&policy, Scope::Rule, around).expect("rankable");
+    let keys = &ranked["loadBalancer"]["localityLbSetting"]["failoverPriority"];
+    assert_eq!(*keys, json!([KEYS, want].concat()));
+}
+
+#[test]
+fn an_order_that_was_implied_is_said() {
+    let mesh = Mesh::default();
+    let zones = [REGION, ZONE, SUBZONE];
+    let detects = json!({"outlierDetection": {"interval": "5s"}});
+    check_keys(detects.clone(), plain(&mesh), &zones);
+    check_keys(json!({}), plain(&Mesh { detects_outliers: true, ..Mesh::default() }), &zones);
+    check_keys(detects.clone(), plain(&Mesh { prefers_locality: false, ..Mesh::default() }), &[]);
+    let close = Around { mesh: &mesh, distribution: Some(Distribution::SameZone) };
+    check_keys(json!({}), close, &[NETWORK, REGION, ZONE]);
+    let failover = json!({"loadBalancer": {"localityLbSetting": {"failover": [{"from": "a", "to": "b"}]}}, "outlierDetection": {}});
+    check_keys(failover, plain(&mesh), &[]);
+    check_keys(
+        json!({"loadBalancer": {"localityLbSetting": {"enabled": true}}, "outlierDetection": {}}),
+        plain(&mesh),
+        &zones,
+    );
+}
+
+#[test]
+fn zones_that_envoy_minds_stay_its_business() {
+    check(
+        json!({"loadBalancer": {"zoneAwareLbSetting": {"failoverPriority": ["version=v1"]}}, "outlierDetection": {}}),
+        json!({
+            "loadBalancer": {"zoneAwareLbSetting": {"failoverPriority": ["canaryctl.io/lane=", "version=v1"]}},
+            "outlierDetection": {},
+        }),
+    );
+}
+
+#[test]
+fn a_ports_settings_replace_the_rules_and_rank_too() {
+    check(
+        json!({"outlierDetection": {}, "loadBalancer": {"localityLbSetting": {"failoverPriority": ["a=b"]}},
+            "portLevelSettings": [{"port": {"number": 80}, "tls": {"mode": "SIMPLE"}}]}),
+        json!({
+            "outlierDetection": {},
+            "loadBalancer": {"localityLbSetting": {"failoverPriority": ["canaryctl.io/lane=", "a=b"]}},
+            "portLevelSettings": [{
+                "port": {"number": 80},
+                "tls": {"mode": "SIMPLE"},
+                "loadBalancer": {"localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]}},
+                "outlierDetection": {"consecutive5xxErrors": 0},
+            }],
+        }),
+    );
+}
+
+#[test]
+fn a_subset_that_says_nothing_of_balancing_inherits() {
+    let policy = json!({"connectionPool": {"tcp": {"maxConnections": 1}}, "outlierDetection": {}});
+    check_subset(policy.clone(), policy);
+}
+
+#[test]
+fn a_subset_with_a_balancer_of_its_own_ranks() {
+    check_subset(
+        json!({"loadBalancer": {"simple": "ROUND_ROBIN"}}),
+        json!({"loadBalancer": {
+            "simple": "ROUND_ROBIN",
+            "localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]},
+        }}),
+    );
+}
+
+#[test]
+fn some_settings_leave_no_order() {
+    let of = |policy: Value| {
+        let mesh = Mesh::default();
+        ranked(&policy, Scope::Rule, plain(&mesh)).expect_err("unrankable").0
+    };
+    assert_eq!(of(json!({"loadBalancer": {"simple": "PASSTHROUGH"}})), "loadBalancer.simple: PASSTHROUGH");
+    let distribute = json!([{"from": "a/*", "to": {"a/*": 100}}]);
+    assert_eq!(
+        of(json!({"loadBalancer": {"localityLbSetting": {"distribute": distribute}}})),
+        "loadBalancer.localityLbSetting.distribute"
+    );
+    assert_eq!(
+        of(
+            json!({"portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"simple": "PASSTHROUGH"}}]})
+        ),
+        "loadBalancer.simple: PASSTHROUGH"
+    );
+}
+
+#[test]
+fn a_subset_of_ours_balances_as_its_rule_does() {
+    let mesh = Mesh::default();
+    let rule = json!({
+        "tls": {"mode": "SIMPLE"},
+        "connectionPool": {},
+        "loadBalancer": {"simple": "RANDOM", "localityLbSetting": {"failoverPriority": ["version=v1"]}},
+        "portLevelSettings": [{"port": {"number": 80}, "tls": {"mode": "DISABLE"}}],
+    });
+    let setting = json!({"enabled": true, "failoverPriority": ["canaryctl.io/lane="]});
+    assert_eq!(
+        ranking(&rule, &keys(), plain(&mesh)).expect("rankable"),
+        json!({
+            "loadBalancer": {
+                "simple": "RANDOM",
+                "localityLbSetting": {"failoverPriority": ["canaryctl.io/lane=", "version=v1"]},
+            },
+            "portLevelSettings": [{
+                "port": {"number": 80},
+                "tls": {"mode": "DISABLE"},
+                "loadBalancer": {"localityLbSetting": setting},
+                "outlierDetection": {"consecutive5xxErrors": 0},
+            }],
+            "outlierDetection": {"consecutive5xxErrors": 0},
+        })
+    );
+    let detecting = ranking(&json!({"outlierDetection": {}}), &keys(), plain(&mesh)).expect("rankable");
+    assert_eq!(detecting["outlierDetection"], json!(null), "inherited");
+}
+
+#[test]
+fn forgotten_keys_of_ours_are_swept_out() {
+    let mut policy = json!({
+        "loadBalancer": {"localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]}},
+        "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"localityLbSetting": {
+            "failoverPriority": ["lane.canaryctl.io/gray=", "version=v1"],
+        }}}],
+    });
+    sweep(&mut policy);
+    assert_eq!(
+        policy,
+        json!({
+            "loadBalancer": {"localityLbSetting": {"enabled": true}},
+            "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"localityLbSetting": {
+                "failoverPriority": ["version=v1"],
+            }}}],
+        })
+    );
+}
