@@ -12,6 +12,7 @@ use canary_rules::name::{HeaderName, LaneName};
 
 use crate::compile::compile;
 use crate::lane::{LANE_LABEL, LaneRouting, Mode, RefusalStatus};
+use crate::observed::{HttpRoutes, Observed, ObservedService, Port};
 use crate::plan::RoutingPlan;
 use crate::service::{Labels, Service, Workload};
 
@@ -73,4 +74,18 @@ pub(crate) fn services_of_every_sort() -> Vec<Service> {
 
 pub(crate) fn compiled(lanes: &[LaneRouting], services: &[Service]) -> RoutingPlan {
     compile(lanes, services, &header()).expect("a plan")
+}
+
+/// A mesh of these services, each with one HTTP port, and nothing of Istio's.
+pub(crate) fn mesh_of(services: &[(&str, &[&str])]) -> Observed {
+    let observed = |(host, texts): &(&str, &[&str])| ObservedService {
+        host: host.parse().expect("host"),
+        ports: vec![Port { name: Some("http".into()), number: 80, app_protocol: None, udp: false }],
+        headless: false,
+        selector: Labels::new(),
+        workloads: workloads(texts),
+        http_routes: HttpRoutes::default(),
+        distribution: None,
+    };
+    Observed { services: services.iter().map(observed).collect(), ..Observed::default() }
 }

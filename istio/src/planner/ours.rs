@@ -52,8 +52,9 @@ pub(super) fn plan_rules(observed: &[Object], wanted: Vec<Value>, changes: &mut 
 
 fn plan_rule(object: &Object, body: &Value, changes: &mut Vec<Change>) {
     let (union, goal, stale) = merged_subsets(object, body);
-    let mut between = keeping_metadata(object, body);
-    let mut last = between.clone();
+    let mut last = keeping_metadata(object, body);
+    let mut between = last.clone();
+    keep_lanes(&mut between, object);
     set_subsets(&mut between, union);
     set_subsets(&mut last, goal);
     let new = names(body).filter(|name| !names(object.value()).any(|old| old == *name));
@@ -99,6 +100,20 @@ fn merged_subsets(object: &Object, body: &Value) -> (Vec<Value>, Vec<Value>, Vec
     union.extend(fresh.iter().cloned());
     goal.append(&mut fresh);
     (union, goal, stale)
+}
+
+/// Lets a rule still say the lanes that it said, as long as it serves them.
+fn keep_lanes(between: &mut Value, object: &Object) {
+    let old = &object.value()["metadata"];
+    let mut labels = old["labels"].as_object().cloned().unwrap_or_default();
+    labels.extend(between["metadata"]["labels"].as_object().cloned().unwrap_or_default());
+    between["metadata"]["labels"] = labels.into();
+    let list = |of: &Value| of["ownerReferences"].as_array().cloned().unwrap_or_default();
+    let mut references = list(old);
+    references.extend(list(&between["metadata"]).into_iter().filter(|new| !list(old).contains(new)));
+    if !references.is_empty() {
+        between["metadata"]["ownerReferences"] = references.into();
+    }
 }
 
 fn set_subsets(rule: &mut Value, subsets: Vec<Value>) {

@@ -2,7 +2,9 @@ use super::*;
 use crate::simulate::apply;
 use crate::testing::header;
 
+mod findings;
 mod properties;
+mod steps;
 
 fn planned(lanes: &[LaneRouting], observed: &Observed) -> ClusterPlan {
     let desired = Desired { lanes, tag_header: &header(), owners: &Owners::new(), edge: &[] };
