@@ -1,6 +1,6 @@
 //! Where the filter that is to be tested has been built to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Names the filter to test; `cargo xtask` sets it.
 pub const FILTER_ENV: &str = "CANARY_FILTER";
@@ -11,8 +11,20 @@ pub const FILTER_ENV: &str = "CANARY_FILTER";
 /// When there is none: tests must not pass by testing nothing.
 #[must_use]
 pub fn filter() -> Vec<u8> {
-    let path = filter_path();
-    match std::fs::read(&path) {
+    read(&filter_path())
+}
+
+/// The bytes of the filter's build for sidecars, which lies beside it.
+///
+/// # Panics
+/// As [`filter`].
+#[must_use]
+pub fn sidecar_filter() -> Vec<u8> {
+    read(&filter_path().with_file_name("canary-filter-sidecar.wasm"))
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    match std::fs::read(path) {
         Ok(wasm) => wasm,
         Err(error) => panic!(
             "no filter to test at {}: {error}\nhelp:  cargo xtask build --filter-only, or cargo xtask test wasm",

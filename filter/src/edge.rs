@@ -4,7 +4,7 @@ mod plugin;
 
 use std::rc::Rc;
 
-use canary_rules::edge::{EdgeDecision, ResponsePlan};
+use canary_rules::edge::{EdgeDecision, Guarded, ResponsePlan};
 use canary_rules::request::Headers;
 pub use plugin::EdgePlugin;
 
@@ -36,7 +36,9 @@ impl<H: Host> Guard<H> {
             return Next::Continue;
         };
         let lines = pairs.lines();
-        let edits = self.plugin.edge.guard(&Headers::new(&lines), clock.unix_s());
+        let Guarded { edits, rejected_signatures } =
+            self.plugin.edge.guard(&Headers::new(&lines), clock.unix_s());
+        metrics.events_by(Event::RejectedSignature, rejected_signatures);
         if !edits.is_empty() {
             // The edge behind sees no trace of it any more, so it counts here.
             metrics.event(Event::Forged);

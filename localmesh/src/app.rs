@@ -9,6 +9,7 @@
 //! | `/_sse?events=N&interval_ms=M` | server-sent events: first the tree, then N numbers |
 //! | `/_ws` | a WebSocket: first the tree; then `call` brings a new tree and everything else its echo |
 //! | any, with `content-type: application/grpc` | the tree as one gRPC message, `grpc-status` in trailers |
+//! | `…/Missing`, likewise | `grpc-status: 12` alone, as headers |
 //! | `/_async?id=…` | the trees of the calls made after the response that named this id, 404 until they are there |
 //! | `/_status?code=N` | this status, no calls |
 //!

@@ -95,6 +95,15 @@ pub struct EdgeDecision<'c> {
     pub response: ResponsePlan<'c>,
 }
 
+/// What an edge's guard does.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Guarded<'c> {
+    /// What to remove from the request: what it carries is forged.
+    pub edits: Edits<'c>,
+    /// Tag headers whose signature does not verify; the edge behind sees no trace of them.
+    pub rejected_signatures: u32,
+}
+
 /// Why a request is in its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -185,14 +194,15 @@ impl Edge {
     /// Removes what an outsider may not say: tag header, aliases, baggage member. A tag header whose
     /// signature verifies stays for [`Edge::decide`].
     #[must_use]
-    pub fn guard(&self, headers: &Headers<'_>, now_unix_s: u64) -> Edits<'_> {
+    pub fn guard(&self, headers: &Headers<'_>, now_unix_s: u64) -> Guarded<'_> {
         let mut edits = Edits::new();
         self.tags.remove(headers, &mut edits);
-        let mut ignored = 0;
-        if self.ticket(Purpose::Header, self.tag_header(headers), now_unix_s, &mut ignored).is_some() {
+        let mut rejected_signatures = 0;
+        let header = self.tag_header(headers);
+        if self.ticket(Purpose::Header, header, now_unix_s, &mut rejected_signatures).is_some() {
             edits.retain(|edit| *edit != Edit::Remove(self.tags.header.as_str()));
         }
-        edits
+        Guarded { edits, rejected_signatures }
     }
 
     /// Decides one request.

@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     bench
         .args(["run", "--quiet", "--release", "--package", "canary-e2e", "--bin", "canary-bench", "--"])
         .args(["--seed", &args.seed.to_string()])
+        .env("CANARY_SIDECAR_FILTER", filter.path.with_file_name("canary-filter-sidecar.wasm"))
         .env(build::FILTER_ENV, filter.path)
         .env("CANARY_EMPTY_FILTER", empty)
         .env("CANARY_ENVOY", envoy.program());

@@ -59,9 +59,10 @@ pub fn run(options: &Options) -> Result<Vec<Counted>> {
         Module::compile_metered(&wasm).with_context(|| format!("compiling {}", path.display()))
     };
     let mut counted = vec![empty(&module(&options.empty)?)?];
-    let filter = module(&options.filter)?;
+    let (filter, sidecar) = (module(&options.filter)?, module(&options.sidecar)?);
     for scenario in scenarios()? {
-        counted.push(count(&filter, &scenario).with_context(|| scenario.name.clone())?);
+        let module = if scenario.role == Role::Edge { &filter } else { &sidecar };
+        counted.push(count(module, &scenario).with_context(|| scenario.name.clone())?);
     }
     Ok(counted)
 }

@@ -42,8 +42,9 @@ pub fn all() -> Result<Vec<Hop>> {
         teach: None,
         answer: Answer::Baseline,
     };
-    let no_lane = |role| configs::no_lane(role).map(|config| Filter::Canary(config.to_json()));
-    let with_lanes = |role| configs::sidecar(role, Peers::Any).map(|config| Filter::Canary(config.to_json()));
+    let no_lane = |role| configs::no_lane(role).map(|config| Filter::Sidecar(config.to_json()));
+    let with_lanes =
+        |role| configs::sidecar(role, Peers::Any).map(|config| Filter::Sidecar(config.to_json()));
     let ours = Hop {
         outbound: with_lanes(Role::Outbound)?,
         inbound: with_lanes(Role::Inbound)?,

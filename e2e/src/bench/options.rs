@@ -10,8 +10,10 @@ pub const COPIES: usize = 20;
 pub struct Options {
     /// The Envoy binary.
     pub envoy: PathBuf,
-    /// The filter as it ships.
+    /// The filter as edges run it: every role.
     pub filter: PathBuf,
+    /// The filter as sidecars run it: their roles only.
+    pub sidecar: PathBuf,
     /// The stock SDK's empty filter.
     pub empty: PathBuf,
     /// How much of it.

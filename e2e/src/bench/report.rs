@@ -38,10 +38,32 @@ pub struct Results {
     pub counted: Vec<Counted>,
     /// The map on its way.
     pub map: Watched,
-    /// Our module and the empty one.
-    pub sizes: [Size; 2],
+    /// How large the modules are.
+    pub sizes: Sizes,
     /// The machine's load when the rounds began and when they ended.
     pub load: [String; 2],
+}
+
+/// How large the modules are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Ours for sidecars.
+    pub sidecar: Size,
+    /// Ours for edges.
+    pub whole: Size,
+    /// The stock SDK's empty one.
+    pub empty: Size,
+}
+
+impl Sizes {
+    /// Of the modules that are measured.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn of(options: &Options) -> Result<Self> {
+        let Options { filter, sidecar, empty, .. } = options;
+        Ok(Self { sidecar: Size::of(sidecar)?, whole: Size::of(filter)?, empty: Size::of(empty)? })
+    }
 }
 
 /// How large a module is.
@@ -81,6 +103,7 @@ pub fn document(options: &Options, results: &Results) -> Result<String> {
         ("envoy", envoy_version(&options.envoy)?),
         ("rustc", first_line(Command::new("rustc").arg("--version"))?),
         ("sha256", sha256(&read(&options.filter)?)),
+        ("sidecar_sha256", sha256(&read(&options.sidecar)?)),
         ("seed", options.seed.to_string()),
         ("rounds", effort.rounds.to_string()),
         ("copies", COPIES.to_string()),

@@ -124,7 +124,7 @@ impl Bench {
     fn stacked(&self, variant: &Variant, effort: Effort) -> Result<Stacked> {
         if let Some(kind) = variant.teach {
             match variant.filter {
-                Filter::Canary(_) => self.teach(&teacher_of(&variant.name), None, kind)?,
+                Filter::Sidecar(_) => self.teach(&teacher_of(&variant.name), None, kind)?,
                 _ if variant.reset => self.teach(&variant.name, Some(TEACH), kind)?,
                 _ => self.teach(&variant.name, None, kind)?,
             }
@@ -194,11 +194,11 @@ fn listeners(variants: &[Variant], hops: &[Hop]) -> Result<Vec<Listener>> {
             vm_id: name.clone(),
             onward: None,
         });
-        if let (Filter::Canary(_), Some(_)) = (filter, teach) {
+        if let (Filter::Sidecar(_), Some(_)) = (filter, teach) {
             let inbound = configs::sidecar(Role::Inbound, Peers::Any)?.to_json();
             listeners.push(Listener {
                 name: teacher_of(name),
-                filters: vec![Filter::Canary(inbound)],
+                filters: vec![Filter::Sidecar(inbound)],
                 vm_id: name.clone(),
                 onward: None,
             });

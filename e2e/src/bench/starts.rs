@@ -58,9 +58,8 @@ struct Proxy {
 }
 
 fn kinds() -> Result<Vec<Proxy>> {
-    let canary = |config: canary_rules::wire::FilterConfig| Filter::Canary(config.to_json());
-    let sidecar = |role| configs::sidecar(role, Peers::Any).map(canary);
-    let no_lane = |role| configs::no_lane(role).map(canary);
+    let sidecar = |role| configs::sidecar(role, Peers::Any).map(|config| Filter::Sidecar(config.to_json()));
+    let no_lane = |role| configs::no_lane(role).map(|config| Filter::Sidecar(config.to_json()));
     let rules = configs::rules(200);
     let twice = |name, filter: Filter| Proxy { name, listeners: vec![filter.clone(), filter] };
     Ok(vec![
@@ -75,7 +74,7 @@ fn kinds() -> Result<Vec<Proxy>> {
             name: "ours, sidecar, three lanes",
             listeners: vec![sidecar(Role::Inbound)?, sidecar(Role::Outbound)?],
         },
-        twice("ours, edge, 200 rules", canary(configs::edge(&rules)?)),
+        twice("ours, edge, 200 rules", Filter::Edge(configs::edge(&rules)?.to_json())),
         twice("Lua, sidecar", Filter::Lua(lua::SIDECAR.to_owned())),
         twice("Lua, edge, 200 rules", Filter::Lua(lua::edge(&rules))),
     ])

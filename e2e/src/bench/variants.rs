@@ -36,8 +36,10 @@ pub enum Filter {
     Reset,
     /// The stock SDK's empty filter.
     Empty,
-    /// Ours, with this configuration.
-    Canary(String),
+    /// Ours, with this configuration, as sidecars run it.
+    Sidecar(String),
+    /// Ours, with this configuration, as edges run it.
+    Edge(String),
     /// A Lua script.
     Lua(String),
 }
@@ -155,9 +157,9 @@ impl Variant {
 
 fn sidecars() -> Result<Vec<Variant>> {
     use Answer::{Baseline, Lane};
-    let no_lane = Filter::Canary(configs::no_lane(Role::Outbound)?.to_json());
+    let no_lane = Filter::Sidecar(configs::no_lane(Role::Outbound)?.to_json());
     let [inbound, outbound] = [Role::Inbound, Role::Outbound]
-        .map(|role| configs::sidecar(role, Peers::Any).map(|config| Filter::Canary(config.to_json())));
+        .map(|role| configs::sidecar(role, Peers::Any).map(|config| Filter::Sidecar(config.to_json())));
     let (inbound, outbound) = (inbound?, outbound?);
     let lua = || Filter::Lua(lua::SIDECAR.to_owned());
     Ok(vec![
@@ -181,7 +183,7 @@ fn edges() -> Result<Vec<Variant>> {
     let mut edges = Vec::new();
     for count in RULES {
         let rules = configs::rules(count);
-        let ours = Filter::Canary(configs::edge(&rules)?.to_json());
+        let ours = Filter::Edge(configs::edge(&rules)?.to_json());
         for (who, filter) in [("ours", ours), ("Lua", Filter::Lua(lua::edge(&rules)))] {
             for (kind, answer) in [(Kind::BrowserGray, Lane), (Kind::Browser, Baseline)] {
                 let name = names::edge(who, count, answer == Lane);
@@ -189,9 +191,9 @@ fn edges() -> Result<Vec<Variant>> {
             }
         }
     }
-    let sticky = Filter::Canary(configs::sticky_edge()?.to_json());
+    let sticky = Filter::Edge(configs::sticky_edge()?.to_json());
     edges.push(Variant::new(names::EDGE_RETURNING, sticky, Kind::BrowserReturning, Lane).reset());
-    let percent = Filter::Canary(configs::percent_edge()?.to_json());
+    let percent = Filter::Edge(configs::percent_edge()?.to_json());
     edges.push(Variant::new(names::EDGE_PERCENT, percent, Kind::Browser, Baseline).reset());
     Ok(edges)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use canary_e2e::bench::options::{Effort, Options};
-use canary_e2e::bench::report::{self, Results, Size};
+use canary_e2e::bench::report::{self, Results, Sizes};
 use canary_e2e::bench::{exact, hops, map, rounds, starts, usage, variants};
 use clap::Parser;
 
@@ -14,9 +14,12 @@ struct Args {
     /// The Envoy binary
     #[arg(long, env = "CANARY_ENVOY")]
     envoy: PathBuf,
-    /// The filter as it ships
+    /// The filter as edges run it
     #[arg(long, env = "CANARY_FILTER")]
     filter: PathBuf,
+    /// The filter as sidecars run it
+    #[arg(long, env = "CANARY_SIDECAR_FILTER")]
+    sidecar: PathBuf,
     /// The stock SDK's empty filter
     #[arg(long, env = "CANARY_EMPTY_FILTER")]
     empty: PathBuf,
@@ -32,9 +35,9 @@ struct Args {
 }
 
 fn main() -> Result<()> {
-    let Args { envoy, filter, empty, quick, seed, write } = Args::parse();
+    let Args { envoy, filter, sidecar, empty, quick, seed, write } = Args::parse();
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
-    let options = Options { envoy, filter, empty, effort, seed };
+    let options = Options { envoy, filter, sidecar, empty, effort, seed };
     let document = report::document(&options, &measure(&options)?)?;
     match write {
         Some(path) => save(&path, &document),
@@ -54,8 +57,8 @@ fn measure(options: &Options) -> Result<Results> {
     let measured = rounds::run(options, &variants, &hops::all()?, dir.path())?;
     let starts = starts::run(options, dir.path())?;
     let load = [load_before, usage::load_average()];
-    let map = map::run(&options.filter, options.effort.map_requests)?;
-    let sizes = [Size::of(&options.filter)?, Size::of(&options.empty)?];
+    let map = map::run(&options.sidecar, options.effort.map_requests)?;
+    let sizes = Sizes::of(options)?;
     Ok(Results { variants, measured, starts, counted, map, sizes, load })
 }
 

@@ -23,6 +23,9 @@ pub(crate) const FLOWS: [(&str, [&str; 4]); 3] = [("gray=1", GRAY), ("blue=1", B
 /// A header of another system, read to migrate from it.
 pub(crate) const ALIAS: &str = "x-mse-tag";
 
+/// What web sets itself with every answer.
+pub(crate) const OWN_COOKIES: [&str; 2] = ["session=1; Path=/; HttpOnly", "theme=dark; Path=/"];
+
 /// Rules of every kind, so that everything in a request is looked at.
 const LANES: &str = r#"
 apiVersion: canaryctl.io/v1alpha1
@@ -61,9 +64,9 @@ fn apps() -> Vec<AppSpec> {
     apps
 }
 
-/// Everything in HTTP/1.1, two workers per proxy.
+/// Everything in the version that clients speak, two workers per proxy.
 pub(crate) async fn http1() -> Stage {
-    start(Upstream::Http1, false, Tracing::Off).await
+    start(Upstream::AsReceived, false, Tracing::Off).await
 }
 
 /// Apps and proxies speak HTTP/2 among each other, and request ids carry a tracing decision, as under Istio.
@@ -71,11 +74,24 @@ pub(crate) async fn http2() -> Stage {
     start(Upstream::H2c, true, Tracing::Packed).await
 }
 
+fn web_answers() -> Vec<(String, String)> {
+    let cookies = OWN_COOKIES.map(|cookie| ("set-cookie", cookie));
+    let caches = [
+        ("cache-control", "public, max-age=60"),
+        ("surrogate-control", "max-age=60"),
+        ("vary", "accept-encoding"),
+    ];
+    cookies.into_iter().chain(caches).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
 async fn start(upstream: Upstream, http2: bool, tracing: Tracing) -> Stage {
     let lanes = lanes();
     let mut apps = apps();
     for app in &mut apps {
         app.behaviour.http2 = http2;
+        if app.service == demo::entry() {
+            app.behaviour.response_headers = web_answers();
+        }
     }
     let mut spec = lanes.mesh(&tools(), demo::entry(), apps);
     spec.filters.gateway.insert(0, FilterEntry::Canary(Role::EdgeGuard));

@@ -3,7 +3,7 @@
 use canary_e2e::wasm_host::{Cost, HostCall, Plugin, Proxy};
 
 use crate::support::{
-    Gateway, REQUEST_ID, Sidecar, TRACEPARENT, configuration, filter, lines_of, ordinary, plugin,
+    Build, Gateway, REQUEST_ID, Sidecar, TRACEPARENT, configuration, filter, lines_of, ordinary, plugin,
     without_lanes,
 };
 
@@ -41,18 +41,22 @@ fn forwarded(lines: &[(Vec<u8>, Vec<u8>)], names: &[&str]) -> Vec<(Vec<u8>, Vec<
 
 #[test]
 fn a_mesh_without_lanes() {
-    let proxy = Proxy::load(filter(), 1);
-    for role in ["inbound", "outbound"] {
-        let plugin = plugin(&proxy, &without_lanes(role));
-        check(&pass(&plugin, &behind_the_edge("a=1")), NO_LANE_CALLS_MAX);
+    for build in Build::ALL {
+        let proxy = Proxy::load(build.module(), 1);
+        for role in ["inbound", "outbound"] {
+            let plugin = plugin(&proxy, &without_lanes(role));
+            check(&pass(&plugin, &behind_the_edge("a=1")), NO_LANE_CALLS_MAX);
+        }
     }
 }
 
 #[test]
 fn an_untagged_pass_inbound() {
-    let cost = pass(&Sidecar::new(1).inbound, &behind_the_edge("a=1"));
-    check(&cost, UNTAGGED_CALLS_MAX);
-    assert_eq!(cost.calls_of(HostCall::SetSharedData), 1, "baseline flows are recorded too");
+    for build in Build::ALL {
+        let cost = pass(&Sidecar::with(build, 1).inbound, &behind_the_edge("a=1"));
+        check(&cost, UNTAGGED_CALLS_MAX);
+        assert_eq!(cost.calls_of(HostCall::SetSharedData), 1, "baseline flows are recorded too");
+    }
 }
 
 #[test]
@@ -75,12 +79,19 @@ fn an_untagged_pass_outbound() {
 
 #[test]
 fn a_tagged_pass_inbound() {
-    check(&pass(&Sidecar::new(1).inbound, &behind_the_edge("gray=1")), TAGGED_CALLS_MAX);
+    for build in Build::ALL {
+        check(&pass(&Sidecar::with(build, 1).inbound, &behind_the_edge("gray=1")), TAGGED_CALLS_MAX);
+    }
 }
 
 #[test]
 fn a_tagged_pass_outbound_wherever_the_tag_comes_from() {
-    let sidecar = Sidecar::new(1);
+    Build::ALL.into_iter().for_each(check_tagged_outbound);
+}
+
+#[track_caller]
+fn check_tagged_outbound(build: Build) {
+    let sidecar = Sidecar::with(build, 1);
     let arrived = behind_the_edge("gray=1");
     let _open = sidecar.inbound.request(0, arrived.clone());
     let all = ["x-canary-lane", "baggage", "x-request-id", "traceparent"];

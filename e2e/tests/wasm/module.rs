@@ -1,6 +1,6 @@
 //! The module itself: what it asks of Envoy and what it shows.
 
-use crate::support::filter;
+use crate::support::Build;
 
 /// What every Envoy since 1.33 gives a module of ABI 0.2.1.
 ///
@@ -57,16 +57,16 @@ const EXIT: &str = "wasi_snapshot_preview1.proc_exit";
 /// A module with an import that Envoy lacks is refused as a whole, and with it every request.
 #[test]
 fn it_imports_nothing_that_envoy_lacks() {
-    for import in filter().imports() {
-        assert!(OFFERED.contains(&import.as_str()) || import == EXIT, "{import}");
+    for build in Build::ALL {
+        for import in build.module().imports() {
+            assert!(OFFERED.contains(&import.as_str()) || import == EXIT, "{build:?}: {import}");
+        }
     }
 }
 
 /// Each callback that is exported is a call into the VM, whether it does anything or not.
 #[test]
 fn it_exports_the_callbacks_it_uses_and_no_more() {
-    let mut exports: Vec<&str> = filter().exports().collect();
-    exports.sort_unstable();
     let expected = [
         "_initialize",
         "memory",
@@ -80,5 +80,9 @@ fn it_exports_the_callbacks_it_uses_and_no_more() {
         "proxy_on_tick",
         "proxy_on_vm_start",
     ];
-    assert_eq!(exports, expected);
+    for build in Build::ALL {
+        let mut exports: Vec<&str> = build.module().exports().collect();
+        exports.sort_unstable();
+        assert_eq!(exports, expected, "{build:?}");
+    }
 }

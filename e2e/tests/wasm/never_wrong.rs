@@ -8,7 +8,7 @@ use std::time::Duration;
 use canary_e2e::wasm_host::Stream;
 use fastrand::Rng;
 
-use crate::support::{Sidecar, ordinary};
+use crate::support::{Build, Sidecar, ordinary};
 
 const WORKERS: usize = 3;
 const STEPS: usize = 30_000;
@@ -44,9 +44,9 @@ struct Seen {
     overlaps: usize,
 }
 
-fn run(seed: u64) -> Seen {
+fn run(build: Build, seed: u64) -> Seen {
     let mut rng = Rng::with_seed(seed);
-    let sidecar = Sidecar::new(WORKERS);
+    let sidecar = Sidecar::with(build, WORKERS);
     let mut flows: Vec<Flow> = Vec::new();
     let mut seen = Seen::default();
     for step in 0..STEPS {
@@ -96,8 +96,8 @@ fn run(seed: u64) -> Seen {
 #[test]
 fn a_flow_keeps_its_lane_or_loses_it() {
     let mut overlaps = 0;
-    for seed in 0..3 {
-        let seen = run(seed);
+    for (seed, build) in [Build::ForSidecars, Build::Whole, Build::ForSidecars].into_iter().enumerate() {
+        let seen = run(build, seed as u64);
         assert!(seen.kept > seen.lost / 10, "the map must be of use: {seen:?}");
         overlaps += seen.overlaps;
     }

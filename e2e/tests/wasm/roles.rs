@@ -5,7 +5,7 @@ use std::time::Duration;
 use canary_e2e::wasm_host::{EnvoyAge, Property, Proxy};
 
 use crate::support::{
-    Gateway, REQUEST_ID, Sidecar, TRACEPARENT, configuration, filter, lines_of, ordinary, plugin, tag,
+    Build, Gateway, REQUEST_ID, Sidecar, TRACEPARENT, configuration, filter, lines_of, ordinary, plugin, tag,
     without_lanes,
 };
 
@@ -143,6 +143,18 @@ fn a_pod_of_a_lane_serves_its_lane_and_the_baseline() {
 fn a_pod_of_a_lane_colours_the_flows_that_it_starts() {
     assert_eq!(Sidecar::coloured("gray").tag_of(0, ordinary([])).as_deref(), Some("gray"));
     assert_eq!(Sidecar::coloured("no-such-lane").tag_of(0, ordinary([])), None);
+}
+
+/// A sidecar's module that is handed to a gateway by mistake: nothing breaks, and it shows.
+#[test]
+fn a_build_for_sidecars_passes_through_at_an_edge_and_says_so() {
+    let proxy = Proxy::load(Build::ForSidecars.module(), 1);
+    let edge = plugin(&proxy, &configuration("edge"));
+    assert!(edge.is_configured());
+    let stream = edge.request(0, ordinary([("cookie", "gray=1")]));
+    assert_eq!(*stream.headers(), ordinary([("cookie", "gray=1")]).into_iter().collect());
+    proxy.advance(Duration::from_secs(1));
+    assert_eq!(proxy.metric("canaryctl.config.rejected"), Some(2));
 }
 
 #[test]

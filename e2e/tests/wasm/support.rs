@@ -14,10 +14,34 @@ pub(crate) const REQUEST_ID: &str = "2f9d8c1e-7b3a-4c5d-9e8f-0a1b2c3d4e5f";
 /// Where a pod's label of its lane is found.
 const LABEL: &str = "xds\0node\0metadata\0LABELS\0canaryctl.io/lane";
 
-/// The built filter, compiled once for all tests of this binary.
+/// A build of the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// With every role.
+    Whole,
+    /// With the roles of sidecars.
+    ForSidecars,
+}
+
+impl Build {
+    /// What a sidecar may be given.
+    pub(crate) const ALL: [Self; 2] = [Self::Whole, Self::ForSidecars];
+
+    /// Compiled once for all tests of this binary.
+    pub(crate) fn module(self) -> &'static Module {
+        static WHOLE: OnceLock<Module> = OnceLock::new();
+        static FOR_SIDECARS: OnceLock<Module> = OnceLock::new();
+        let (module, wasm): (_, fn() -> Vec<u8>) = match self {
+            Self::Whole => (&WHOLE, built::filter),
+            Self::ForSidecars => (&FOR_SIDECARS, built::sidecar_filter),
+        };
+        module.get_or_init(|| Module::compile(&wasm()).expect("the built filter compiles"))
+    }
+}
+
+/// The filter with every role.
 pub(crate) fn filter() -> &'static Module {
-    static FILTER: OnceLock<Module> = OnceLock::new();
-    FILTER.get_or_init(|| Module::compile(&built::filter()).expect("the built filter compiles"))
+    Build::Whole.module()
 }
 
 /// A plugin configuration with two lanes, `gray` by the cookie `gray=1` and `blue` by the header `x-blue`.
@@ -84,12 +108,16 @@ pub(crate) struct Sidecar {
 
 impl Sidecar {
     pub(crate) fn new(workers: usize) -> Self {
-        Self::of(Proxy::load(filter(), workers))
+        Self::with(Build::ForSidecars, workers)
+    }
+
+    pub(crate) fn with(build: Build, workers: usize) -> Self {
+        Self::of(Proxy::load(build.module(), workers))
     }
 
     /// In a pod with the label `canaryctl.io/lane`.
     pub(crate) fn coloured(lane: &str) -> Self {
-        Self::of(Proxy::load(filter(), 1).with_property(LABEL, &Property::text(lane)))
+        Self::of(Proxy::load(Build::ForSidecars.module(), 1).with_property(LABEL, &Property::text(lane)))
     }
 
     fn of(proxy: Proxy) -> Self {

@@ -25,6 +25,8 @@ use crate::app::{App, late};
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
+/// End of the path of a gRPC method that does not exist.
+const GRPC_MISSING: &str = "/Missing";
 /// Most events of one stream.
 const EVENTS_MAX: u64 = 1_000_000;
 
@@ -98,10 +100,16 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// Answers as a unary gRPC method would: one length-prefixed message, the outcome in trailers.
+/// Answers as a unary gRPC method would: one length-prefixed message, the outcome in trailers. Of a method that
+/// does not exist the outcome is all there is, and comes as headers.
 async fn grpc(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
     let (head, mut body) = request.into_parts();
     while let Some(Ok(_)) = body.frame().await {}
+    if head.uri.path().ends_with(GRPC_MISSING) {
+        let mut response = respond(StatusCode::OK, "application/grpc", Bytes::new());
+        response.headers_mut().insert("grpc-status", HeaderValue::from_static("12"));
+        return response;
+    }
     let cause = app.calls.cause(&hyper::Uri::from_static("/"), &head.headers);
     let message = text(&whole_tree(&app, &cause).await);
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);

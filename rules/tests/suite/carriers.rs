@@ -159,7 +159,8 @@ fn a_signed_tag_is_replaced_by_the_lanes_name() {
 fn the_guard_strips_all_but_a_signed_tag() {
     let config = settings().config(Role::EdgeGuard, &documents(&[GRAY]).compiled);
     let guard = edge_of(config);
-    let guarded = |request: &Message| request.edited(&request.ask(|headers| guard.guard(headers, NOW_S)));
+    let guarded =
+        |request: &Message| request.edited(&request.ask(|headers| guard.guard(headers, NOW_S)).edits);
     let signed = token(Purpose::Header, "gray", Assigned::Rule, NOW_S + 9);
     let request = get("/").with("x-canary-lane", &signed).with("baggage", "a=1,canary-lane=gray");
     assert_eq!(guarded(&request).values("x-canary-lane"), std::slice::from_ref(&signed));
@@ -169,7 +170,14 @@ fn the_guard_strips_all_but_a_signed_tag() {
     {
         assert!(guarded(&get("/").with("x-canary-lane", forged)).values("x-canary-lane").is_empty());
     }
-    assert!(get("/").ask(|headers| guard.guard(headers, NOW_S)).is_empty());
+    assert!(get("/").ask(|headers| guard.guard(headers, NOW_S)).edits.is_empty());
+    let rejected = |tag: &str| {
+        get("/").with("x-canary-lane", tag).ask(|headers| guard.guard(headers, NOW_S)).rejected_signatures
+    };
+    // Our own tag with one digit of its expiry changed.
+    let altered = signed.replacen("17", "18", 1);
+    assert_ne!(altered, signed);
+    assert_eq!((rejected(&signed), rejected("gray"), rejected(&altered)), (0, 0, 1));
 }
 
 #[test]

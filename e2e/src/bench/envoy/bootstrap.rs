@@ -125,7 +125,10 @@ fn http_filter(options: &Options, listener: &Listener, number: usize, filter: &F
             set("x-request-id", REQUEST_ID),
         ])),
         Filter::Empty => wasm(&options.empty.to_string_lossy(), "empty", "", &listener.vm_id),
-        Filter::Canary(config) => wasm(&options.filter.to_string_lossy(), "canary", config, &listener.vm_id),
+        Filter::Sidecar(config) => {
+            wasm(&options.sidecar.to_string_lossy(), "canary", config, &listener.vm_id)
+        }
+        Filter::Edge(config) => wasm(&options.filter.to_string_lossy(), "canary", config, &listener.vm_id),
         Filter::Lua(script) => json!({
             "@type": type_url(&format!("{HTTP_FILTERS}.lua.v3.Lua")),
             "default_source_code": { "inline_string": script },

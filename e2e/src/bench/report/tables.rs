@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 
-use super::{Results, Size};
+use super::{Results, Size, Sizes};
 use crate::bench::exact::Counted;
 use crate::bench::map::{Reading, Room};
 use crate::bench::rounds::{Measured, Single};
@@ -108,12 +108,13 @@ pub(super) fn memory(started: &BTreeMap<&'static str, Vec<Started>>) -> Result<S
     Ok(table)
 }
 
-pub(super) fn sizes(sizes: &[Size; 2]) -> String {
-    let [ours, empty] = sizes;
+pub(super) fn sizes(sizes: &Sizes) -> String {
+    let Sizes { sidecar, whole, empty } = sizes;
     let row = |name: &str, size: &Size| format!("| {name} | {} | {} |\n", size.wasm, size.gzip);
     format!(
-        "| module | bytes | gzip |\n|---|---:|---:|\n{}{}",
-        row("ours", ours),
+        "| module | bytes | gzip |\n|---|---:|---:|\n{}{}{}",
+        row("ours, for sidecars", sidecar),
+        row("ours, for edges: every role", whole),
         row("empty filter of the stock SDK", empty)
     )
 }

@@ -83,7 +83,7 @@ fn times(results: &Results) -> Result<Vec<Target>> {
 }
 
 fn sizes(results: &Results) -> Result<Vec<Target>> {
-    let [ours, _] = results.sizes;
+    let sidecar = results.sizes.sidecar;
     let size = |target: &str, bytes: usize, max: usize| Target {
         target: target.to_owned(),
         measured: format!("{:.1} KB", bytes as f64 / 1e3),
@@ -93,8 +93,8 @@ fn sizes(results: &Results) -> Result<Vec<Target>> {
     let readings = &results.map.readings;
     let flat = readings.get(readings.len() / 2).is_some_and(|middle| middle.bytes == last.bytes);
     Ok(vec![
-        size("module: at most 180 KB", ours.wasm, WASM_BYTES_MAX),
-        size("module with gzip: at most 70 KB", ours.gzip, GZIP_BYTES_MAX),
+        size("module for sidecars: at most 180 KB", sidecar.wasm, WASM_BYTES_MAX),
+        size("module for sidecars with gzip: at most 70 KB", sidecar.gzip, GZIP_BYTES_MAX),
         Target {
             target: format!("correlation map: at most 8 MB, flat over {} requests", last.requests),
             measured: format!("{:.2} MB, {}", last.bytes as f64 / 1e6, if flat { "flat" } else { "grows" }),
