@@ -41,9 +41,11 @@ impl Suite {
         Self { runtime: Arc::new(runtime), trials: Vec::new() }
     }
 
-    pub(crate) fn group(&mut self, name: &'static str, start: Start) -> Group<'_> {
+    /// The tests of one mesh. Only they hold it, so that it ends with the last of them: a proxy takes four of
+    /// the 128 inotify instances that Linux grants a user, and aborts where there is none.
+    pub(crate) fn group(&mut self, name: &'static str, start: Start, tests: impl FnOnce(&mut Group<'_>)) {
         let shared = Shared { start, stage: OnceLock::new(), runtime: self.runtime.clone() };
-        Group { suite: self, name, shared: Arc::new(shared) }
+        tests(&mut Group { suite: self, name, shared: Arc::new(shared) });
     }
 
     /// A test that has a mesh of its own, or none.

@@ -58,7 +58,8 @@ pub(crate) fn lanes() -> Lanes {
     lanes
 }
 
-fn apps() -> Vec<AppSpec> {
+/// The shop's apps, and price's version of lane `blue`.
+pub(crate) fn apps() -> Vec<AppSpec> {
     let mut apps = demo::shop();
     apps.push(AppSpec::new(&demo::host("price"), "blue").in_lane("blue"));
     apps
