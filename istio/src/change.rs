@@ -108,9 +108,10 @@ impl Change {
     /// The change that leads from an object to the wanted JSON, if it takes one: a patch where one can do it.
     pub(crate) fn update(phase: Phase, from: &Object, to: Value, notes: Vec<String>) -> Option<Self> {
         let merge = merge::diff(from.value(), &to)?;
-        let mut patched = from.value().clone();
-        merge::patch(&mut patched, &merge);
-        let action = if patched == to { Action::Patch { merge } } else { Action::Replace { body: to } };
+        let action = match merge::is_reachable(&to, &merge) {
+            true => Action::Patch { merge },
+            false => Action::Replace { body: to },
+        };
         Some(Self { action, ..Self::to(phase, from, notes) })
     }
 

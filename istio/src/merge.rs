@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// The patch that leads from one value to another, or nothing if they are equal.
 ///
-/// A value that holds nulls inside objects cannot always be reached by a patch: check with [`patch`].
+/// A value that holds nulls inside objects cannot always be reached by a patch: see [`is_reachable`].
 pub(crate) fn diff(from: &Value, to: &Value) -> Option<Value> {
     if from == to {
         return None;
@@ -24,6 +24,16 @@ pub(crate) fn diff(from: &Value, to: &Value) -> Option<Value> {
         changes.extend(change.map(|change| (key.clone(), change)));
     }
     Some(Value::Object(changes))
+}
+
+/// Whether a patch from [`diff`] leads to exactly this value. A null in an object means removal there, so a null
+/// that is to be set cannot be said; lists are replaced whole, nulls and all.
+pub(crate) fn is_reachable(to: &Value, change: &Value) -> bool {
+    let (Some(new), Some(changes)) = (to.as_object(), change.as_object()) else { return true };
+    changes.iter().all(|(key, change)| match new.get(key) {
+        Some(new) => !change.is_null() && is_reachable(new, change),
+        None => true,
+    })
 }
 
 /// Applies a patch as an API server does; keys that stay keep their place.
@@ -55,9 +65,26 @@ mod tests {
     fn check(from: Value, to: Value, want: Value) {
         let change = diff(&from, &to).expect("a difference");
         assert_eq!(change, want);
+        check_reached(from, to, true);
+    }
+
+    #[track_caller]
+    fn check_reached(from: Value, to: Value, want: bool) {
+        let change = diff(&from, &to).expect("a difference");
         let mut patched = from;
         patch(&mut patched, &change);
-        assert_eq!(patched, to);
+        assert_eq!(patched == to, want);
+        assert_eq!(is_reachable(&to, &change), want);
+    }
+
+    #[test]
+    fn a_null_cannot_be_set() {
+        check_reached(json!({}), json!({"a": null}), false);
+        check_reached(json!({"a": 1}), json!({"a": {"b": null}}), false);
+        check_reached(json!({"a": {}}), json!({"a": {"b": {"c": null}}}), false);
+        check_reached(json!({"a": null}), json!({"a": null, "b": 1}), true);
+        check_reached(json!({}), json!({"a": [null, {"b": null}]}), true);
+        check_reached(json!({"a": null}), json!({}), true);
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(crate) fn ranking(policy: &Value, keys: &[String], around: Around) -> Result
     // The balancer is ranked already; what is left are the ports.
     let ports = json!({"portLevelSettings": own["portLevelSettings"]});
     rank(&ports, &[], keys, Scope::Subset { detects_outliers: false }, around, &mut edits)?;
-    write(&mut own, &edits);
+    write(&mut own, edits);
     Ok(own)
 }
 
@@ -165,8 +165,8 @@ fn rank_balancer(
     }
     let before = order_before(setting, name, detects_outliers, around);
     let rest = before.iter().filter(|key| !keys.contains(key));
-    let all: Vec<&String> = keys.iter().chain(rest).collect();
-    edits.push(Edit { at: field("failoverPriority"), value: json!(all) });
+    let all = keys.iter().chain(rest).map(|key| Value::String(key.clone())).collect();
+    edits.push(Edit { at: field("failoverPriority"), value: Value::Array(all) });
     Ok(())
 }
 

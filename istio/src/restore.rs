@@ -69,9 +69,23 @@ pub(crate) fn undo(edited: &Value) -> Cow<'_, Value> {
 }
 
 /// Sets a value without keeping what it replaces, for objects of ours.
-pub(crate) fn write(object: &mut Value, edits: &[Edit]) {
-    for edit in edits {
-        set(object, &edit.at, &edit.value, &mut Vec::new());
+pub(crate) fn write(object: &mut Value, edits: Vec<Edit>) {
+    for Edit { at, value } in edits {
+        let Some((_, way)) = at.split_last() else { continue };
+        for length in 1..=way.len() {
+            let way = way.get(..length).unwrap_or(way);
+            if matches!(way.last(), Some(Step::Key(_))) && lookup(object, way).is_none_or(Value::is_null) {
+                put(object, way, Value::Object(Map::new()));
+            }
+        }
+        put(object, &at, value);
+    }
+}
+
+fn put(root: &mut Value, at: &[Step], value: Value) {
+    let Some((Step::Key(key), way)) = at.split_last() else { return };
+    if let Some(parent) = lookup_mut(root, way).and_then(Value::as_object_mut) {
+        parent.insert((*key).into(), value);
     }
 }
 

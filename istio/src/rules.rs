@@ -238,7 +238,7 @@ fn plan_instead(
     {
         let mut edits = Vec::new();
         rank(&subset["trafficPolicy"], &[Step::Key("trafficPolicy")], &keys, scope, around, &mut edits)?;
-        crate::restore::write(subset, &edits);
+        crate::restore::write(subset, edits);
     }
     let mut edits = Vec::new();
     rank(policy, &[Step::Key("trafficPolicy")], &keys, Scope::Rule, around, &mut edits)?;
@@ -246,7 +246,7 @@ fn plan_instead(
         subsets.extend(lane_subsets(host, policy, around)?);
     }
     let mut spec = Value::Object(spec);
-    crate::restore::write(&mut spec, &edits);
+    crate::restore::write(&mut spec, edits);
     if !subsets.is_empty() {
         spec["subsets"] = subsets.into();
     }

@@ -1,6 +1,6 @@
 //! Our own objects: from what is there to what should be.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -45,25 +45,30 @@ pub(super) fn plan_rules(observed: &[Object], wanted: Vec<Value>, changes: &mut 
             changes.extend(Change::create(Phase::Subsets, body, notes));
             continue;
         };
-        plan_rule(object, &body, changes);
+        plan_rule(object, body, changes);
     }
     changes.extend(found.into_values().map(|object| Change::delete(Phase::Collect, object, Vec::new())));
 }
 
-fn plan_rule(object: &Object, body: &Value, changes: &mut Vec<Change>) {
-    let (union, goal, stale) = merged_subsets(object, body);
-    let mut last = keeping_metadata(object, body);
+fn plan_rule(object: &Object, mut body: Value, changes: &mut Vec<Change>) {
+    if says_already(object, &body) {
+        return;
+    }
+    let new = names(&body).filter(|name| !names(object.value()).any(|old| old == *name));
+    let added: Vec<String> = new.map(|name| format!("+ subset {name}")).collect();
+    let fresh = body["spec"]["subsets"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    let (union, goal, stale) = merged_subsets(object, fresh);
+    let mut last = keeping_metadata(object, &body);
+    if stale.is_empty() {
+        set_subsets(&mut last, goal);
+        changes.extend(Change::update(Phase::Subsets, object, last, added));
+        return;
+    }
     let mut between = last.clone();
     keep_lanes(&mut between, object);
     set_subsets(&mut between, union);
     set_subsets(&mut last, goal);
-    let new = names(body).filter(|name| !names(object.value()).any(|old| old == *name));
-    let added: Vec<String> = new.map(|name| format!("+ subset {name}")).collect();
     let removed: Vec<String> = stale.iter().map(|name| format!("- subset {name}")).collect();
-    if removed.is_empty() {
-        changes.extend(Change::update(Phase::Subsets, object, last, added));
-        return;
-    }
     let up = Change::update(Phase::Subsets, object, between.clone(), added);
     let is_touched = up.is_some();
     changes.extend(up);
@@ -72,28 +77,61 @@ fn plan_rule(object: &Object, body: &Value, changes: &mut Vec<Change>) {
     changes.extend(down.map(|down| if is_touched { down.planned() } else { down }));
 }
 
+/// Whether a rule says what is wanted, whatever the order of its subsets; most do, most of the time.
+fn says_already(object: &Object, body: &Value) -> bool {
+    let is = object.value();
+    fields(is) == fields(body)
+        && subsets(is) == subsets(body)
+        && lane_labels(is) == lane_labels(body)
+        && owners(is).eq(owners(body))
+}
+
+fn fields(rule: &Value) -> BTreeMap<&str, &Value> {
+    let spec = rule["spec"].as_object().into_iter().flatten();
+    spec.filter(|(key, _)| *key != "subsets").map(|(key, value)| (key.as_str(), value)).collect()
+}
+
+/// The subsets by name, without markers.
+fn subsets(rule: &Value) -> Vec<(&str, &Value)> {
+    let all = rule["spec"]["subsets"].as_array().into_iter().flatten();
+    let named = all.map(|subset| (subset["name"].as_str().unwrap_or_default(), subset));
+    let mut named: Vec<_> = named.filter(|(_, subset)| !marker::is_marker(subset)).collect();
+    named.sort_by_key(|(name, _)| *name);
+    named
+}
+
+fn lane_labels(object: &Value) -> BTreeMap<&str, &Value> {
+    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+    labels
+        .filter(|(key, _)| key.starts_with(LANE_KEY_PREFIX))
+        .map(|(key, value)| (key.as_str(), value))
+        .collect()
+}
+
+fn owners(object: &Value) -> impl Iterator<Item = &Value> {
+    let all = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    all.filter(|reference| reference["kind"] == canary_rules::lane::KIND)
+}
+
 /// The subsets of a rule on the way and at the goal, and the names of those that go. Subsets keep their
 /// places, so that order alone is never a change; markers of the arrival barrier stay.
-fn merged_subsets(object: &Object, body: &Value) -> (Vec<Value>, Vec<Value>, Vec<String>) {
-    let list = |of: &Value| of["spec"]["subsets"].as_array().cloned().unwrap_or_default();
-    let mut fresh = list(body);
+fn merged_subsets(object: &Object, mut fresh: Vec<Value>) -> (Vec<Value>, Vec<Value>, Vec<String>) {
     let mut union = Vec::new();
     let mut goal = Vec::new();
     let mut stale = Vec::new();
-    for old in list(object.value()) {
-        match fresh.iter().position(|new| new["name"] == old["name"]) {
-            Some(at) => {
-                let new = fresh.remove(at);
-                union.push(new.clone());
-                goal.push(new);
-            }
-            None if marker::is_marker(&old) => {
-                union.push(old.clone());
-                goal.push(old);
+    for old in object.spec()["subsets"].as_array().into_iter().flatten() {
+        let kept = match fresh.iter().position(|new| new["name"] == old["name"]) {
+            Some(at) => Some(fresh.remove(at)),
+            None => marker::is_marker(old).then(|| old.clone()),
+        };
+        match kept {
+            Some(kept) => {
+                union.push(kept.clone());
+                goal.push(kept);
             }
             None => {
                 stale.push(old["name"].as_str().unwrap_or_default().to_owned());
-                union.push(old);
+                union.push(old.clone());
             }
         }
     }

@@ -12,7 +12,7 @@ fn ranked(policy: &Value, scope: Scope, around: Around) -> Result<Value, Unranka
     let mut edits = Vec::new();
     rank(policy, &[], &keys(), scope, around, &mut edits)?;
     let mut ranked = if policy.is_null() { json!({}) } else { policy.clone() };
-    write(&mut ranked, &edits);
+    write(&mut ranked, edits);
     Ok(ranked)
 }
 
