@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::failover;
 use crate::finding::Finding;
-use crate::hosts::{Exported, HostName};
+use crate::hosts::HostName;
 use crate::observed::{Mesh, ObservedService};
 use crate::own;
 use crate::plan::HostPlan;
@@ -58,6 +58,10 @@ pub(crate) fn plan_rules(
         .map(|workload| &workload.labels)
         .collect();
     note_subsets(&holding, host, service, &lane_labels, &mut out.findings);
+    if !holding.beside_ours && holding.rules.iter().any(|(_, rule)| rule.is_partial()) {
+        // Clients that do not see it have another rule yet, which one of ours would take from them.
+        return out;
+    }
     let planned = if holding.beside_ours {
         plan_beside(&holding, host, &lane_labels, around, routed, &mut out)
     } else {
@@ -92,10 +96,10 @@ fn find_limits(
     }
     for (_, rule) in &holding.rules {
         let object = || rule.object.reference().clone();
-        if rule.exported() != Exported::Everywhere || rule.spec()["workloadSelector"].is_object() {
+        if rule.is_partial() {
             findings.push(Finding::PartialRule { object: object(), host: service() });
         }
-        if !holding.beside_ours {
+        if !holding.beside_ours && !holding.rules.iter().any(|(_, rule)| rule.is_partial()) {
             findings.push(Finding::CopiedRule { object: object(), host: service() });
         }
     }

@@ -27,6 +27,11 @@ impl UserRule<'_> {
     pub(super) fn exported(&self) -> Exported {
         Exported::of(&self.spec()["exportTo"], self.object.namespace())
     }
+
+    /// Whether some clients do not have it: by their namespace or by their labels.
+    pub(super) fn is_partial(&self) -> bool {
+        self.exported() != Exported::Everywhere || self.spec()["workloadSelector"].is_object()
+    }
 }
 
 /// The user's rules, by whom they are for.
@@ -95,7 +100,7 @@ impl<'a> RuleIndex<'a> {
             [(at, first)].into_iter().chain(rest.map(|(_, at, rule)| (at, rule))).collect()
         };
         let root = mesh.root_namespace.as_str();
-        let candidates = [wild(host.namespace), seen_from(host, of(root)), seen_from(host, wild(root))];
+        let candidates = [wild(host.namespace), exported(of(root)), exported(wild(root))];
         let rules = candidates.into_iter().find(|rules| !rules.is_empty()).unwrap_or_default();
         Holding { rules, beside_ours: false }
     }
@@ -136,14 +141,11 @@ impl<'a> RuleIndex<'a> {
     }
 }
 
-/// Those of the root namespace's rules that are not kept from a host's namespace.
-fn seen_from<'i, 'a>(
-    host: HostName,
-    mut rules: Vec<(usize, &'i UserRule<'a>)>,
-) -> Vec<(usize, &'i UserRule<'a>)> {
+/// Those of the root namespace's rules that any other namespace sees.
+fn exported<'i, 'a>(mut rules: Vec<(usize, &'i UserRule<'a>)>) -> Vec<(usize, &'i UserRule<'a>)> {
     rules.retain(|(_, rule)| match rule.exported() {
         Exported::Everywhere => true,
-        Exported::To(namespaces) => namespaces.contains(host.namespace),
+        Exported::To(namespaces) => namespaces.iter().any(|namespace| namespace != rule.object.namespace()),
     });
     rules
 }

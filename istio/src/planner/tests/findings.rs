@@ -150,6 +150,23 @@ fn rules_that_do_not_hold_for_all_clients() {
 }
 
 #[test]
+fn a_wider_rule_for_some_clients_is_not_replaced() {
+    let subsets = json!([{"name": "v1", "labels": {"version": "v1"}}]);
+    let of_root = json!({"host": "*.local", "subsets": subsets});
+    let of_some = json!({"host": "*.shop.svc.cluster.local", "exportTo": ["front"]});
+    let observed =
+        with_rule(with_rule(shop(), "istio-system", "all", of_root.clone()), "shop", "some", of_some);
+    check(&observed, &["CC133"]);
+    assert_eq!(planned(&[lane("gray")], &observed).changes, []);
+
+    let mut of_root = of_root;
+    of_root["exportTo"] = json!(["front"]);
+    let observed = with_rule(shop(), "istio-system", "some", of_root);
+    check(&observed, &["CC133"]);
+    assert_eq!(planned(&[lane("gray")], &observed).changes, []);
+}
+
+#[test]
 fn policies_under_which_nobody_can_be_preferred() {
     let passthrough = json!({"host": "web", "trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}});
     check(&with_rule(shop(), "shop", "web", passthrough), &["CC134"]);
