@@ -13,7 +13,8 @@ use crate::verb;
 #[command(name = "canaryctl", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Start here:  canaryctl demo        Why is a request in a lane?  canaryctl explain --help
-Exit codes:  0 done · 1 failed · 2 wrong usage · 3 documents with errors"
+Exit codes:  0 done · 1 failed · 2 wrong usage · 3 documents with errors ·
+             4 timed out · 5 somebody else's change"
 )]
 pub struct Cli {
     #[command(subcommand)]

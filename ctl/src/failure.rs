@@ -27,6 +27,10 @@ pub enum Code {
     Usage = 2,
     /// Documents were read and have errors.
     Documents = 3,
+    /// It was not done in the time given.
+    Timeout = 4,
+    /// Somebody else holds or changed it.
+    Conflict = 5,
     /// Stopped by Ctrl-C.
     Interrupted = 130,
 }
@@ -54,6 +58,15 @@ impl Failure {
     /// Several messages of one kind.
     pub fn list(code: Code, messages: impl IntoIterator<Item = impl fmt::Display>) -> Self {
         Self { messages: messages.into_iter().map(|message| message.to_string()).collect(), help: None, code }
+    }
+
+    /// The same failure, its messages led by what was tried.
+    #[must_use]
+    pub fn context(mut self, tried: &str) -> Self {
+        for message in &mut self.messages {
+            *message = format!("{tried}: {message}");
+        }
+        self
     }
 
     /// What to type next.

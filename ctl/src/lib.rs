@@ -4,6 +4,7 @@
 //! and compiling are the libraries' it calls.
 
 pub mod cli;
+pub mod cluster;
 pub mod failure;
 pub mod files;
 pub mod filter;

@@ -32,7 +32,7 @@ enum Verb {
     /// End a lab and remove everything of it
     Down(PassedOn),
     /// Run a command, or a shell, inside a lab, with kubectl, istioctl and KUBECONFIG
-    Shell(PassedOn),
+    Shell(InLab),
     /// List the labs of this machine and their components
     Status(PassedOn),
 }
@@ -45,19 +45,36 @@ struct PassedOn {
     args: Vec<OsString>,
 }
 
+#[derive(clap::Args)]
+struct InLab {
+    /// The lab's name
+    #[arg(long, env = LAB_ENV, value_name = "NAME")]
+    name: Option<OsString>,
+    /// The command; your shell if there is none
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let (verb, passed_on) = match &args.verb {
-        Verb::Up(passed_on) => ("up", passed_on),
-        Verb::Down(passed_on) => ("down", passed_on),
-        Verb::Shell(passed_on) => ("shell", passed_on),
-        Verb::Status(passed_on) => ("status", passed_on),
-    };
     let mut lab = Command::new(program()?);
-    lab.arg(verb);
-    if verb == "up" && !passed_on.args.iter().any(|arg| arg == "--help") {
-        lab.args(ingredients()?);
+    match &args.verb {
+        Verb::Up(passed_on) => {
+            lab.arg("up");
+            if !passed_on.args.iter().any(|arg| arg == "--help") {
+                lab.args(ingredients()?);
+            }
+            lab.args(&passed_on.args);
+        }
+        Verb::Down(passed_on) => drop(lab.arg("down").args(&passed_on.args)),
+        Verb::Status(passed_on) => drop(lab.arg("status").args(&passed_on.args)),
+        Verb::Shell(InLab { name, command }) => {
+            lab.arg("shell");
+            if let Some(name) = name {
+                lab.arg("--name").arg(name);
+            }
+            lab.arg("--").args(command);
+        }
     }
-    lab.args(&passed_on.args);
     replace_self(lab)
 }
 

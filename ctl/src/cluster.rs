@@ -1,0 +1,136 @@
+//! The way to a cluster: kubectl's own flags and kubeconfig, to one client.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use crate::failure::{Code, Failure};
+
+/// How long to wait for a connection, in seconds.
+const CONNECT_TIMEOUT_S: u64 = 10;
+
+/// kubectl's flags, by kubectl's names.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct ClusterArgs {
+    /// The kubeconfig file; default $KUBECONFIG, else ~/.kube/config, else the pod's own account.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The kubeconfig's cluster.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The kubeconfig's user.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The API server's address.
+    #[arg(long, short = 's', global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// Act as this user.
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub as_user: Option<String>,
+    /// Act as a member of this group; may be repeated.
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    pub as_group: Vec<String>,
+    /// The namespace; default that of the context.
+    #[arg(long, short, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+/// A cluster that can be talked to.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The client. It retries what can be tried again.
+    pub client: Client,
+    /// The namespace that commands mean when they name none.
+    pub namespace: String,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig and makes a client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the kubeconfig is missing or makes no sense.
+    pub async fn connect(args: &ClusterArgs) -> Result<Self, Failure> {
+        let config = args.config().await?;
+        let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config)
+            .map_err(|error| Failure::from_error(Code::Failed, &error).help("check the kubeconfig"))?;
+        Ok(Self { client, namespace })
+    }
+}
+
+impl ClusterArgs {
+    async fn config(&self) -> Result<Config, Failure> {
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+        };
+        let chooses = self.context.is_some() || self.cluster.is_some() || self.user.is_some();
+        let failed = |error: &KubeconfigError| {
+            Failure::from_error(Code::Failed, error)
+                .help("name a kubeconfig with --kubeconfig or $KUBECONFIG, a context with --context")
+        };
+        let mut config = match &self.kubeconfig {
+            Some(file) => {
+                let read = Kubeconfig::read_from(file).map_err(|error| failed(&error))?;
+                Config::from_custom_kubeconfig(read, &options).await.map_err(|error| failed(&error))?
+            }
+            None => match Config::from_kubeconfig(&options).await {
+                Ok(config) => config,
+                // In a pod there is no kubeconfig but an account.
+                Err(error) => match Config::incluster() {
+                    Ok(config) if !chooses => config,
+                    _ => return Err(failed(&error)),
+                },
+            },
+        };
+        if let Some(server) = &self.server {
+            config.cluster_url = server.parse().map_err(|error| {
+                Failure::new(Code::Usage, format!("--server {server} is no URL: {error}"))
+            })?;
+        }
+        if let Some(user) = &self.as_user {
+            config.auth_info.impersonate = Some(user.clone());
+        }
+        if !self.as_group.is_empty() {
+            config.auth_info.impersonate_groups = Some(self.as_group.clone());
+        }
+        config.connect_timeout = Some(Duration::from_secs(CONNECT_TIMEOUT_S));
+        Ok(config)
+    }
+}
+
+/// Runs a verb's asynchronous part.
+///
+/// # Errors
+/// What the verb failed with.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Code::Failed, format!("cannot start: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// A failed request to the API server, in words: what was tried, what came of it.
+#[must_use]
+pub fn api_failure(tried: &str, error: &kube::Error) -> Failure {
+    let failure = match error {
+        kube::Error::Api(status) => Failure::new(Code::Failed, format!("cannot {tried}: {}", status.message)),
+        other => {
+            let said = Failure::from_error(Code::Failed, other);
+            return said.context(&format!("cannot {tried}")).help("is the cluster there? kubectl version");
+        }
+    };
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            failure.help("ask for that right, or act as somebody who has it: --as USER")
+        }
+        _ => failure,
+    }
+}
