@@ -46,7 +46,7 @@ fn measure(services: usize, count: usize, dense: bool) {
     let mut observed = mesh(services, count, dense);
     let tag_header = HeaderName::new("x-canary-lane").expect("a header");
     let owners = Owners::new();
-    let desired = Desired { lanes: &lanes, tag_header: &tag_header, owners: &owners, edge: &[] };
+    let desired = Desired { lanes: &lanes, tag_header: &tag_header, owners: &owners, edge: &[], hops: &[] };
     let first = median(|| plan_cluster(&desired, &observed).expect("a plan"));
     let plan = plan_cluster(&desired, &observed).expect("a plan");
     let routes: usize = plan.changes.iter().map(routes_of_ours).sum();

@@ -82,6 +82,23 @@ pub enum CompileError {
     },
 }
 
+impl CompileError {
+    /// The lane without which there is no such error; of two it is the one that comes later.
+    #[must_use]
+    pub fn lane(&self) -> Option<&LaneName> {
+        match self {
+            Self::DuplicateService { .. } => None,
+            Self::DuplicateLane { lane }
+            | Self::UnknownParent { lane, .. }
+            | Self::ParentChain { lane }
+            | Self::AmbiguousService { lane, .. } => Some(lane),
+            Self::SubsetClash { first, second, .. } | Self::SharedWorkload { first, second, .. } => {
+                Some(first.max(second))
+            }
+        }
+    }
+}
+
 /// Compiles lanes and services into the plan that every proxy must follow.
 ///
 /// A workload belongs to the lane of its [`LANE_LABEL`], or to the lane that names its labels; all others are

@@ -36,6 +36,8 @@ pub struct Desired<'a> {
     pub owners: &'a Owners,
     /// The objects that tell the edge who is in a lane.
     pub edge: &'a [EdgeObject],
+    /// The objects that tell the proxies which lanes there are.
+    pub hops: &'a [HopObject],
 }
 
 /// An object that tells the edge who is in a lane. What it says is made elsewhere.
@@ -46,6 +48,16 @@ pub struct EdgeObject {
     /// All of it for the time between: without the lanes that go and without those that come. Nothing if
     /// none goes.
     pub narrowed: Option<Value>,
+}
+
+/// An object that tells proxies which lanes there are, so that they carry tags. It says more before it says
+/// less: a lane is known before anyone is put in it, and until its last requests are through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HopObject {
+    /// All of it, once the lanes are as desired.
+    pub wanted: Value,
+    /// All of it for the time between: with the lanes that come and those that go.
+    pub widened: Value,
 }
 
 /// What it takes.
@@ -74,6 +86,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<ClusterPlan, Compi
     planner.plan_user_rules(&rules);
     planner.plan_ours(&routing, rules, desired);
     planner.plan_edge(desired.edge);
+    planner.plan_hops(desired.hops);
     Ok(planner.finish(&routing, &by_host))
 }
 
@@ -257,6 +270,25 @@ impl<'a> Planner<'a> {
                 }
                 None => self.changes.extend(Change::update(Phase::EdgeOn, found, goal, Vec::new())),
             }
+        }
+    }
+
+    fn plan_hops(&mut self, wanted: &[HopObject]) {
+        for hop in wanted {
+            let Ok(goal) = Object::new(hop.wanted.clone()) else { continue };
+            let found = self.observed.edge.iter().find(|object| object.reference() == goal.reference());
+            let Some(found) = found else {
+                self.changes.extend(Change::create(Phase::Subsets, hop.wanted.clone(), Vec::new()));
+                continue;
+            };
+            let widened = ours::keeping_metadata(found, &hop.widened);
+            let up = Change::update(Phase::Subsets, found, widened.clone(), Vec::new());
+            let is_touched = up.is_some();
+            self.changes.extend(up);
+            let Ok(between) = Object::new(widened) else { continue };
+            let goal = ours::keeping_metadata(found, &hop.wanted);
+            let down = Change::update(Phase::Collect, &between, goal, Vec::new());
+            self.changes.extend(down.map(|down| if is_touched { down.planned() } else { down }));
         }
     }
 

@@ -32,7 +32,7 @@ fn read(name: &str) -> (Observed, Vec<LaneRouting>) {
 
 fn plan(lanes: &[LaneRouting], observed: &Observed) -> ClusterPlan {
     let tag_header = HeaderName::new("x-canary-lane").expect("a header");
-    let desired = Desired { lanes, tag_header: &tag_header, owners: &Owners::new(), edge: &[] };
+    let desired = Desired { lanes, tag_header: &tag_header, owners: &Owners::new(), edge: &[], hops: &[] };
     plan_cluster(&desired, observed).expect("a plan")
 }
 

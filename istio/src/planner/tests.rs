@@ -7,7 +7,7 @@ mod properties;
 mod steps;
 
 fn planned(lanes: &[LaneRouting], observed: &Observed) -> ClusterPlan {
-    let desired = Desired { lanes, tag_header: &header(), owners: &Owners::new(), edge: &[] };
+    let desired = Desired { lanes, tag_header: &header(), owners: &Owners::new(), edge: &[], hops: &[] };
     plan(&desired, observed).expect("a plan")
 }
 

@@ -112,7 +112,7 @@ fn ours_name_their_lanes_and_owners() {
     let observed = shop();
     let owners = Owners::from([(lane_name("gray"), crate::own::Owner { uid: "1-2".into() })]);
     let lanes = [lane("gray")];
-    let desired = Desired { lanes: &lanes, tag_header: &header(), owners: &owners, edge: &[] };
+    let desired = Desired { lanes: &lanes, tag_header: &header(), owners: &owners, edge: &[], hops: &[] };
     let plan = plan(&desired, &observed).expect("a plan");
     let body = plan.changes.last().and_then(|change| change.body(None)).expect("a body");
     assert_eq!(
@@ -137,7 +137,8 @@ fn the_edge_lets_go_first_and_takes_up_last() {
     observed.edge.push(Object::new(plugin("gray")).expect("an object"));
     let edge = [EdgeObject { wanted: plugin("alice"), narrowed: Some(plugin("none")) }];
     let lanes = [lane("alice")];
-    let desired = Desired { lanes: &lanes, tag_header: &header(), owners: &Owners::new(), edge: &edge };
+    let desired =
+        Desired { lanes: &lanes, tag_header: &header(), owners: &Owners::new(), edge: &edge, hops: &[] };
     let plan = plan(&desired, &observed).expect("a plan");
     let phases: Vec<Phase> = plan.changes.iter().map(|change| change.phase).collect();
     assert_eq!(phases.first(), Some(&Phase::EdgeOff));
