@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::cluster::ClusterArgs;
 use crate::failure::Failure;
 use crate::verb;
 
@@ -19,16 +20,34 @@ Exit codes:  0 done · 1 failed · 2 wrong usage · 3 documents with errors ·
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show a gray flow end to end on real Envoys, on this machine, without a cluster.
     Demo(Box<verb::demo::Args>),
+    /// Put canaryctl into a cluster; no lane is on afterwards, and nothing is routed otherwise.
+    Install(Box<verb::install::Args>),
+    /// Turn a lane on, or change it, and wait until every proxy has it.
+    Enable(Box<verb::enable::Args>),
+    /// Turn lanes off, and wait until no proxy routes by them.
+    Disable(verb::disable::Args),
+    /// Show the lanes of a cluster.
+    Lanes(verb::lanes::Args),
+    /// Show what is on, whether everything is well, and how to turn all of it off at once.
+    Status(verb::status::Args),
+    /// Take everything away again.
+    Uninstall(verb::uninstall::Args),
     /// Tell which lane a request gets, why, and what the edge would set.
     Explain(verb::explain::Args),
     /// Work with Lane files.
     Rules(verb::rules::Args),
+    /// The Wasm filter that this binary carries.
+    Filter(verb::filter::Args),
+    /// Keep a cluster as its Lanes say; runs in the cluster, started by `install`.
+    Controller(verb::controller::Args),
     /// One application of the demo's mesh; started by `demo`.
     #[command(hide = true)]
     DemoApp(verb::demo_app::Args),
@@ -39,7 +58,16 @@ enum Verb {
 /// # Errors
 /// [`Failure`], ready to print.
 pub fn run(cli: Cli) -> Result<(), Failure> {
+    let cluster = &cli.cluster;
     match cli.verb {
+        Verb::Install(args) => verb::install::run(&args, cluster),
+        Verb::Enable(args) => verb::enable::run(&args, cluster),
+        Verb::Disable(args) => verb::disable::run(&args, cluster),
+        Verb::Lanes(args) => verb::lanes::run(&args, cluster),
+        Verb::Status(args) => verb::status::run(&args, cluster),
+        Verb::Uninstall(args) => verb::uninstall::run(&args, cluster),
+        Verb::Filter(args) => verb::filter::run(&args),
+        Verb::Controller(args) => verb::controller::run(&args, cluster),
         Verb::Demo(args) => verb::demo::run(&args),
         Verb::Explain(args) => verb::explain::run(&args),
         Verb::Rules(args) => verb::rules::run(&args),

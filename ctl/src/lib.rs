@@ -3,11 +3,28 @@
 //! One file per verb under [`verb`]. The only crate that will ever talk to a cluster; deciding, carrying
 //! and compiling are the libraries' it calls.
 
+pub mod apply;
 pub mod cli;
 pub mod cluster;
 pub mod failure;
 pub mod files;
 pub mod filter;
+pub mod names;
+pub mod settings;
+pub mod steer;
 pub mod verb;
+pub mod world;
 
+pub mod arrival;
+pub mod confirm;
+pub mod controller;
+pub mod crd;
+pub mod duration;
+pub mod filter_server;
+pub mod install;
+pub mod lanes;
+pub mod output;
+pub mod phases;
+pub mod progress;
+pub mod waiting;
 pub use cli::{Cli, run};

@@ -1,6 +1,14 @@
 //! One module per verb.
 
+pub mod controller;
 pub mod demo;
 pub mod demo_app;
+pub mod disable;
+pub mod enable;
 pub mod explain;
+pub mod filter;
+pub mod install;
+pub mod lanes;
 pub mod rules;
+pub mod status;
+pub mod uninstall;

@@ -263,6 +263,17 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// The lane that it names, if it is about one lane.
+    #[must_use]
+    pub fn lane(&self) -> Option<&LaneName> {
+        match self {
+            Self::UnknownService { lane, .. } | Self::NoSuchMember { lane, .. } => Some(lane),
+            _ => None,
+        }
+    }
+}
+
 /// Code, severity and what to do, in one place so that none is forgotten.
 macro_rules! table {
     ($($variant:ident => $code:literal, $severity:ident, $help:literal;)*) => {

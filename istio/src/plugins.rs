@@ -23,6 +23,8 @@ mod tests;
 pub const API_VERSION: &str = "extensions.istio.io/v1alpha1";
 /// Label that says what a plugin of ours does: `edge-guard`, `edge`, `inbound` or `outbound`.
 pub const ROLE_LABEL: &str = "canaryctl.io/role";
+/// Annotation by which an edge is switched off by hand, `true`: nobody but the hand configures it then.
+pub const OFF: &str = "canaryctl.io/off";
 /// Label that Istio's injection puts on every pod with a sidecar, and on no gateway.
 const SIDECAR_LABEL: (&str, &str) = ("security.istio.io/tlsMode", "istio");
 /// Place among plugins of one phase: the first on a request's way. Istio sorts downwards.
@@ -155,6 +157,7 @@ pub fn goals(found: &[Object], settings: &MeshSettings, lanes: &Compiled) -> Plu
         };
         let before = lanes_in(object);
         match role {
+            Role::Edge if object.value()["metadata"]["annotations"][OFF] == "true" => {}
             Role::Edge => {
                 let now: BTreeSet<&LaneName> = lanes.lanes.iter().map(|lane| &lane.name).collect();
                 let some_go = before.iter().any(|lane| !now.contains(&lane.name));

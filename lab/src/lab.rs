@@ -9,6 +9,7 @@ use std::process::Command;
 use crate::cgroup::ControlGroup;
 use crate::error::{LabError, file};
 use crate::identity::Identity;
+use crate::image::{self, ImageSpec};
 use crate::name::LabName;
 use crate::namespace::NetworkNamespace;
 use crate::paths::Paths;
@@ -16,6 +17,9 @@ use crate::program;
 
 /// The namespace of containerd that the kubelet's pods and images are in.
 const CONTAINERD_NAMESPACE: &str = "k8s.io";
+
+/// The image that `canaryctl install` is to use there, for those who load one of that name.
+const CANARYCTL_IMAGE: &str = "canary-lab.test/canaryctl:1";
 
 /// One lab of this machine. A handle only: dropping it ends nothing.
 #[derive(Debug, Clone)]
@@ -86,11 +90,34 @@ impl Lab {
         let mut command = Command::new(if own.exists() { own.into_os_string() } else { program });
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::iter::once(self.paths.programs()).chain(std::env::split_paths(&path));
-        command.env("KUBECONFIG", self.kubeconfig());
+        command.env("KUBECONFIG", self.kubeconfig()).env("CANARYCTL_IMAGE", CANARYCTL_IMAGE);
         if let Ok(path) = std::env::join_paths(path) {
             command.env("PATH", path);
         }
         command
+    }
+
+    /// Makes images of these and puts the programs among those that commands in the lab find; what has the same
+    /// name is replaced, and what runs already runs on.
+    ///
+    /// # Errors
+    /// When a file is missing, or containerd does not take an image.
+    pub fn load(&self, images: &[ImageSpec], programs: &[PathBuf]) -> Result<(), LabError> {
+        if !images.is_empty() {
+            let archive = self.paths.at("images.tar");
+            image::write_archive(images, &archive)?;
+            self.import_images(&archive)?;
+            std::fs::remove_file(&archive).map_err(file("remove", &archive))?;
+        }
+        for program in programs {
+            let Some(name) = program.file_name() else { continue };
+            let link = self.paths.programs().join(name);
+            if link.symlink_metadata().is_ok() {
+                std::fs::remove_file(&link).map_err(file("remove", &link))?;
+            }
+            std::os::unix::fs::symlink(program, &link).map_err(file("link", &link))?;
+        }
+        Ok(())
     }
 
     /// Makes the images of an archive (`docker save`) known to the node.

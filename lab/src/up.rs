@@ -9,7 +9,7 @@ use crate::component::{
     registry, scheduler,
 };
 use crate::error::{LabError, file};
-use crate::image::{self, ImageSpec};
+use crate::image::ImageSpec;
 use crate::interrupt::Interrupt;
 use crate::lab::{Lab, require_root};
 use crate::name::LabName;
@@ -23,6 +23,8 @@ pub struct Setup {
     pub envoy: PathBuf,
     /// Images that pods can use, besides Istio's.
     pub images: Vec<ImageSpec>,
+    /// Programs that commands in the lab find by their names.
+    pub programs: Vec<PathBuf>,
 }
 
 /// Builds what is not built yet, and starts a lab.
@@ -114,12 +116,7 @@ fn import_images(lab: &Lab, inputs: &Inputs, setup: &Setup, watch: &Watch<'_>) -
     for archive in &inputs.images {
         lab.import_images(archive)?;
     }
-    if !setup.images.is_empty() {
-        let archive = lab.paths.at("images.tar");
-        image::write_archive(&setup.images, &archive)?;
-        lab.import_images(&archive)?;
-        std::fs::remove_file(&archive).map_err(file("remove", &archive))?;
-    }
+    lab.load(&setup.images, &setup.programs)?;
     watch.progress.done("images", "imported", started.elapsed());
     Ok(())
 }

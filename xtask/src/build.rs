@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::filter::{self, Filter};
 use crate::step::Step;
-use crate::{process, workspace};
+use crate::{process, tools, workspace};
 
 /// Tells canaryctl's build which filter to embed, and the tests which filter to run.
 pub(crate) const FILTER_ENV: &str = "CANARY_FILTER";
@@ -20,12 +20,17 @@ pub(crate) struct Args {
     /// Build canaryctl optimised, as it is shipped
     #[arg(long)]
     release: bool,
+    /// Build canaryctl so that it needs nothing of a system, as its image wants it
+    #[arg(long = "static")]
+    is_static: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let filter = filter::build()?;
-    if !args.filter_only {
-        canaryctl(&filter, args.release)?;
+    match (args.filter_only, args.is_static) {
+        (true, _) => {}
+        (false, true) => drop(canaryctl_static(&filter, args.release)?),
+        (false, false) => drop(canaryctl(&filter, args.release)?),
     }
     filter.check_size()
 }
@@ -41,6 +46,28 @@ pub(crate) fn canaryctl(filter: &Filter, release: bool) -> Result<PathBuf> {
     process::run(&mut cargo)?;
     let profile = if release { "release" } else { "debug" };
     let binary = workspace::target_dir().join(profile).join("canaryctl");
+    step.done("built", &workspace::show(&binary));
+    Ok(binary)
+}
+
+/// Builds the binary without anything that it would need of a system: for images, and for any Linux.
+pub(crate) fn canaryctl_static(filter: &Filter, release: bool) -> Result<PathBuf> {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    tools::ensure_rust_target(&target)?;
+    let step = Step::start("canaryctl", &format!("compiling for {target}"));
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["build", "--package", "canaryctl", "--bin", "canaryctl", "--target", &target])
+        .env(FILTER_ENV, &filter.path)
+        // Its cryptography has parts in C and assembly that need nothing of a C library.
+        .env(format!("CC_{}", target.replace('-', "_")), "cc")
+        .env("CARGO_PROFILE_DEV_STRIP", "debuginfo");
+    if release {
+        cargo.arg("--release");
+    }
+    process::run(&mut cargo)?;
+    let profile = if release { "release" } else { "debug" };
+    let binary = workspace::target_dir().join(&target).join(profile).join("canaryctl");
     step.done("built", &workspace::show(&binary));
     Ok(binary)
 }

@@ -3,17 +3,19 @@
 //! What a lab is and how it is started and ended is in the crate [`canary-lab`](../../lab).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::step::Step;
 use crate::tools::{self, Envoy};
-use crate::{process, workspace};
+use crate::{build, filter, process, workspace};
 
 /// The image of the app that tests run in pods: the local mesh's app, in its real surroundings.
 const APP_IMAGE: &str = "canary-lab.test/app:1";
+/// The image of canaryctl.
+const CANARYCTL_IMAGE: &str = "canary-lab.test/canaryctl:1";
 /// Names a lab to tests.
 const LAB_ENV: &str = "CANARY_LAB";
 const APP: &str = "canary-mesh-app";
@@ -29,6 +31,8 @@ pub(crate) struct Args {
 enum Verb {
     /// Start a lab, building first what is not built yet
     Up(PassedOn),
+    /// Build canaryctl and the tests' app again and put them into a lab that is up
+    Load(PassedOn),
     /// End a lab and remove everything of it
     Down(PassedOn),
     /// Run a command, or a shell, inside a lab, with kubectl, istioctl and KUBECONFIG
@@ -65,6 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             }
             lab.args(&passed_on.args);
         }
+        Verb::Load(passed_on) => drop(lab.arg("load").args(images()?).args(&passed_on.args)),
         Verb::Down(passed_on) => drop(lab.arg("down").args(&passed_on.args)),
         Verb::Status(passed_on) => drop(lab.arg("status").args(&passed_on.args)),
         Verb::Shell(InLab { name, command }) => {
@@ -122,9 +127,27 @@ fn program() -> Result<PathBuf> {
 /// What `canary-lab up` is to put into the lab, built or fetched.
 fn ingredients() -> Result<Vec<OsString>> {
     let envoy = Envoy::ensure()?;
-    let mut image = OsString::from(format!("{APP_IMAGE}="));
-    image.push(app()?);
-    Ok(vec!["--envoy".into(), envoy.program().into(), "--image".into(), image])
+    let mut all: Vec<OsString> = vec!["--envoy".into(), envoy.program().into()];
+    all.extend(images()?);
+    Ok(all)
+}
+
+/// The images that pods of ours run, each of one static program; canaryctl is a program of the lab too.
+fn images() -> Result<Vec<OsString>> {
+    let canaryctl = build::canaryctl_static(&filter::build()?, false)?;
+    let image = |name: &str, program: &Path| {
+        let mut image = OsString::from(format!("{name}="));
+        image.push(program);
+        image
+    };
+    Ok(vec![
+        "--image".into(),
+        image(APP_IMAGE, &app()?),
+        "--image".into(),
+        image(CANARYCTL_IMAGE, &canaryctl),
+        "--program".into(),
+        canaryctl.into(),
+    ])
 }
 
 /// The app as a static program, which needs nothing else in its image.

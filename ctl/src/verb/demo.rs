@@ -98,7 +98,7 @@ async fn demo(args: &Args, documents: &Documents, playing: &Cell<bool>) -> Resul
         Some(path) => std::fs::read(path).map_err(|error| {
             Failure::new(Code::Failed, format!("cannot read {}: {error}", path.display()))
         })?,
-        None => filter::bytes()?.to_vec(),
+        None => filter::bytes(filter::Build::Gateway)?.to_vec(),
     };
     story.filter(&wasm);
     let shop = Shop::new(documents)?;

@@ -35,6 +35,13 @@ enum Verb {
         #[arg(last = true, required = true, value_name = "CMD")]
         command: Vec<OsString>,
     },
+    /// Put images and programs into a lab that is up, in place of those of the same name
+    Load {
+        #[command(flatten)]
+        lab: LabArgs,
+        #[command(flatten)]
+        cargo: CargoArgs,
+    },
     /// End a lab and remove everything of it
     Down {
         #[command(flatten)]
@@ -60,9 +67,18 @@ struct SetupArgs {
     /// The Envoy that sidecars and gateways run
     #[arg(long, value_name = "PATH")]
     envoy: PathBuf,
+    #[command(flatten)]
+    cargo: CargoArgs,
+}
+
+#[derive(clap::Args)]
+struct CargoArgs {
     /// A static program to make an image of, with the image's name: canary-lab.test/app:1=PATH
     #[arg(long, value_name = "NAME=PATH", value_parser = image)]
     image: Vec<ImageSpec>,
+    /// A program that is found in the lab by its name
+    #[arg(long, value_name = "PATH")]
+    program: Vec<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -79,6 +95,7 @@ pub(crate) fn main() -> ExitCode {
             Ok(status) => return ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)),
             Err(error) => Err(error),
         },
+        Verb::Load { lab, cargo } => load(&lab.name, &cargo),
         Verb::Down { lab, all: false } => down(&lab.name),
         Verb::Down { all: true, .. } => down_all(),
         Verb::Shell { lab, command } => shell(&lab.name, command),
@@ -104,9 +121,18 @@ fn up(name: &LabName, setup: SetupArgs) -> Result<(), LabError> {
 
 fn start(name: &LabName, setup: SetupArgs, interrupt: &Interrupt) -> Result<(), LabError> {
     let started = Instant::now();
-    let setup = Setup { envoy: setup.envoy, images: setup.image };
+    let CargoArgs { image: images, program: programs } = setup.cargo;
+    let setup = Setup { envoy: setup.envoy, images, programs };
     let lab = canary_lab::up(name, &setup, &Console, interrupt)?;
     Console.done(&format!("lab {name}"), &format!("up, logs in {}", lab.logs().display()), started.elapsed());
+    Ok(())
+}
+
+fn load(name: &LabName, cargo: &CargoArgs) -> Result<(), LabError> {
+    let started = Instant::now();
+    Lab::running(name)?.load(&cargo.image, &cargo.program)?;
+    let count = cargo.image.len();
+    Console.done(&format!("lab {name}"), &format!("{count} images loaded"), started.elapsed());
     Ok(())
 }
 

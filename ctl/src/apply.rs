@@ -1,0 +1,133 @@
+//! Makes planned changes in a cluster, each under the condition that it was planned for.
+
+use std::collections::BTreeMap;
+
+use canary_istio::{Action, Change, Expects, ObjectRef};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::names::FIELD_MANAGER;
+use crate::steer::LackingPod;
+use crate::world;
+
+/// A write that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The object.
+    pub object: ObjectRef,
+    /// The version that it has now; none once it is gone.
+    pub resource_version: Option<String>,
+}
+
+/// Why a write was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Somebody changed the object since it was looked at.
+    #[error("{object} was changed by somebody else meanwhile")]
+    Conflict {
+        /// The object.
+        object: ObjectRef,
+    },
+    /// The API server refuses.
+    #[error("cannot {verb} {object}")]
+    Api {
+        /// What was to be done.
+        verb: &'static str,
+        /// The object.
+        object: ObjectRef,
+        /// What it said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+/// Versions that objects got from earlier changes of the same plan.
+#[derive(Debug, Default)]
+pub struct Versions(BTreeMap<ObjectRef, String>);
+
+/// Makes one change.
+///
+/// # Errors
+/// [`ApplyError::Conflict`] where the object is not as planned; look again then, and plan anew.
+pub async fn change(
+    client: &Client,
+    change: &Change,
+    versions: &mut Versions,
+) -> Result<Written, ApplyError> {
+    let resource = world::resource(&change.api_version, &change.object.kind);
+    let api: Api<DynamicObject> = match change.object.namespace.as_str() {
+        "" => Api::all_with(client.clone(), &resource),
+        namespace => Api::namespaced_with(client.clone(), namespace, &resource),
+    };
+    let name = change.object.name.as_str();
+    let known = versions.0.get(&change.object).map(String::as_str);
+    let body = change.body(known).unwrap_or_default();
+    let post = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+    let result = match &change.action {
+        Action::Create { .. } => match typed(body) {
+            Ok(object) => api.create(&post, &object).await,
+            Err(error) => Err(error),
+        },
+        Action::Replace { .. } => match typed(body) {
+            Ok(object) => api.replace(name, &post, &object).await,
+            Err(error) => Err(error),
+        },
+        Action::Patch { .. } => {
+            let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+            api.patch(name, &params, &Patch::Merge(&body)).await
+        }
+        Action::Delete => {
+            let version = match &change.expects {
+                Expects::Version(version) => Some(version.clone()),
+                Expects::Planned => known.map(str::to_owned),
+                Expects::Absent | Expects::Unversioned => None,
+            };
+            let preconditions = version
+                .map(|version| Preconditions { resource_version: Some(version), ..Preconditions::default() });
+            let params = DeleteParams { preconditions, ..DeleteParams::default() };
+            return match api.delete(name, &params).await {
+                Ok(_) => Ok(Written { object: change.object.clone(), resource_version: None }),
+                // Gone is what was wanted.
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    Ok(Written { object: change.object.clone(), resource_version: None })
+                }
+                Err(error) => Err(failed(change.verb(), &change.object, error)),
+            };
+        }
+    };
+    let object = result.map_err(|error| failed(change.verb(), &change.object, error))?;
+    let version = object.metadata.resource_version.unwrap_or_default();
+    versions.0.insert(change.object.clone(), version.clone());
+    Ok(Written { object: change.object.clone(), resource_version: Some(version) })
+}
+
+/// Puts labels of ours on a running pod. One that went meanwhile lacks nothing.
+///
+/// # Errors
+/// When the API server refuses.
+pub async fn label(client: &Client, pod: &LackingPod) -> Result<(), ApplyError> {
+    let api: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(client.clone(), &pod.namespace);
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    let patch = serde_json::json!({"metadata": {"labels": pod.labels}});
+    match api.patch_metadata(&pod.name, &params, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => {
+            let object =
+                ObjectRef { kind: "Pod".into(), namespace: pod.namespace.clone(), name: pod.name.clone() };
+            Err(failed("label", &object, error))
+        }
+    }
+}
+
+fn typed(body: Value) -> Result<DynamicObject, kube::Error> {
+    serde_json::from_value(body).map_err(kube::Error::SerdeError)
+}
+
+fn failed(verb: &'static str, object: &ObjectRef, error: kube::Error) -> ApplyError {
+    match error {
+        kube::Error::Api(status) if status.code == 409 => ApplyError::Conflict { object: object.clone() },
+        source => ApplyError::Api { verb, object: object.clone(), source: Box::new(source) },
+    }
+}

@@ -1,0 +1,137 @@
+//! Asks istiods what they know, through the API server: they answer callers from their own host only.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::ArrivalError;
+use super::judge::{self, Proxy, Sync, Watches};
+
+/// istiod's monitoring port.
+const PORT: u16 = 15014;
+/// How long one answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Every istiod of a mesh: all revisions, all replicas.
+#[derive(Debug, Clone)]
+pub struct Istiods {
+    namespace: String,
+    pods: Vec<String>,
+}
+
+impl Istiods {
+    /// Finds them in Istio's root namespace.
+    ///
+    /// # Errors
+    /// When there is none, or pods cannot be listed.
+    pub async fn find(client: &Client, namespace: &str) -> Result<Self, ArrivalError> {
+        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let found = api.list(&ListParams::default().labels("app=istiod")).await;
+        let found = found.map_err(|source| ArrivalError::Api {
+            tried: format!("list the istiods in {namespace}"),
+            source: Box::new(source),
+        })?;
+        let serves = |pod: &Pod| {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
+        };
+        let serving = found.items.into_iter().filter(serves);
+        let pods: Vec<String> = serving.filter_map(|pod| pod.metadata.name).collect();
+        if pods.is_empty() {
+            return Err(ArrivalError::NoIstiod { namespace: namespace.into() });
+        }
+        Ok(Self { namespace: namespace.into(), pods })
+    }
+
+    /// A connection to each; it is made when first used.
+    pub(super) fn connect(&self, client: &Client) -> Vec<Debug> {
+        let debug = |pod: &String| Debug {
+            api: Api::namespaced(client.clone(), &self.namespace),
+            pod: pod.clone(),
+            connection: None,
+        };
+        self.pods.iter().map(debug).collect()
+    }
+}
+
+/// The debug interface of one istiod.
+pub(super) struct Debug {
+    api: Api<Pod>,
+    pod: String,
+    connection: Option<SendRequest<Empty<Bytes>>>,
+}
+
+impl Debug {
+    pub(super) fn pod(&self) -> &str {
+        &self.pod
+    }
+
+    /// What is in its store.
+    pub(super) async fn config(&mut self) -> Result<Vec<Value>, ArrivalError> {
+        self.get("/debug/configz").await
+    }
+
+    /// Its proxies, as to this marker.
+    pub(super) async fn proxies(&mut self, subset: &str) -> Result<Vec<Proxy>, ArrivalError> {
+        let watches: Watches = self.get("/debug/adsz").await?;
+        let sync: Vec<Sync> = self.get("/debug/syncz").await?;
+        Ok(judge::proxies(&watches, &sync, subset))
+    }
+
+    async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ArrivalError> {
+        let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.ask(path)).await;
+        let answer = asked.unwrap_or_else(|_| Err("it takes too long".into()));
+        let parsed = answer.and_then(|body| {
+            serde_json::from_slice(&body).map_err(|error| format!("{path} is not as expected: {error}"))
+        });
+        parsed.map_err(|why| {
+            // The next question gets a connection of its own.
+            self.connection = None;
+            ArrivalError::Silent { pod: self.pod.clone(), why }
+        })
+    }
+
+    async fn ask(&mut self, path: &str) -> Result<Bytes, String> {
+        let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
+            Some(connection) => connection,
+            None => self.dial().await?,
+        };
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        connection.ready().await.map_err(|error| text(&error))?;
+        let request = http::Request::get(path).header("host", "localhost").body(Empty::new());
+        let request = request.map_err(|error| text(&error))?;
+        let response = connection.send_request(request).await.map_err(|error| text(&error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| text(&error))?.to_bytes();
+        if !status.is_success() {
+            return Err(format!("{path} answers {status}"));
+        }
+        self.connection = Some(connection);
+        Ok(body)
+    }
+
+    async fn dial(&self) -> Result<SendRequest<Empty<Bytes>>, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let mut forwarder = self.api.portforward(&self.pod, &[PORT]).await.map_err(|error| text(&error))?;
+        let stream = forwarder.take_stream(PORT).ok_or("the port is not forwarded")?;
+        let (send, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;
+        tokio::spawn(async move {
+            // Its end shows in the next question.
+            let _ = connection.await;
+            forwarder.abort();
+        });
+        Ok(send)
+    }
+}

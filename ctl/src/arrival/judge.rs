@@ -1,0 +1,186 @@
+//! What istiod's answers say. Pure.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::marker;
+use crate::apply::Written;
+
+/// xDS types, as istiod names them.
+const ENDPOINTS: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+
+/// Whether an istiod has a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    Yes,
+    NotYet,
+}
+
+/// A proxy, as one istiod sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Proxy {
+    /// `pod.namespace`.
+    pub(super) name: String,
+    /// Whether it can know of the marker.
+    pub(super) in_sight: bool,
+    /// Whether it has subscribed to the marker.
+    pub(super) has_marker: bool,
+    /// Whether all that was sent to it is acknowledged.
+    pub(super) is_settled: bool,
+}
+
+/// An answer of `/debug/adsz`, as far as it matters.
+#[derive(Debug, Deserialize)]
+pub(super) struct Watches {
+    #[serde(default)]
+    clients: Vec<Watcher>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Watcher {
+    #[serde(rename = "connectionId")]
+    connection: String,
+    #[serde(default)]
+    watches: std::collections::HashMap<String, Vec<String>>,
+}
+
+/// A proxy in an answer of `/debug/syncz`, as far as it matters.
+#[derive(Debug, Deserialize)]
+pub(super) struct Sync {
+    proxy: String,
+    #[serde(default)]
+    cluster_sent: String,
+    #[serde(default)]
+    cluster_acked: String,
+    #[serde(default)]
+    listener_sent: String,
+    #[serde(default)]
+    listener_acked: String,
+    #[serde(default)]
+    route_sent: String,
+    #[serde(default)]
+    route_acked: String,
+    #[serde(default)]
+    extensionconfig_sent: String,
+    #[serde(default)]
+    extensionconfig_acked: String,
+}
+
+impl Sync {
+    fn is_settled(&self) -> bool {
+        self.cluster_sent == self.cluster_acked
+            && self.listener_sent == self.listener_acked
+            && self.route_sent == self.route_acked
+            && self.extensionconfig_sent == self.extensionconfig_acked
+    }
+}
+
+/// Joins what an istiod says of its proxies. What they watch was asked first: what they acknowledge is then
+/// at least as new.
+pub(super) fn proxies(watches: &Watches, sync: &[Sync], subset: &str) -> Vec<Proxy> {
+    let (base, marked) = (marker::cluster(""), marker::cluster(subset));
+    watches
+        .clients
+        .iter()
+        .map(|watcher| {
+            // A connection is called after its proxy, with a number behind it.
+            let name = watcher.connection.rsplit_once('-').map_or(&*watcher.connection, |(name, _)| name);
+            let endpoints = watcher.watches.get(ENDPOINTS).map_or(&[][..], Vec::as_slice);
+            let has = |cluster: &str| endpoints.iter().any(|name| name == cluster);
+            Proxy {
+                name: name.to_owned(),
+                in_sight: has(&base),
+                has_marker: has(&marked),
+                is_settled: sync.iter().filter(|sync| sync.proxy == name).all(Sync::is_settled),
+            }
+        })
+        .collect()
+}
+
+/// The proxies that have not confirmed.
+pub(super) fn late(proxies: &[Proxy]) -> BTreeSet<String> {
+    let late = |proxy: &&Proxy| proxy.in_sight && !(proxy.has_marker && proxy.is_settled);
+    proxies.iter().filter(late).map(|proxy| proxy.name.clone()).collect()
+}
+
+/// Whether an answer of `/debug/configz` holds a write, or something later.
+pub(super) fn known(config: &[Value], write: &Written) -> Known {
+    let object = config.iter().find(|object| {
+        object["kind"] == *write.object.kind
+            && object["metadata"]["name"] == *write.object.name
+            && object["metadata"]["namespace"] == *write.object.namespace
+    });
+    let is_known = match (&write.resource_version, object) {
+        (None, found) => found.is_none(),
+        (Some(_), None) => false,
+        (Some(version), Some(object)) => {
+            let theirs = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+            // Versions of one API server are numbers that grow.
+            match (theirs.parse::<u64>(), version.parse::<u64>()) {
+                (Ok(theirs), Ok(ours)) => theirs >= ours,
+                _ => theirs == version,
+            }
+        }
+    };
+    if is_known { Known::Yes } else { Known::NotYet }
+}
+
+#[cfg(test)]
+mod tests {
+    use canary_istio::ObjectRef;
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(watched: &[&str], route_acked: &str) -> Vec<Proxy> {
+        let watches = json!({"totalClients": 1, "clients": [{
+            "connectionId": "web-v1-7d4f-x2x.shop-12",
+            "watches": {ENDPOINTS: watched},
+        }]});
+        let sync = json!([{
+            "proxy": "web-v1-7d4f-x2x.shop", "cluster_sent": "a/1x", "cluster_acked": "a/1x",
+            "route_sent": "a/2y", "route_acked": route_acked,
+        }]);
+        let watches = serde_json::from_value(watches).expect("watches");
+        let sync: Vec<Sync> = serde_json::from_value(sync).expect("sync");
+        proxies(&watches, &sync, "m7")
+    }
+
+    #[test]
+    fn a_proxy_has_it_when_it_watches_the_marker_and_acknowledges_all() {
+        let (base, marked) = (marker::cluster(""), marker::cluster("m7"));
+        let named = BTreeSet::from(["web-v1-7d4f-x2x.shop".to_owned()]);
+        assert_eq!(late(&answer(&[&base, &marked], "a/2y")), BTreeSet::new());
+        assert_eq!(late(&answer(&[&base, &marked], "a/1w")), named, "routes not acknowledged");
+        assert_eq!(late(&answer(&[&base], "a/2y")), named, "an answer from before the change");
+        assert_eq!(late(&answer(&[&base, &marker::cluster("m6")], "a/2y")), named, "an older marker");
+        assert_eq!(late(&answer(&[], "a/2y")), BTreeSet::new(), "out of sight");
+    }
+
+    #[track_caller]
+    fn check(theirs: Option<&str>, ours: Option<&str>, want: Known) {
+        let config: Vec<Value> = theirs
+            .iter()
+            .map(|version| {
+                json!({"kind": "VirtualService", "metadata":
+                    {"name": "web", "namespace": "shop", "resourceVersion": version}})
+            })
+            .collect();
+        let object =
+            ObjectRef { kind: "VirtualService".into(), namespace: "shop".into(), name: "web".into() };
+        let write = Written { object, resource_version: ours.map(str::to_owned) };
+        assert_eq!(known(&config, &write), want, "{theirs:?} {ours:?}");
+    }
+
+    #[test]
+    fn a_write_is_known_when_it_or_a_later_one_is_there() {
+        check(Some("9"), Some("10"), Known::NotYet);
+        check(Some("10"), Some("10"), Known::Yes);
+        check(Some("11"), Some("10"), Known::Yes);
+        check(None, Some("10"), Known::NotYet);
+        check(Some("10"), None, Known::NotYet);
+        check(None, None, Known::Yes);
+    }
+}

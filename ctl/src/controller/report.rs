@@ -1,0 +1,216 @@
+//! What became of each Lane, in its status; and the finalizer that lets it end in order.
+
+use canary_istio::{Finding, Object};
+use jiff::Timestamp;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use super::run::RunError;
+use crate::names::{FIELD_MANAGER, FINALIZER};
+use crate::steer::{Course, Going, OnLane, Verdict, findings_of};
+use crate::world::{self, Seen};
+
+/// Most findings in a status.
+const FINDINGS_MAX: usize = 32;
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub(super) enum Outcome {
+    /// It has just begun.
+    Working,
+    /// So many proxies have all of it.
+    Done(usize),
+    /// It could not go on.
+    Stuck(String),
+}
+
+/// Writes to Lanes.
+pub(super) struct Reporter {
+    client: Client,
+}
+
+impl Reporter {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    fn lanes(&self) -> Api<DynamicObject> {
+        let resource = world::resource(canary_rules::lane::API_VERSION, canary_rules::lane::KIND);
+        Api::all_with(self.client.clone(), &resource)
+    }
+
+    /// Puts the finalizer on Lanes that are on, before anything is made for them.
+    pub(super) async fn hold(&self, seen: &Seen, course: &Course) -> Result<(), RunError> {
+        for lane in &seen.lanes {
+            let is_on = matches!(course.lanes.get(lane.name()), Some(Verdict::On(_)));
+            if is_on && !holds(lane) {
+                let all = finalizers(lane).chain([FINALIZER]).collect::<Vec<_>>();
+                self.set_finalizers(lane, &all).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets deleted Lanes go, once no proxy routes by them.
+    pub(super) async fn release(&self, seen: &Seen, course: &Course) -> Result<(), RunError> {
+        for lane in &seen.lanes {
+            let goes = matches!(course.lanes.get(lane.name()), Some(Verdict::Going(Going::Deleted)));
+            if goes && holds(lane) {
+                let rest = finalizers(lane).filter(|name| *name != FINALIZER).collect::<Vec<_>>();
+                self.set_finalizers(lane, &rest).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_finalizers(&self, lane: &Object, names: &[&str]) -> Result<(), RunError> {
+        let patch = json!({"metadata": {
+            "finalizers": names,
+            "resourceVersion": lane.resource_version(),
+        }});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        match self.lanes().patch(lane.name(), &params, &Patch::Merge(&patch)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(RunError::Report(lane.name().into(), Box::new(error))),
+        }
+    }
+
+    /// Writes the statuses that say something else than before.
+    pub(super) async fn report(
+        &self,
+        seen: &Seen,
+        course: &Course,
+        outcome: &Outcome,
+    ) -> Result<(), RunError> {
+        for lane in &seen.lanes {
+            let Some(verdict) = course.lanes.get(lane.name()) else { continue };
+            let findings = findings_of(&course.plan, lane.name()).take(FINDINGS_MAX);
+            let findings: Vec<Value> = findings.map(finding).collect();
+            let status = status(lane, verdict, outcome, findings);
+            let before = &lane.value()["status"];
+            let says_the_same = status.as_object().into_iter().flatten().all(|(key, value)| {
+                // An empty list may be left out by the API server.
+                before[key] == *value || (before[key].is_null() && is_empty(value))
+            });
+            if says_the_same {
+                continue;
+            }
+            let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+            let patch = json!({"status": status});
+            match self.lanes().patch_status(lane.name(), &params, &Patch::Merge(&patch)).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => return Err(RunError::Report(lane.name().into(), Box::new(error))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn finalizers(lane: &Object) -> impl Iterator<Item = &str> {
+    let all = lane.value()["metadata"]["finalizers"].as_array();
+    all.into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn holds(lane: &Object) -> bool {
+    finalizers(lane).any(|name| name == FINALIZER)
+}
+
+fn finding(finding: &Finding) -> Value {
+    json!({
+        "code": finding.code(),
+        "severity": finding.severity(),
+        "message": finding.to_string(),
+    })
+}
+
+/// A condition's status, reason and message.
+struct Said {
+    status: &'static str,
+    reason: &'static str,
+    message: String,
+}
+
+fn said(status: &'static str, reason: &'static str, message: impl Into<String>) -> Said {
+    Said { status, reason, message: message.into() }
+}
+
+fn status(lane: &Object, verdict: &Verdict, outcome: &Outcome, findings: Vec<Value>) -> Value {
+    let accepted = match verdict {
+        Verdict::Refused(faults) => said("False", "Invalid", faults.join("; ")),
+        Verdict::On(_) | Verdict::Going(_) => said("True", "Valid", ""),
+    };
+    let programmed = match (verdict, outcome) {
+        (Verdict::Refused(_), _) => said("False", "Invalid", "no request is put in the lane"),
+        (Verdict::Going(Going::Expired), Outcome::Done(_)) => {
+            said("False", "Expired", "no request is put in the lane any more")
+        }
+        (Verdict::Going(Going::Deleted), Outcome::Done(_)) => {
+            said("False", "Deleted", "no proxy routes by the lane any more")
+        }
+        (_, Outcome::Working) => said("Unknown", "Working", "changes are on their way to the proxies"),
+        (_, Outcome::Stuck(why)) => said("False", "Stuck", why.clone()),
+        (Verdict::On(_), Outcome::Done(_)) => said("True", "Programmed", "every proxy has it"),
+    };
+    let weighty = |finding: &&Value| finding["severity"] != "info";
+    let degraded = match findings.iter().find(weighty) {
+        Some(first) if matches!(verdict, Verdict::On(_)) => {
+            let count = findings.iter().filter(weighty).count();
+            let message = first["message"].as_str().unwrap_or_default();
+            said("True", "Findings", format!("{count}, the first: {message}"))
+        }
+        _ => said("False", "None", ""),
+    };
+    let generation = &lane.value()["metadata"]["generation"];
+    let all = [("Accepted", accepted), ("Programmed", programmed), ("Degraded", degraded)];
+    let conditions: Vec<Value> =
+        all.into_iter().map(|(kind, said)| condition(lane, kind, &said, generation)).collect();
+    let mut status = json!({
+        "observedGeneration": generation,
+        "conditions": conditions,
+        "findings": findings,
+    });
+    if let Verdict::On(on) = verdict {
+        say_what_is_on(&mut status, on);
+    }
+    if let Outcome::Done(reached) = outcome
+        && matches!(verdict, Verdict::On(_))
+        && *reached > 0
+    {
+        status["proxies"] = json!({"total": reached, "reached": reached});
+    }
+    status
+}
+
+fn say_what_is_on(status: &mut Value, on: &OnLane) {
+    let members = on
+        .members
+        .iter()
+        .map(|member| json!({"service": member.service, "workload": member.workload, "pods": member.pods}));
+    status["members"] = members.collect();
+    status["epoch"] = on.epoch.into();
+    status["buckets"] = on.buckets.as_str().into();
+}
+
+/// A condition; its time is that of the last change of its status.
+fn condition(lane: &Object, kind: &str, said: &Said, generation: &Value) -> Value {
+    let before = lane.value()["status"]["conditions"].as_array().into_iter().flatten();
+    let before = before.into_iter().find(|condition| condition["type"] == kind);
+    let since = before.filter(|before| before["status"] == said.status);
+    let since = since.map(|before| before["lastTransitionTime"].clone());
+    let now = || Value::from(Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    json!({
+        "type": kind,
+        "status": said.status,
+        "reason": said.reason,
+        "message": said.message,
+        "observedGeneration": generation,
+        "lastTransitionTime": since.unwrap_or_else(now),
+    })
+}

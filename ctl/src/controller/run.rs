@@ -1,0 +1,211 @@
+//! One run after the other: look, plan, change, report.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use canary_istio::observed::manifests::ManifestError;
+use canary_istio::{Change, ObjectRef, Phase};
+use jiff::Timestamp;
+use kube::Client;
+use tokio::time::Instant;
+
+use super::Options;
+use super::metrics::Metrics;
+use super::report::{Outcome, Reporter};
+use crate::apply::{self, ApplyError};
+use crate::names;
+use crate::phases::{PhaseError, Phases};
+use crate::settings::{self, Installation, SettingsError};
+use crate::steer::{self, Course, Verdict};
+use crate::world::{self, Watched};
+use canary_rules::settings::MeshSettings;
+
+/// How long the cluster must be quiet before a run looks at it.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How often everything is looked at without being told to.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Shortest and longest wait after a run that failed.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// The loop's state. All of it is a matter of pace: losing it loses nothing but time.
+pub(super) struct Run<'a> {
+    client: Client,
+    options: Options,
+    watched: &'a Watched,
+    metrics: Arc<Metrics>,
+    reporter: Reporter,
+    /// Whether a run before this one may have written what proxies do not have yet.
+    unsettled: bool,
+    /// Since when an object waits to be collected.
+    waiting: HashMap<ObjectRef, Instant>,
+    /// What the last proof of arrival said.
+    reached: usize,
+}
+
+/// Why a run did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunError {
+    #[error("cannot read {0}")]
+    Read(&'static str, #[source] Box<kube::Error>),
+    #[error("canaryctl is not installed in namespace {0}: {1} is missing")]
+    NotInstalled(String, &'static str),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Phase(#[from] PhaseError),
+    #[error("cannot write the status of lane {0}")]
+    Report(String, #[source] Box<kube::Error>),
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(client: Client, options: Options, watched: &'a Watched, metrics: Arc<Metrics>) -> Self {
+        let reporter = Reporter::new(client.clone());
+        Self {
+            client,
+            options,
+            watched,
+            metrics,
+            reporter,
+            unsettled: true,
+            waiting: HashMap::new(),
+            reached: 0,
+        }
+    }
+
+    pub(super) async fn forever(&mut self) {
+        let mut retry = RETRY_MIN;
+        loop {
+            let started = Instant::now();
+            let next = match self.once().await {
+                Ok(next) => {
+                    retry = RETRY_MIN;
+                    next.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)
+                }
+                Err(error) => {
+                    self.unsettled = true;
+                    self.count(&error);
+                    let wait = retry;
+                    retry = (retry * 2).min(RETRY_MAX);
+                    tracing::warn!(error = %chain(&error), retry_ms = wait.as_millis(), "run failed");
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+            };
+            let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.metrics.last_run_ms.store(took, Ordering::Relaxed);
+            tokio::select! {
+                () = self.watched.changed() => tokio::time::sleep(SETTLE).await,
+                () = tokio::time::sleep(next) => {}
+            }
+        }
+    }
+
+    fn count(&self, error: &RunError) {
+        self.metrics.failures.fetch_add(1, Ordering::Relaxed);
+        if matches!(error, RunError::Apply(ApplyError::Conflict { .. })) {
+            self.metrics.conflicts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One run. Returns when the next one is due at the latest, if that is known.
+    async fn once(&mut self) -> Result<Option<Duration>, RunError> {
+        self.metrics.runs.fetch_add(1, Ordering::Relaxed);
+        let (settings, root_namespace) = self.settings().await?;
+        let mesh_config = world::mesh_config(&self.client, &root_namespace).await;
+        let mesh_config = mesh_config.map_err(|error| RunError::Read("Istio's settings", Box::new(error)))?;
+        let seen = self.watched.world().see(mesh_config.as_ref())?;
+        let course = steer::course(&seen, &settings, Timestamp::now().as_second());
+        self.count_lanes(&course);
+
+        // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
+        self.reporter.hold(&seen, &course).await?;
+        for pod in &course.pods {
+            apply::label(&self.client, pod).await?;
+        }
+
+        let (due, next) = self.due(&course.plan.changes);
+        let ups = due.iter().any(|change| change.phase != Phase::Collect);
+        if ups {
+            self.reporter.report(&seen, &course, &Outcome::Working).await?;
+        }
+        if !due.is_empty() {
+            let phases = Phases::new(&self.client, &root_namespace, self.options.arrival_timeout);
+            match phases.run(&due, self.unsettled && ups).await {
+                Ok(done) => {
+                    self.metrics.writes.fetch_add(done.writes as u64, Ordering::Relaxed);
+                    self.reached = done.proxies.unwrap_or(self.reached);
+                }
+                Err(error) => {
+                    let outcome = Outcome::Stuck(chain(&error));
+                    self.reporter.report(&seen, &course, &outcome).await?;
+                    return Err(error.into());
+                }
+            }
+        }
+        self.unsettled = false;
+        self.reporter.report(&seen, &course, &Outcome::Done(self.reached)).await?;
+        self.reporter.release(&seen, &course).await?;
+        Ok(next)
+    }
+
+    async fn settings(&self) -> Result<(MeshSettings, String), RunError> {
+        let namespace = self.options.namespace.as_str();
+        let read = |what, error| RunError::Read(what, Box::new(error));
+        let missing = |what| RunError::NotInstalled(namespace.into(), what);
+        let map = world::get(&self.client, "v1", "ConfigMap", Some(namespace), names::SETTINGS).await;
+        let map = map.map_err(|error| read("the settings", error))?;
+        let map = map.ok_or_else(|| missing(names::SETTINGS))?;
+        let keys = world::get(&self.client, "v1", "Secret", Some(namespace), names::KEYS).await;
+        let keys = keys.map_err(|error| read("the keys", error))?;
+        let keys = keys.ok_or_else(|| missing(names::KEYS))?;
+        let installation = Installation::from_config_map(&map)?;
+        let mesh = installation.mesh(settings::keys_from_secret(&keys)?);
+        Ok((mesh, installation.presence.root_namespace))
+    }
+
+    /// The changes that may be made now, and when the next one of the others may.
+    fn due<'c>(&mut self, changes: &'c [Change]) -> (Vec<&'c Change>, Option<Duration>) {
+        let now = Instant::now();
+        let collects = changes.iter().filter(|change| change.phase == Phase::Collect);
+        let mut waiting = HashMap::new();
+        for change in collects {
+            let since = self.waiting.get(&change.object).copied().unwrap_or(now);
+            waiting.insert(change.object.clone(), since);
+        }
+        self.waiting = waiting;
+        let left = |change: &Change| {
+            let since = self.waiting.get(&change.object).copied().unwrap_or(now);
+            self.options.collect_after.saturating_sub(now.duration_since(since))
+        };
+        let is_due = |change: &&Change| change.phase != Phase::Collect || left(change).is_zero();
+        let due = changes.iter().filter(is_due).collect();
+        let next = changes.iter().filter(|change| change.phase == Phase::Collect).map(left);
+        (due, next.filter(|left| !left.is_zero()).min())
+    }
+
+    fn count_lanes(&self, course: &Course) {
+        let on = course.lanes.values().filter(|verdict| matches!(verdict, Verdict::On(_))).count();
+        self.metrics.lanes.store(on as u64, Ordering::Relaxed);
+    }
+}
+
+/// An error and its causes on one line, none said twice.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        source = cause.source();
+    }
+    line
+}

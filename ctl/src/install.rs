@@ -1,0 +1,101 @@
+//! What an installation consists of, and how it is brought into a cluster and out of it.
+
+mod edges;
+mod objects;
+mod remove;
+mod steps;
+
+use std::time::Duration;
+
+use canary_istio::observed::{MANAGED_BY_LABEL, MANAGER};
+use canary_istio::plugins::FilterSource;
+use canary_rules::signing::KeyRing;
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+use crate::filter::{self, Build};
+use crate::names;
+use crate::settings::{self, Installation, SettingsError};
+
+pub use edges::{find_edges, parse_edge};
+pub use remove::{Removal, remove};
+pub use steps::{Progress, install};
+
+/// Everything that an installation decides.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where the controller and the filter's server live.
+    pub namespace: String,
+    /// The image of canaryctl itself.
+    pub image: String,
+    /// What the ConfigMap keeps.
+    pub installation: Installation,
+    /// How long the controller keeps what no route leads to any more.
+    pub collect_after: Duration,
+    /// Whether the filter comes from our own server in the cluster.
+    pub serves_filter: bool,
+}
+
+impl Plan {
+    /// Labels of an object of ours, with these besides.
+    fn labels(&self, more: &[(&str, &str)]) -> Value {
+        let mut labels = Map::from_iter([
+            (MANAGED_BY_LABEL.to_owned(), MANAGER.into()),
+            ("app.kubernetes.io/part-of".to_owned(), "canaryctl".into()),
+        ]);
+        labels.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())));
+        Value::Object(labels)
+    }
+
+    /// Labels of what is ours but is not made for lanes: planning leaves it alone.
+    fn part_of(&self) -> Value {
+        serde_json::json!({"app.kubernetes.io/part-of": "canaryctl"})
+    }
+
+    /// What is there before any proxy needs the filter: namespace, Lane's definition, rights, settings, server.
+    ///
+    /// # Errors
+    /// When the settings cannot be written as JSON.
+    pub fn foundation(&self, keys: &KeyRing) -> Result<Vec<Value>, SettingsError> {
+        let mut objects = vec![objects::namespace(self), lane_definition()];
+        objects.extend(objects::rights(self));
+        let labelled = |mut object: Value| {
+            object["metadata"]["labels"] = self.labels(&[]);
+            object
+        };
+        objects.push(labelled(self.installation.config_map(&self.namespace)?));
+        objects.push(labelled(settings::keys_secret(keys, &self.namespace)?));
+        objects.extend(crate::arrival::objects(&self.part_of()));
+        if self.serves_filter {
+            objects.extend(objects::filter_server(self));
+        }
+        Ok(objects)
+    }
+
+    /// The plugins that make every proxy run the filter.
+    #[must_use]
+    pub fn plugins(&self, keys: &KeyRing) -> Vec<Value> {
+        self.installation.presence.objects(&self.installation.mesh(keys.clone()))
+    }
+
+    /// The controller.
+    #[must_use]
+    pub fn controller(&self) -> Vec<Value> {
+        objects::controller(self)
+    }
+}
+
+/// The CustomResourceDefinition of Lanes.
+fn lane_definition() -> Value {
+    serde_json::to_value(crate::crd::lane()).unwrap_or_default()
+}
+
+/// Where proxies get a build from our own server in the cluster.
+///
+/// # Errors
+/// When this binary carries no filter.
+pub fn served(namespace: &str, build: Build) -> Result<FilterSource, Failure> {
+    let sha256 = filter::sha256(filter::bytes(build)?);
+    let server = format!("{}.{namespace}.svc.cluster.local:{}", names::FILTER_SERVER, objects::FILTER_PORT);
+    Ok(FilterSource { url: format!("http://{server}/{sha256}.wasm"), sha256, pull_secret: None })
+}

@@ -1,0 +1,269 @@
+//! Takes an installation out of a cluster: lanes first, then what was made for them, then the filter.
+
+use std::time::{Duration, Instant};
+
+use canary_istio::plugins::{API_VERSION as PLUGIN_API, ROLE_LABEL};
+use canary_istio::{Change, ObjectRef};
+use canary_rules::settings::MeshSettings;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, DynamicObject, ListParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+
+use super::Progress;
+use crate::apply::Written;
+use crate::arrival::{self, Istiods};
+use crate::cluster::api_failure;
+use crate::failure::{Code, Failure};
+use crate::lanes::Lanes;
+use crate::names;
+use crate::phases::Phases;
+use crate::settings::{self, Installation};
+use crate::steer;
+use crate::world;
+
+/// How much is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// All that acts; Lane's definition and the signing keys stay, for an installation to come.
+    Parts,
+    /// Every trace.
+    Everything,
+}
+
+/// Kinds that an installation has in the whole cluster and in namespaces, in the order they are removed.
+const CLUSTER_KINDS: [(&str, &str); 2] =
+    [("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"), ("rbac.authorization.k8s.io/v1", "ClusterRole")];
+
+/// Uninstalls.
+///
+/// # Errors
+/// What the API server refuses, or what is not gone in time. What was done stays done; the same command goes on
+/// from there.
+pub async fn remove(
+    client: &Client,
+    removal: Removal,
+    deadline: Instant,
+    progress: &mut dyn Progress,
+) -> Result<(), Failure> {
+    let namespace = names::NAMESPACE;
+    let root_namespace = end_lanes(client, deadline, progress).await?;
+
+    // From here on nobody else writes, so that nothing comes back.
+    let started = Instant::now();
+    delete_kind(client, "apps/v1", "Deployment", Some(namespace), names::CONTROLLER).await?;
+    await_gone(client, "v1", "Pod", namespace, names::CONTROLLER, deadline).await?;
+    let changes = restore(client, &root_namespace, deadline).await?;
+    progress.done("objects", &format!("{changes} restored or removed"), started.elapsed());
+
+    let started = Instant::now();
+    let plugins = remove_plugins(client, &root_namespace, deadline).await?;
+    progress.done(
+        "plugins",
+        &format!("{plugins} removed; proxies drain their listeners once"),
+        started.elapsed(),
+    );
+
+    let started = Instant::now();
+    let ours = format!("{}={}", canary_istio::observed::MANAGED_BY_LABEL, canary_istio::observed::MANAGER);
+    for (api_version, kind) in CLUSTER_KINDS {
+        delete_labelled(client, api_version, kind, &ours).await?;
+    }
+    for kind in ["RoleBinding", "Role"] {
+        let api_version = "rbac.authorization.k8s.io/v1";
+        delete_kind(client, api_version, kind, Some(&root_namespace), names::CONTROLLER).await?;
+        delete_kind(client, api_version, kind, Some(namespace), names::CONTROLLER).await?;
+    }
+    let own = [
+        ("apps/v1", "Deployment", names::FILTER_SERVER),
+        ("v1", "Service", names::FILTER_SERVER),
+        ("policy/v1", "PodDisruptionBudget", names::FILTER_SERVER),
+        ("policy/v1", "PodDisruptionBudget", names::CONTROLLER),
+        ("v1", "ServiceAccount", names::CONTROLLER),
+        ("coordination.k8s.io/v1", "Lease", names::CONTROLLER),
+        ("v1", "ConfigMap", names::SETTINGS),
+    ];
+    for (api_version, kind, name) in own {
+        delete_kind(client, api_version, kind, Some(namespace), name).await?;
+    }
+    if removal == Removal::Everything {
+        delete_kind(client, "v1", "Namespace", None, namespace).await?;
+        await_namespace_gone(client, namespace, deadline).await?;
+        let definition = "lanes.canaryctl.io";
+        delete_kind(client, "apiextensions.k8s.io/v1", "CustomResourceDefinition", None, definition).await?;
+    }
+    progress.done("parts", "removed", started.elapsed());
+    Ok(())
+}
+
+/// Ends every Lane while the controller is there to do it in order. Returns Istio's root namespace.
+async fn end_lanes(
+    client: &Client,
+    deadline: Instant,
+    progress: &mut dyn Progress,
+) -> Result<String, Failure> {
+    let started = Instant::now();
+    let lanes = Lanes::new(client);
+    let there = match world::get(
+        client,
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        None,
+        "lanes.canaryctl.io",
+    )
+    .await
+    {
+        Ok(Some(_)) => lanes.list().await?,
+        Ok(None) => Vec::new(),
+        Err(error) => return Err(api_failure("look for Lanes", &error)),
+    };
+    for lane in &there {
+        lanes.delete(lane["metadata"]["name"].as_str().unwrap_or_default(), false).await?;
+    }
+    for lane in &there {
+        let name = lane["metadata"]["name"].as_str().unwrap_or_default();
+        lanes.gone(name, deadline.saturating_duration_since(Instant::now())).await?;
+    }
+    progress.done("lanes", &format!("{} ended", there.len()), started.elapsed());
+    let installation = Installation::read(client, names::NAMESPACE).await?;
+    Ok(installation.map_or(names::ROOT_NAMESPACE.into(), |(found, _)| found.presence.root_namespace))
+}
+
+/// Gives users' objects back as they were and removes ours, without waiting minutes: nothing leads there. Tells
+/// the plugins that there are no lanes, for they are at work until the last proxy has let them go.
+async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Result<usize, Failure> {
+    let settings = Installation::read(client, names::NAMESPACE).await?;
+    let mesh_config = world::mesh_config(client, root_namespace).await;
+    let mesh_config = mesh_config.map_err(|error| api_failure("read Istio's settings", &error))?;
+    let mut written = 0;
+    // What an earlier change made possible is only planned once that is there.
+    loop {
+        let world = world::list(client).await;
+        let world = world.map_err(|(kind, error)| api_failure(&format!("list {kind}"), &error))?;
+        let mut seen =
+            world.see(mesh_config.as_ref()).map_err(|error| Failure::from_error(Code::Failed, &error))?;
+        seen.lanes.clear();
+        // Without workloads no service is in need of a preference for its baseline.
+        seen.observed.services.iter_mut().for_each(|service| service.workloads.clear());
+        let course = match &settings {
+            Some((_, settings)) => steer::course(&seen, settings, Timestamp::now().as_second()),
+            None => {
+                // Half an installation: nobody knows what its plugins were told, and they go whole.
+                seen.observed.edge.clear();
+                let keys = settings::new_keys().map_err(|error| Failure::from_error(Code::Failed, &error))?;
+                steer::course(&seen, &MeshSettings::new(keys), Timestamp::now().as_second())
+            }
+        };
+        let changes: Vec<&Change> = course.plan.changes.iter().collect();
+        if changes.is_empty() {
+            return Ok(written);
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(
+                Code::Timeout,
+                format!("{} objects are not restored yet", changes.len()),
+            )
+            .help("run the same command again"));
+        }
+        let phases = Phases::new(client, root_namespace, deadline.saturating_duration_since(Instant::now()));
+        let done = phases.run(&changes, false).await;
+        written += done.map_err(|error| Failure::from_error(Code::Failed, &error))?.writes;
+    }
+}
+
+/// Removes the plugins and waits until every proxy has let the filter go: until then it may be fetched.
+async fn remove_plugins(client: &Client, root_namespace: &str, deadline: Instant) -> Result<usize, Failure> {
+    let plugins = delete_labelled(client, PLUGIN_API, "WasmPlugin", ROLE_LABEL).await?;
+    if plugins.is_empty() {
+        return Ok(0);
+    }
+    let gone = |object: &DynamicObject| Written {
+        object: ObjectRef {
+            kind: "WasmPlugin".into(),
+            namespace: object.metadata.namespace.clone().unwrap_or_default(),
+            name: object.metadata.name.clone().unwrap_or_default(),
+        },
+        resource_version: None,
+    };
+    let written: Vec<Written> = plugins.iter().map(gone).collect();
+    let arrived = async {
+        let istiods = Istiods::find(client, root_namespace).await?;
+        arrival::wait(client, &istiods, &written, deadline).await
+    };
+    arrived.await.map_err(|error| Failure::from_error(Code::Timeout, &error))?;
+    Ok(plugins.len())
+}
+
+async fn delete_kind(
+    client: &Client,
+    api_version: &str,
+    kind: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<(), Failure> {
+    let resource = world::resource(api_version, kind);
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    match api.delete(name, &DeleteParams::background()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(api_failure(&format!("delete {kind} {name}"), &error)),
+    }
+}
+
+/// Deletes all objects of a kind with a label, wherever they are.
+async fn delete_labelled(
+    client: &Client,
+    api_version: &str,
+    kind: &str,
+    selector: &str,
+) -> Result<Vec<DynamicObject>, Failure> {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &world::resource(api_version, kind));
+    let found = api.list(&ListParams::default().labels(selector)).await;
+    let found = found.map_err(|error| api_failure(&format!("list {kind}s"), &error))?;
+    for object in &found.items {
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        delete_kind(client, api_version, kind, object.metadata.namespace.as_deref(), name).await?;
+    }
+    Ok(found.items)
+}
+
+async fn await_namespace_gone(client: &Client, name: &str, deadline: Instant) -> Result<(), Failure> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let gone = await_condition(api, name, |found: Option<&Namespace>| found.is_none());
+    match tokio::time::timeout_at(deadline.into(), gone).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Failure::from_error(Code::Failed, &error)),
+        Err(_) => Err(Failure::new(Code::Timeout, format!("namespace {name} does not end"))
+            .help(format!("kubectl get namespace {name} -o yaml says what holds it"))),
+    }
+}
+
+async fn await_gone(
+    client: &Client,
+    api_version: &str,
+    kind: &str,
+    namespace: &str,
+    name: &str,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let resource = world::resource(api_version, kind);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let params = ListParams::default().labels(&format!("app.kubernetes.io/name={name}"));
+    loop {
+        let found = api.list(&params).await.map_err(|error| api_failure(&format!("list {kind}s"), &error))?;
+        if found.items.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(
+                Code::Timeout,
+                format!("{} {kind}s of {name} do not end", found.items.len()),
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,18 @@
+//! What our objects in a cluster are called.
+
+/// Where the controller and the filter's server live, unless an installation says otherwise.
+pub const NAMESPACE: &str = "canaryctl-system";
+/// Istio's root namespace, unless its configuration says otherwise.
+pub const ROOT_NAMESPACE: &str = "istio-system";
+/// The controller's Deployment, ServiceAccount, Lease and Roles.
+pub const CONTROLLER: &str = "canaryctl-controller";
+/// The filter server's Deployment and Service.
+pub const FILTER_SERVER: &str = "canaryctl-filter";
+/// The ConfigMap with the mesh's settings.
+pub const SETTINGS: &str = "canaryctl-settings";
+/// The Secret with the signing keys.
+pub const KEYS: &str = "canaryctl-keys";
+/// Who writes, as managed fields name it.
+pub const FIELD_MANAGER: &str = "canaryctl";
+/// Keeps a Lane until no proxy routes by it any more.
+pub const FINALIZER: &str = "canaryctl.io/routes";

@@ -1,0 +1,68 @@
+//! The cluster as it is: every object that a plan looks at, read once or kept up to date.
+
+mod kinds;
+mod list;
+mod watch;
+
+use canary_istio::observed::Mesh;
+use canary_istio::observed::manifests::{self, ManifestError};
+use canary_istio::{Object, Observed};
+use serde_json::Value;
+
+pub use kinds::{Kind, WORLD};
+pub(crate) use list::resource;
+pub use list::{get, list};
+pub use watch::Watched;
+
+/// The ConfigMap of Istio's settings, in its root namespace.
+const MESH_CONFIG: &str = "istio";
+
+/// Objects of a cluster, as JSON, each with its `apiVersion` and `kind`.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// All of them.
+    pub objects: Vec<Value>,
+}
+
+/// A world, read for planning.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// What a plan looks at.
+    pub observed: Observed,
+    /// The Lanes, as JSON.
+    pub lanes: Vec<Object>,
+    /// Every pod's metadata.
+    pub pods: Vec<Object>,
+}
+
+impl World {
+    /// Reads it for planning. Istio's own settings come from its ConfigMap, if that is there.
+    ///
+    /// # Errors
+    /// The first object that is none.
+    pub fn see(self, mesh_config: Option<&Value>) -> Result<Seen, ManifestError> {
+        let is_pod = |object: &Value| object["kind"] == "Pod";
+        let pods = self.objects.iter().filter(|object| is_pod(object));
+        let pods = pods.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
+        let manifests = manifests::read(self.objects)?;
+        let mut observed = manifests.observed;
+        observed.mesh = mesh_config.map(mesh).unwrap_or_default();
+        let lanes = manifests.rest.into_iter().filter(|object| object.reference().kind == "Lane");
+        Ok(Seen { observed, lanes: lanes.collect(), pods })
+    }
+}
+
+/// Reads Istio's ConfigMap.
+fn mesh(config_map: &Value) -> Mesh {
+    let text = config_map["data"]["mesh"].as_str().unwrap_or_default();
+    let config: Value = serde_saphyr::from_str(text).unwrap_or_default();
+    Mesh::from_config(&config)
+}
+
+/// Istio's ConfigMap of a root namespace; none where there is none.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn mesh_config(client: &kube::Client, root_namespace: &str) -> Result<Option<Value>, kube::Error> {
+    get(client, "v1", "ConfigMap", Some(root_namespace), MESH_CONFIG).await
+}

@@ -1,0 +1,90 @@
+//! Reads a cluster once.
+
+use kube::api::{DynamicObject, GroupVersionKind, ListParams};
+use kube::core::{ApiResource, PartialObjectMeta};
+use kube::{Api, Client};
+use serde_json::Value;
+
+use super::{Kind, WORLD, World};
+
+/// Most objects in one answer of the API server.
+const PAGE: u32 = 500;
+
+/// Lists everything that a plan looks at. A kind that a cluster may lack is passed over where it does.
+///
+/// # Errors
+/// The first list that the API server refuses, with the kind's plural.
+pub async fn list(client: &Client) -> Result<World, (&'static str, kube::Error)> {
+    let mut objects = Vec::new();
+    for kind in WORLD {
+        match list_kind(client, &kind).await {
+            Ok(found) => objects.extend(found),
+            Err(kube::Error::Api(status)) if status.code == 404 && kind.optional => {}
+            Err(error) => return Err((kind.plural, error)),
+        }
+    }
+    Ok(World { objects })
+}
+
+async fn list_kind(client: &Client, kind: &Kind) -> Result<Vec<Value>, kube::Error> {
+    let resource = kind.resource();
+    let mut params = ListParams::default().limit(PAGE);
+    let mut objects = Vec::new();
+    loop {
+        let next = if kind.metadata_only {
+            let api = Api::<PartialObjectMeta<DynamicObject>>::all_with(client.clone(), &resource);
+            let page = api.list_metadata(&params).await?;
+            objects.extend(page.items.iter().map(|item| json(kind, item)));
+            page.metadata.continue_
+        } else {
+            let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
+            let page = api.list(&params).await?;
+            objects.extend(page.items.iter().map(|item| json(kind, item)));
+            page.metadata.continue_
+        };
+        match next.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(objects),
+        }
+    }
+}
+
+/// An object as JSON that says what it is; in lists and watches it often does not.
+pub(super) fn json(kind: &Kind, object: &impl serde::Serialize) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or_default();
+    value["apiVersion"] = kind.api_version().into();
+    value["kind"] = kind.name.into();
+    value
+}
+
+/// One object; none where there is none.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn get(
+    client: &Client,
+    api_version: &str,
+    kind: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Option<Value>, kube::Error> {
+    let resource = resource(api_version, kind);
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let found = api.get_opt(name).await?;
+    Ok(found.map(|object| {
+        let mut value = serde_json::to_value(&object).unwrap_or_default();
+        value["apiVersion"] = api_version.into();
+        value["kind"] = kind.into();
+        value
+    }))
+}
+
+/// The resource of a kind that an object names.
+#[must_use]
+pub(crate) fn resource(api_version: &str, kind: &str) -> ApiResource {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
