@@ -38,6 +38,10 @@ enum Verb {
     Lanes(verb::lanes::Args),
     /// Show what is on, whether everything is well, and how to turn all of it off at once.
     Status(verb::status::Args),
+    /// Show what would change in a cluster.
+    Diff(verb::diff::Args),
+    /// Print the objects that lanes need, without a cluster.
+    Render(verb::render::Args),
     /// Take everything away again.
     Uninstall(verb::uninstall::Args),
     /// Tell which lane a request gets, why, and what the edge would set.
@@ -65,6 +69,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Disable(args) => verb::disable::run(&args, cluster),
         Verb::Lanes(args) => verb::lanes::run(&args, cluster),
         Verb::Status(args) => verb::status::run(&args, cluster),
+        Verb::Diff(args) => verb::diff::run(&args, cluster),
+        Verb::Render(args) => verb::render::run(&args),
         Verb::Uninstall(args) => verb::uninstall::run(&args, cluster),
         Verb::Filter(args) => verb::filter::run(&args),
         Verb::Controller(args) => verb::controller::run(&args, cluster),

@@ -69,6 +69,12 @@ impl Failure {
         self
     }
 
+    /// The answer is yes, something differs: nothing more is said, and the exit code is 1.
+    #[must_use]
+    pub fn differs() -> Self {
+        Self { messages: Vec::new(), help: None, code: Code::Failed }
+    }
+
     /// What to type next.
     #[must_use]
     pub fn help(mut self, help: impl fmt::Display) -> Self {

@@ -25,6 +25,7 @@ pub mod install;
 pub mod lanes;
 pub mod output;
 pub mod phases;
+pub mod preview;
 pub mod progress;
 pub mod waiting;
 pub use cli::{Cli, run};

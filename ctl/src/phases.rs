@@ -16,10 +16,10 @@ pub struct Phases<'a> {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Done {
-    /// Objects written.
-    pub writes: usize,
+    /// What was written, in order.
+    pub written: Vec<Written>,
     /// Proxies that have the last phase; none where nothing had to arrive.
     pub proxies: Option<usize>,
 }
@@ -68,8 +68,7 @@ impl<'a> Phases<'a> {
             let arrived = |source| PhaseError::Arrival { phase, source };
             if phase == Phase::Collect {
                 for change in due {
-                    apply::change(self.client, change, &mut versions).await?;
-                    done.writes += 1;
+                    done.written.push(apply::change(self.client, change, &mut versions).await?);
                 }
                 continue;
             }
@@ -77,13 +76,12 @@ impl<'a> Phases<'a> {
             if std::mem::take(&mut settle) {
                 self.settle(&istiods).await.map_err(arrived)?;
             }
-            let mut written = Vec::with_capacity(due.len());
+            let first = done.written.len();
             for change in due {
-                written.push(apply::change(self.client, change, &mut versions).await?);
-                done.writes += 1;
+                done.written.push(apply::change(self.client, change, &mut versions).await?);
             }
-            let proven = self.prove(&istiods, &written).await.map_err(arrived)?;
-            done.proxies = Some(proven);
+            let written = done.written.get(first..).unwrap_or_default();
+            done.proxies = Some(self.prove(&istiods, written).await.map_err(arrived)?);
         }
         Ok(done)
     }

@@ -12,8 +12,6 @@ use kube::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cluster::api_failure;
-use crate::failure::{Code, Failure};
 use crate::names;
 use crate::world;
 
@@ -78,6 +76,23 @@ pub enum SettingsError {
     Keys(#[source] KeyError),
 }
 
+/// Why a cluster's installation cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The API server does not give it.
+    #[error("cannot read {what}")]
+    Api {
+        /// What of it.
+        what: &'static str,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// It is not as we write it.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+}
+
 impl Installation {
     /// The defaults, for this presence.
     #[must_use]
@@ -122,17 +137,16 @@ impl Installation {
     ///
     /// # Errors
     /// When it cannot be read, or is not as we write it.
-    pub async fn read(client: &Client, namespace: &str) -> Result<Option<(Self, MeshSettings)>, Failure> {
+    pub async fn read(client: &Client, namespace: &str) -> Result<Option<(Self, MeshSettings)>, ReadError> {
         let map = world::get(client, "v1", "ConfigMap", Some(namespace), names::SETTINGS).await;
-        let map = map.map_err(|error| api_failure("read the settings", &error))?;
+        let map = map.map_err(|source| ReadError::Api { what: "the settings", source: Box::new(source) })?;
         let keys = world::get(client, "v1", "Secret", Some(namespace), names::KEYS).await;
-        let keys = keys.map_err(|error| api_failure("read the signing keys", &error))?;
+        let keys =
+            keys.map_err(|source| ReadError::Api { what: "the signing keys", source: Box::new(source) })?;
         let (Some(map), Some(keys)) = (map, keys) else { return Ok(None) };
-        let read = Self::from_config_map(&map).and_then(|found| {
-            let mesh = found.mesh(keys_from_secret(&keys)?);
-            Ok((found, mesh))
-        });
-        read.map(Some).map_err(|error| Failure::from_error(Code::Failed, &error))
+        let found = Self::from_config_map(&map)?;
+        let mesh = found.mesh(keys_from_secret(&keys)?);
+        Ok(Some((found, mesh)))
     }
 
     /// What a ConfigMap holds.

@@ -14,10 +14,9 @@ use tokio::time::Instant;
 use super::Options;
 use super::metrics::Metrics;
 use super::report::{Outcome, Reporter};
-use crate::apply::{self, ApplyError};
-use crate::names;
+use crate::apply::{self, ApplyError, Written};
 use crate::phases::{PhaseError, Phases};
-use crate::settings::{self, Installation, SettingsError};
+use crate::settings::{Installation, ReadError};
 use crate::steer::{self, Course, Verdict};
 use crate::world::{self, Watched};
 use canary_rules::settings::MeshSettings;
@@ -26,6 +25,8 @@ use canary_rules::settings::MeshSettings;
 const SETTLE: Duration = Duration::from_millis(50);
 /// How often everything is looked at without being told to.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How long a write of ours may take to come back by the watches.
+const HEAR_WITHIN: Duration = Duration::from_secs(5);
 /// Shortest and longest wait after a run that failed.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -43,6 +44,8 @@ pub(super) struct Run<'a> {
     waiting: HashMap<ObjectRef, Instant>,
     /// What the last proof of arrival said.
     reached: usize,
+    /// What the last run wrote: a plan made before it is heard of would do it again.
+    unheard: Vec<Written>,
 }
 
 /// Why a run did not come to its end.
@@ -50,10 +53,10 @@ pub(super) struct Run<'a> {
 pub(super) enum RunError {
     #[error("cannot read {0}")]
     Read(&'static str, #[source] Box<kube::Error>),
-    #[error("canaryctl is not installed in namespace {0}: {1} is missing")]
-    NotInstalled(String, &'static str),
+    #[error("namespace {0} lacks the settings or the keys of an installation")]
+    NotInstalled(String),
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(ReadError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]
@@ -76,6 +79,7 @@ impl<'a> Run<'a> {
             unsettled: true,
             waiting: HashMap::new(),
             reached: 0,
+            unheard: Vec::new(),
         }
     }
 
@@ -117,6 +121,7 @@ impl<'a> Run<'a> {
     /// One run. Returns when the next one is due at the latest, if that is known.
     async fn once(&mut self) -> Result<Option<Duration>, RunError> {
         self.metrics.runs.fetch_add(1, Ordering::Relaxed);
+        self.hear().await;
         let (settings, root_namespace) = self.settings().await?;
         let mesh_config = world::mesh_config(&self.client, &root_namespace).await;
         let mesh_config = mesh_config.map_err(|error| RunError::Read("Istio's settings", Box::new(error)))?;
@@ -139,9 +144,12 @@ impl<'a> Run<'a> {
             let phases = Phases::new(&self.client, &root_namespace, self.options.arrival_timeout);
             match phases.run(&due, self.unsettled && ups).await {
                 Ok(done) => {
-                    self.metrics.writes.fetch_add(done.writes as u64, Ordering::Relaxed);
+                    self.metrics.writes.fetch_add(done.written.len() as u64, Ordering::Relaxed);
                     self.reached = done.proxies.unwrap_or(self.reached);
+                    self.unheard = done.written;
                 }
+                // Somebody was faster, or what was planned by was old: the next plan knows better.
+                Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => return Err(error.into()),
                 Err(error) => {
                     let outcome = Outcome::Stuck(chain(&error));
                     self.reporter.report(&seen, &course, &outcome).await?;
@@ -155,19 +163,25 @@ impl<'a> Run<'a> {
         Ok(next)
     }
 
+    /// Waits until the watches have brought what the last run wrote.
+    async fn hear(&mut self) {
+        let heard = async {
+            while !self.unheard.iter().all(|write| self.watched.has_heard(write)) {
+                self.watched.changed().await;
+            }
+        };
+        // If it takes long, a conflict says so.
+        let _ = tokio::time::timeout(HEAR_WITHIN, heard).await;
+        self.unheard.clear();
+    }
+
     async fn settings(&self) -> Result<(MeshSettings, String), RunError> {
         let namespace = self.options.namespace.as_str();
-        let read = |what, error| RunError::Read(what, Box::new(error));
-        let missing = |what| RunError::NotInstalled(namespace.into(), what);
-        let map = world::get(&self.client, "v1", "ConfigMap", Some(namespace), names::SETTINGS).await;
-        let map = map.map_err(|error| read("the settings", error))?;
-        let map = map.ok_or_else(|| missing(names::SETTINGS))?;
-        let keys = world::get(&self.client, "v1", "Secret", Some(namespace), names::KEYS).await;
-        let keys = keys.map_err(|error| read("the keys", error))?;
-        let keys = keys.ok_or_else(|| missing(names::KEYS))?;
-        let installation = Installation::from_config_map(&map)?;
-        let mesh = installation.mesh(settings::keys_from_secret(&keys)?);
-        Ok((mesh, installation.presence.root_namespace))
+        let found = Installation::read(&self.client, namespace).await;
+        match found.map_err(RunError::Settings)? {
+            Some((installation, mesh)) => Ok((mesh, installation.presence.root_namespace)),
+            None => Err(RunError::NotInstalled(namespace.into())),
+        }
     }
 
     /// The changes that may be made now, and when the next one of the others may.

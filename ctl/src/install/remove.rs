@@ -126,14 +126,16 @@ async fn end_lanes(
         lanes.gone(name, deadline.saturating_duration_since(Instant::now())).await?;
     }
     progress.done("lanes", &format!("{} ended", there.len()), started.elapsed());
-    let installation = Installation::read(client, names::NAMESPACE).await?;
+    let installation = Installation::read(client, names::NAMESPACE).await;
+    let installation = installation.map_err(|error| Failure::from_error(Code::Failed, &error))?;
     Ok(installation.map_or(names::ROOT_NAMESPACE.into(), |(found, _)| found.presence.root_namespace))
 }
 
 /// Gives users' objects back as they were and removes ours, without waiting minutes: nothing leads there. Tells
 /// the plugins that there are no lanes, for they are at work until the last proxy has let them go.
 async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Result<usize, Failure> {
-    let settings = Installation::read(client, names::NAMESPACE).await?;
+    let settings = Installation::read(client, names::NAMESPACE).await;
+    let settings = settings.map_err(|error| Failure::from_error(Code::Failed, &error))?;
     let mesh_config = world::mesh_config(client, root_namespace).await;
     let mesh_config = mesh_config.map_err(|error| api_failure("read Istio's settings", &error))?;
     let mut written = 0;
@@ -168,7 +170,7 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
         }
         let phases = Phases::new(client, root_namespace, deadline.saturating_duration_since(Instant::now()));
         let done = phases.run(&changes, false).await;
-        written += done.map_err(|error| Failure::from_error(Code::Failed, &error))?.writes;
+        written += done.map_err(|error| Failure::from_error(Code::Failed, &error))?.written.len();
     }
 }
 

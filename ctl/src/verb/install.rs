@@ -11,8 +11,9 @@ use crate::failure::{Code, Failure};
 use crate::filter::Build;
 use crate::install::{self, Plan};
 use crate::names;
+use crate::output::{self, Format};
 use crate::progress::Printed;
-use crate::settings::Installation;
+use crate::settings::{self, Installation};
 use crate::world;
 
 /// The verb's arguments.
@@ -48,6 +49,9 @@ pub struct Args {
     /// How long it may take.
     #[arg(long, default_value = "3m", value_parser = duration::parse, value_name = "TIME")]
     timeout: Duration,
+    /// Print what would be applied, and apply nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     confirm: Confirm,
 }
@@ -80,6 +84,9 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     block_on(async {
         let cluster = Cluster::connect(cluster).await?;
         let plan = plan(args, &cluster).await?;
+        if args.dry_run {
+            return print(&plan);
+        }
         let presence = &plan.installation.presence;
         let scope = match presence.namespaces.is_empty() {
             true => "every sidecar of the mesh".to_owned(),
@@ -95,6 +102,16 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         anstream::println!("Installed. No lane is on.   Next: canaryctl enable --cookie gray=1");
         Ok(())
     })
+}
+
+/// Prints every object of an installation, with signing keys made for it.
+fn print(plan: &Plan) -> Result<(), Failure> {
+    let failed = |error| Failure::from_error(Code::Failed, &error);
+    let keys = settings::new_keys().map_err(failed)?;
+    let mut objects = plan.foundation(&keys).map_err(failed)?;
+    objects.extend(plan.plugins(&keys));
+    objects.extend(plan.controller());
+    output::objects(&objects, Format::Yaml)
 }
 
 async fn plan(args: &Args, cluster: &Cluster) -> Result<Plan, Failure> {

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::list::json;
 use super::{Kind, WORLD, World};
+use crate::apply::Written;
 
 /// Every object that plans look at, as last heard.
 pub struct Watched {
@@ -75,6 +76,31 @@ impl Watched {
     /// Waits until something changed since the last call.
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Whether a write of ours, or a later one, was heard of.
+    #[must_use]
+    pub fn has_heard(&self, write: &Written) -> bool {
+        let heard = self.stores.iter().find_map(|kept| match kept {
+            Kept::Whole(kind, store) if kind.name == write.object.kind => Some(store),
+            _ => None,
+        });
+        // What nobody watches, nobody plans by.
+        let Some(store) = heard else { return true };
+        let is_it = |object: &DynamicObject| {
+            object.metadata.name.as_ref() == Some(&write.object.name)
+                && object.metadata.namespace.as_deref().unwrap_or_default() == write.object.namespace
+        };
+        let found = store.find(is_it);
+        let version = |text: &str| text.parse::<u64>().unwrap_or(0);
+        match (&write.resource_version, found) {
+            (None, found) => found.is_none(),
+            // It may have been deleted since; that is for the next plan to see.
+            (Some(_), None) => false,
+            (Some(ours), Some(object)) => {
+                version(object.metadata.resource_version.as_deref().unwrap_or_default()) >= version(ours)
+            }
+        }
     }
 
     /// Everything, as last heard.
