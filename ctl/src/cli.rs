@@ -48,8 +48,16 @@ enum Verb {
     Explain(verb::explain::Args),
     /// Work with Lane files.
     Rules(verb::rules::Args),
-    /// The Wasm filter that this binary carries.
+    /// Show versions: this program's, the filter's, the cluster's.
+    Version(verb::version::Args),
+    /// Make canaryctl's own image, for the controller to run.
+    Image(verb::image::Args),
+    /// The Wasm filter that this binary carries, and its images.
     Filter(verb::filter::Args),
+    /// Print what a shell offers at the Tab key.
+    Completion(verb::completion::Args),
+    /// Print manual pages.
+    Man(verb::man::Args),
     /// Keep a cluster as its Lanes say; runs in the cluster, started by `install`.
     Controller(verb::controller::Args),
     /// One application of the demo's mesh; started by `demo`.
@@ -72,6 +80,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Diff(args) => verb::diff::run(&args, cluster),
         Verb::Render(args) => verb::render::run(&args),
         Verb::Uninstall(args) => verb::uninstall::run(&args, cluster),
+        Verb::Version(args) => verb::version::run(&args, cluster),
+        Verb::Image(args) => verb::image::run(&args),
+        Verb::Completion(args) => verb::completion::run(&args),
+        Verb::Man(args) => verb::man::run(&args),
         Verb::Filter(args) => verb::filter::run(&args),
         Verb::Controller(args) => verb::controller::run(&args, cluster),
         Verb::Demo(args) => verb::demo::run(&args),

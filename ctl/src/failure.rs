@@ -35,6 +35,13 @@ pub enum Code {
     Interrupted = 130,
 }
 
+impl fmt::Display for Failure {
+    /// Writes the messages, without what to type next.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.messages.join("; "))
+    }
+}
+
 impl Failure {
     /// One message.
     pub fn new(code: Code, message: impl fmt::Display) -> Self {

@@ -23,6 +23,7 @@ pub mod duration;
 pub mod filter_server;
 pub mod install;
 pub mod lanes;
+pub mod oci;
 pub mod output;
 pub mod phases;
 pub mod preview;

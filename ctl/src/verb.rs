@@ -1,5 +1,6 @@
 //! One module per verb.
 
+pub mod completion;
 pub mod controller;
 pub mod demo;
 pub mod demo_app;
@@ -8,9 +9,13 @@ pub mod disable;
 pub mod enable;
 pub mod explain;
 pub mod filter;
+pub mod image;
 pub mod install;
 pub mod lanes;
+pub mod man;
+pub mod registry;
 pub mod render;
 pub mod rules;
 pub mod status;
 pub mod uninstall;
+pub mod version;

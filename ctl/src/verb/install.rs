@@ -63,13 +63,20 @@ pub struct FilterUrl(FilterSource);
 impl std::str::FromStr for FilterUrl {
     type Err = String;
 
-    /// Reads `URL#sha256=HEX`, where the digest is that of the module itself.
+    /// Reads `oci://IMAGE@sha256:HEX`, the digest of the image, or `URL#sha256=HEX`, that of the module.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || format!("`{text}` names no module: wanted URL#sha256=DIGEST of the wasm file");
-        let (url, sha256) = text.split_once("#sha256=").ok_or_else(wanted)?;
-        let is_digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let is_known = ["oci://", "http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
-        if !is_digest || !is_known {
+        let wanted = || {
+            format!(
+                "`{text}` pins no filter: wanted oci://IMAGE@sha256:DIGEST, or https://…#sha256=DIGEST of the file"
+            )
+        };
+        let (url, sha256) = match text.split_once("#sha256=") {
+            Some((url, digest)) if url.starts_with("http://") || url.starts_with("https://") => (url, digest),
+            Some(_) => return Err(wanted()),
+            None if text.starts_with("oci://") => (text, text.rsplit_once("@sha256:").ok_or_else(wanted)?.1),
+            None => return Err(wanted()),
+        };
+        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(wanted());
         }
         Ok(Self(FilterSource { url: url.into(), sha256: sha256.to_ascii_lowercase(), pull_secret: None }))

@@ -1,0 +1,280 @@
+//! Pushes images to a registry and pulls modules from one.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use docker_credential::CredentialRetrievalError;
+use oci_client::client::{Client, ClientConfig, ClientProtocol, Config, ImageLayer};
+use oci_client::errors::OciDistributionError;
+use oci_client::manifest::{OciImageManifest, OciManifest};
+use oci_client::{Reference, RegistryOperation};
+use serde_json::Value;
+
+use super::credentials::Credentials;
+use super::image::{CONFIG, Image, LAYER, PLUGIN, digest, file_in};
+
+/// Scheme of addresses of images, as Istio writes it.
+const SCHEME: &str = "oci://";
+
+/// An image's address: `[oci://]HOST/REPOSITORY[:TAG][@sha256:DIGEST]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target(Reference);
+
+/// A text that is no address of an image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no address of an image: wanted [oci://]HOST/REPOSITORY[:TAG]")]
+pub struct TargetError(String);
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let plain = text.strip_prefix(SCHEME).unwrap_or(text);
+        // Without a host the library would mean a registry that nobody named.
+        let names_host =
+            plain.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost");
+        let reference = Reference::from_str(plain).ok().filter(|_| names_host);
+        reference.map(Self).ok_or_else(|| TargetError(text.into()))
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{SCHEME}{}", self.0)
+    }
+}
+
+impl Target {
+    /// The same repository, with this added to the tag.
+    #[must_use]
+    pub fn with_suffix(&self, suffix: &str) -> Self {
+        let tag = self.0.tag().unwrap_or("latest");
+        Self(Reference::with_tag(
+            self.0.registry().into(),
+            self.0.repository().into(),
+            format!("{tag}-{suffix}"),
+        ))
+    }
+
+    /// The same repository, at this digest: an address that always means the same image.
+    #[must_use]
+    pub fn at(&self, digest: &str) -> Self {
+        Self(Reference::with_digest(self.0.registry().into(), self.0.repository().into(), digest.into()))
+    }
+
+    /// The registry, as `HOST[:PORT]`.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        self.0.registry()
+    }
+
+    /// Whether the registry is on this machine, where nobody listens in.
+    fn is_local(&self) -> bool {
+        let host = self.0.registry();
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+/// A module from a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// Digest of the image's manifest.
+    pub digest: String,
+    /// The manifest.
+    pub manifest: Value,
+    /// The module.
+    pub wasm: Vec<u8>,
+}
+
+/// Why a registry does not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// It wants to know who one is, or does not let one in.
+    #[error("registry {registry} does not let you in")]
+    NotLetIn {
+        /// The registry.
+        registry: String,
+        /// What it said.
+        #[source]
+        source: Box<OciDistributionError>,
+    },
+    /// It refuses, or cannot be reached.
+    #[error("registry {registry} does not {tried} {target}")]
+    Refused {
+        /// The registry.
+        registry: String,
+        /// What was tried.
+        tried: &'static str,
+        /// The image.
+        target: String,
+        /// What it said.
+        #[source]
+        source: Box<OciDistributionError>,
+    },
+    /// What it gave is not what its digest says.
+    #[error("{target} is not what its digest says: wanted {wanted}, got {got}")]
+    Digest {
+        /// The image.
+        target: String,
+        /// The digest asked for.
+        wanted: String,
+        /// The digest of what came.
+        got: String,
+    },
+    /// It is no image of a module.
+    #[error("{target} is no image of a Wasm module")]
+    NoModule {
+        /// The image.
+        target: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Docker keeps a token for it that is to be exchanged first.
+    #[error("docker keeps an identity token for {registry}, which is of no use here")]
+    IdentityToken {
+        /// The registry.
+        registry: String,
+    },
+    /// Docker's configuration or its helper is broken.
+    #[error("docker's credentials for {registry} cannot be read")]
+    Docker {
+        /// The registry.
+        registry: String,
+        /// Why.
+        #[source]
+        source: CredentialRetrievalError,
+    },
+}
+
+/// A registry, as reached for one image.
+pub struct Registry {
+    client: Client,
+    credentials: Credentials,
+}
+
+impl Registry {
+    /// The way to an image's registry: TLS, unless it is on this machine or was said to be plain.
+    #[must_use]
+    pub fn new(target: &Target, plain_http: bool, credentials: Credentials) -> Self {
+        // There may be one already; either will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let protocol =
+            if plain_http || target.is_local() { ClientProtocol::Http } else { ClientProtocol::Https };
+        let config = ClientConfig {
+            protocol,
+            // Some registries take chunks of no size but their own.
+            use_monolithic_push: true,
+            ..ClientConfig::default()
+        };
+        Self { client: Client::new(config), credentials }
+    }
+
+    /// Pushes an image and returns the address by its digest.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub async fn push(&self, target: &Target, image: &Image) -> Result<Target, RegistryError> {
+        let auth = self.credentials.for_registry(target.registry())?;
+        let said = |tried| move |source| refused(target, tried, source);
+        self.client.auth(&target.0, &auth, RegistryOperation::Push).await.map_err(said("let you push"))?;
+        let layer = ImageLayer::new(Bytes::from(image.layer.clone()), LAYER.into(), None);
+        let config = Config::new(Bytes::from(image.config.clone()), CONFIG.into(), None);
+        let manifest: OciImageManifest = serde_json::from_slice(&image.manifest)
+            .map_err(|error| refused(target, "take", OciDistributionError::JsonError(error)))?;
+        for (content, media) in [(&layer.data, &layer.media_type), (&config.data, &config.media_type)] {
+            tracing::debug!(media, bytes = content.len(), "pushing");
+            let pushed = self.client.push_blob(&target.0, content.clone(), &digest(content)).await;
+            pushed.map_err(said("take"))?;
+        }
+        let pushed = self.client.push_manifest(&target.0, &OciManifest::Image(manifest)).await;
+        pushed.map_err(said("take"))?;
+        let kept = self.client.fetch_manifest_digest(&target.0, &auth).await.map_err(said("show"))?;
+        Ok(target.at(&kept))
+    }
+
+    /// Pulls a module. What comes is what the digests say, or nothing.
+    ///
+    /// # Errors
+    /// What the registry says, or what is wrong with the image.
+    pub async fn pull(&self, target: &Target) -> Result<Pulled, RegistryError> {
+        let auth = self.credentials.for_registry(target.registry())?;
+        let said = |source| refused(target, "give", source);
+        let (manifest, kept) = self.client.pull_image_manifest(&target.0, &auth).await.map_err(said)?;
+        if let Some(wanted) = target.0.digest().filter(|wanted| *wanted != kept) {
+            return Err(RegistryError::Digest {
+                target: target.to_string(),
+                wanted: wanted.into(),
+                got: kept,
+            });
+        }
+        let no_module = |source| RegistryError::NoModule { target: target.to_string(), source };
+        let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "it has no layer");
+        let last = manifest.layers.last().ok_or_else(missing).map_err(no_module)?;
+        let mut layer = Vec::new();
+        self.client.pull_blob(&target.0, last, &mut layer).await.map_err(said)?;
+        let got = digest(&layer);
+        if got != last.digest {
+            let wanted = last.digest.clone();
+            return Err(RegistryError::Digest { target: target.to_string(), wanted, got });
+        }
+        let wasm = file_in(&layer, PLUGIN).map_err(no_module)?;
+        let manifest = serde_json::to_value(&manifest)
+            .map_err(|error| no_module(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
+        Ok(Pulled { digest: kept, manifest, wasm })
+    }
+}
+
+fn refused(target: &Target, tried: &'static str, source: OciDistributionError) -> RegistryError {
+    let registry = target.registry().to_owned();
+    let source = Box::new(source);
+    match *source {
+        OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
+            RegistryError::NotLetIn { registry, source }
+        }
+        OciDistributionError::ServerError { code: 401 | 403, .. } => {
+            RegistryError::NotLetIn { registry, source }
+        }
+        _ => RegistryError::Refused { registry, tried, target: target.to_string(), source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, want: Option<&str>) {
+        assert_eq!(text.parse::<Target>().ok().map(|target| target.to_string()).as_deref(), want, "{text}");
+    }
+
+    #[test]
+    fn an_address_names_its_registry() {
+        check("oci://registry.example/mesh/filter:1", Some("oci://registry.example/mesh/filter:1"));
+        check("registry.example:5000/filter", Some("oci://registry.example:5000/filter:latest"));
+        check("localhost/filter:1", Some("oci://localhost/filter:1"));
+        for text in ["", "filter", "mesh/filter:1", "oci://", "registry.example/UPPER"] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_reached_in_the_clear_unasked() {
+        for (text, want) in [
+            ("127.0.0.1:5000/f", true),
+            ("localhost:5000/f", true),
+            ("10.0.0.1:5000/f", false),
+            ("localhost.example/f", false),
+        ] {
+            assert_eq!(text.parse::<Target>().expect("an address").is_local(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn builds_lie_beside_each_other() {
+        let target: Target = "r.example/filter:1.2".parse().expect("an address");
+        assert_eq!(target.with_suffix("sidecar").to_string(), "oci://r.example/filter:1.2-sidecar");
+    }
+}
