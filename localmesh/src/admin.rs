@@ -13,18 +13,19 @@ use crate::http::{Client, ClientError, Protocol, Reply};
 #[derive(Debug, Clone)]
 pub struct Admin {
     name: String,
+    address: SocketAddr,
     client: Client,
 }
 
 impl Admin {
     pub(crate) fn new(name: &str, address: SocketAddr) -> Self {
-        Self { name: name.into(), client: Client::new(address, Protocol::Http1) }
+        Self { name: name.into(), address, client: Client::new(address, Protocol::Http1) }
     }
 
     /// Where it is.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.client.address()
+        self.address
     }
 
     /// `GET path`.

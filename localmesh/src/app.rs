@@ -15,7 +15,10 @@
 //!
 //! A path and its query travel with the calls. `?forward=b3,baggage` names what the apps on the way hand on, in
 //! place of what they do otherwise.
+//!
+//! An app can print a line per request that it answered, by which others may judge what it has seen.
 
+mod access;
 mod calls;
 pub mod config;
 mod endpoints;
@@ -34,7 +37,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::{Duration, sleep};
 
+pub use access::Access;
 pub use config::{AppConfig, Behaviour, CallOrder, LateCall};
 pub use tree::Tree;
 
@@ -48,15 +53,19 @@ const BACKLOG: u32 = 1024;
 /// Why an app cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The configuration is not there, or is none.
-    #[error("cannot read {path}: {message}")]
-    Config {
+    /// The configuration is not there.
+    #[error("cannot read {path}")]
+    Unreadable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        message: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
     },
-    /// The system gives no event loop.
+    /// The configuration is none.
+    #[error("not an app's configuration")]
+    Config(#[source] serde_json::Error),
+    /// The system gives no event loop, or no signals.
     #[error("cannot start the event loop")]
     Runtime(#[source] std::io::Error),
     /// Its address is taken, or not ours.
@@ -91,15 +100,23 @@ pub(crate) struct App {
 /// # Errors
 /// When the configuration cannot be read, or the app cannot run.
 pub fn main(config: &Path) -> Result<(), AppError> {
-    let unreadable = |message: String| AppError::Config { path: config.into(), message };
-    let text = std::fs::read(config).map_err(|error| unreadable(error.to_string()))?;
-    let config = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+    let text = std::fs::read_to_string(config)
+        .map_err(|source| AppError::Unreadable { path: config.into(), source })?;
+    main_with(&text)
+}
+
+/// The same with the configuration itself, as JSON.
+///
+/// # Errors
+/// When it is no configuration, or the app cannot run.
+pub fn main_with(config: &str) -> Result<(), AppError> {
+    let config = serde_json::from_str(config).map_err(AppError::Config)?;
     // One thread each: the mesh runs many apps beside their proxies.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(AppError::Runtime)?.block_on(run(config))
 }
 
-/// Serves until the process ends.
+/// Serves until the process is told to end.
 ///
 /// # Errors
 /// When the configuration is wrong or the address is taken.
@@ -107,8 +124,21 @@ pub async fn run(config: AppConfig) -> Result<(), AppError> {
     let address = config.listen;
     let listener = listen(address).map_err(|source| AppError::Listen { address, source })?;
     let response_headers = response_headers(&config.behaviour)?;
+    let drain = Duration::from_millis(config.behaviour.drain_ms);
     let calls = Calls::new(config).map_err(AppError::Forward)?;
     let app = Arc::new(App { calls, late: LateTrees::default(), response_headers });
+    let end = async {
+        told_to_end().await?;
+        sleep(drain).await;
+        Ok(())
+    };
+    tokio::select! {
+        () = accept(app, listener) => Ok(()),
+        ended = end => ended.map_err(AppError::Runtime),
+    }
+}
+
+async fn accept(app: Arc<App>, listener: TcpListener) {
     loop {
         // A connection that is gone before it is accepted is nobody's loss.
         if let Ok((stream, _)) = listener.accept().await {
@@ -116,6 +146,19 @@ pub async fn run(config: AppConfig) -> Result<(), AppError> {
             tokio::spawn(serve(app.clone(), TokioIo::new(stream)));
         }
     }
+}
+
+/// A container's first process is told only what it asks for.
+#[cfg(unix)]
+async fn told_to_end() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::terminate())?.recv().await;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn told_to_end() -> std::io::Result<()> {
+    std::future::pending().await
 }
 
 async fn serve(app: Arc<App>, io: TokioIo<tokio::net::TcpStream>) {
@@ -129,7 +172,11 @@ async fn serve(app: Arc<App>, io: TokioIo<tokio::net::TcpStream>) {
 
 async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let headers = app.response_headers.clone();
+    let access = Access::begin(app.calls.config(), &request);
     let mut response = endpoints::answer(app, request).await;
+    if let Some(access) = access {
+        access.print(response.status());
+    }
     for (name, value) in &headers {
         response.headers_mut().append(name, value.clone());
     }

@@ -1,9 +1,10 @@
-//! A plain HTTP client that is pinned to one address, whatever host a request names.
+//! A plain HTTP client that can be pinned to one address, whatever host a request names.
 //!
 //! A request's authority is what Envoy routes by; where the connection goes is a separate matter.
 
-use std::future::{Ready, ready};
+use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 /// Largest response body that [`Client::get`] collects, in bytes.
@@ -36,35 +37,53 @@ pub enum ClientError {
     #[error("not a request")]
     Request(#[source] hyper::http::Error),
     /// No connection, or it broke before the response's head.
-    #[error("no response from {address}")]
+    #[error("no response from {peer}")]
     Exchange {
         /// Where it was sent.
-        address: SocketAddr,
+        peer: Peer,
         /// What the client says.
         #[source]
         source: hyper_util::client::legacy::Error,
     },
     /// The body broke off or was too long.
-    #[error("the response's body from {address} broke off: {message}")]
+    #[error("the response's body from {peer} broke off: {message}")]
     Body {
         /// Where it came from.
-        address: SocketAddr,
+        peer: Peer,
         /// What the client says.
         message: String,
     },
     /// Nothing within [`EXCHANGE_TIMEOUT_S`].
-    #[error("no response from {address} within {EXCHANGE_TIMEOUT_S} s")]
+    #[error("no response from {peer} within {EXCHANGE_TIMEOUT_S} s")]
     Timeout {
         /// Where it was sent.
-        address: SocketAddr,
+        peer: Peer,
     },
 }
 
-/// A pooled client of one address.
+/// Where a client's connections go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// To this address.
+    Address(SocketAddr),
+    /// To wherever a request's host is.
+    Host,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Host => f.write_str("the host"),
+        }
+    }
+}
+
+/// A pooled client.
 #[derive(Debug, Clone)]
 pub struct Client {
-    address: SocketAddr,
-    inner: hyper_util::client::legacy::Client<HttpConnector<Pinned>, Full<Bytes>>,
+    peer: Peer,
+    inner: hyper_util::client::legacy::Client<HttpConnector<Resolver>, Full<Bytes>>,
 }
 
 /// A response with its whole body.
@@ -82,17 +101,21 @@ impl Client {
     /// A client of this address.
     #[must_use]
     pub fn new(address: SocketAddr, protocol: Protocol) -> Self {
-        let mut connector = HttpConnector::new_with_resolver(Pinned(address));
+        Self::of(Peer::Address(address), protocol)
+    }
+
+    /// A client that looks up the host of each request.
+    #[must_use]
+    pub fn of_names(protocol: Protocol) -> Self {
+        Self::of(Peer::Host, protocol)
+    }
+
+    fn of(peer: Peer, protocol: Protocol) -> Self {
+        let mut connector = HttpConnector::new_with_resolver(Resolver { peer, names: GaiResolver::new() });
         connector.set_nodelay(true);
         let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).http2_only(protocol == Protocol::H2c);
-        Self { address, inner: builder.build(connector) }
-    }
-
-    /// The address that it is pinned to.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+        Self { peer, inner: builder.build(connector) }
     }
 
     /// `GET path` of the host, with these headers: bytes, repeated as given.
@@ -126,14 +149,11 @@ impl Client {
         let whole = async {
             let (head, body) = self.send(request).await?.into_parts();
             let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
-            let body =
-                body.map_err(|e| ClientError::Body { address: self.address, message: e.to_string() })?;
+            let body = body.map_err(|e| ClientError::Body { peer: self.peer, message: e.to_string() })?;
             Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
         let limit = Duration::from_secs(EXCHANGE_TIMEOUT_S);
-        tokio::time::timeout(limit, whole)
-            .await
-            .map_err(|_| ClientError::Timeout { address: self.address })?
+        tokio::time::timeout(limit, whole).await.map_err(|_| ClientError::Timeout { peer: self.peer })?
     }
 
     /// Sends a request; the caller reads the body, and minds the time.
@@ -143,7 +163,8 @@ impl Client {
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
         // The explicit port of an authority would be dialled: only the pinned one is.
         let (authority, uri) = (request.uri().authority().cloned(), request.uri().clone());
-        if let Some(authority) = authority.filter(|authority| authority.port().is_some()) {
+        let pinned = self.peer != Peer::Host;
+        if let Some(authority) = authority.filter(|authority| pinned && authority.port().is_some()) {
             let mut parts = uri.into_parts();
             parts.authority = authority.host().parse().ok();
             *request.uri_mut() = hyper::Uri::from_parts(parts).map_err(|e| ClientError::Request(e.into()))?;
@@ -152,7 +173,7 @@ impl Client {
             }
         }
         let sent = self.inner.request(request).await;
-        sent.map_err(|source| ClientError::Exchange { address: self.address, source })
+        sent.map_err(|source| ClientError::Exchange { peer: self.peer, source })
     }
 }
 
@@ -170,20 +191,27 @@ impl Reply {
     }
 }
 
-/// Resolves every name to one address.
-#[derive(Debug, Clone, Copy)]
-struct Pinned(SocketAddr);
+/// Resolves every name to the pinned address, or as the system does.
+#[derive(Debug, Clone)]
+struct Resolver {
+    peer: Peer,
+    names: GaiResolver,
+}
 
-impl tower_service::Service<Name> for Pinned {
-    type Response = std::iter::Once<SocketAddr>;
+impl tower_service::Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
     type Error = std::io::Error;
-    type Future = Ready<Result<Self::Response, Self::Error>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.names.poll_ready(context)
     }
 
-    fn call(&mut self, _: Name) -> Self::Future {
-        ready(Ok(std::iter::once(self.0)))
+    fn call(&mut self, name: Name) -> Self::Future {
+        if let Peer::Address(address) = self.peer {
+            return Box::pin(async move { Ok(vec![address].into_iter()) });
+        }
+        let found = self.names.call(name);
+        Box::pin(async move { Ok(found.await?.collect::<Vec<_>>().into_iter()) })
     }
 }

@@ -21,7 +21,7 @@ pub use app::{AppConfig, Behaviour, Tree};
 pub use envoy::UNREACHABLE_HEADER;
 pub use envoy::filters::inline_wasm;
 pub use error::MeshError;
-pub use http::{Client, ClientError, Protocol, Reply};
+pub use http::{Client, ClientError, Peer, Protocol, Reply};
 pub use mesh::{Mesh, services};
 pub use spec::{
     AppCommand, AppSpec, FailurePolicy, FilterChains, FilterEntry, GATEWAY, GatewaySpec, MeshSpec,

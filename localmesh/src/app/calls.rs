@@ -40,7 +40,8 @@ impl Calls {
         let behaviour = &config.behaviour;
         let forward = Forward::new(&behaviour.forward, behaviour.starts_trace)?;
         let protocol = if behaviour.http2 { Protocol::H2c } else { Protocol::Http1 };
-        let client = Client::new(config.outbound, protocol);
+        let client =
+            config.outbound.map_or_else(|| Client::of_names(protocol), |to| Client::new(to, protocol));
         Ok(Self { config, forward, client, served: AtomicU32::new(0) })
     }
 

@@ -18,8 +18,10 @@ pub struct AppConfig {
     pub instance: String,
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Its sidecar's outbound listener: every call goes there, with the wanted service as host.
-    pub outbound: SocketAddr,
+    /// Its sidecar's outbound listener: every call goes there, with the wanted service as host. Without one, as in
+    /// a pod, whose calls the mesh catches, it looks the service's name up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<SocketAddr>,
     /// What it does with a request.
     #[serde(default)]
     pub behaviour: Behaviour,
@@ -50,6 +52,12 @@ pub struct Behaviour {
     pub fail_every: Option<NonZeroU32>,
     /// Headers of its answers.
     pub response_headers: Vec<(String, String)>,
+    /// It prints a line for every request that is answered, with the first lines of these headers; see
+    /// [`crate::app::Access`].
+    pub access_log: Option<Vec<String>>,
+    /// How long it goes on serving once it is told to end (SIGTERM), in milliseconds: as long as callers may not
+    /// know it yet.
+    pub drain_ms: u64,
 }
 
 /// Whether calls are made at once or one after the other.

@@ -151,7 +151,7 @@ pub(crate) fn launch_app(
         version: app.version.clone(),
         instance: app.name.clone(),
         listen: instance.app_port.address(),
-        outbound: instance.outbound.address(),
+        outbound: Some(instance.outbound.address()),
         behaviour: app.behaviour.clone(),
     };
     let config = serde_json::to_value(config).unwrap_or_default();

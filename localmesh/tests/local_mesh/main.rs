@@ -4,4 +4,5 @@ mod apps;
 mod common;
 mod filter;
 mod lifecycle;
+mod pods;
 mod routing;
