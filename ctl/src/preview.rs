@@ -70,12 +70,20 @@ impl Scene {
         Ok(Self { seen, settings })
     }
 
-    /// The same mesh with these Lanes besides, or in place of those of the same name.
+    /// The same mesh with these Lanes besides, or with the `spec` of those that are there replaced.
+    ///
+    /// # Errors
+    /// When one is no object.
     pub fn add_lanes(&mut self, lanes: &[Value]) -> Result<(), Failure> {
         for lane in lanes {
-            let lane =
-                Object::new(lane.clone()).map_err(|error| Failure::from_error(Code::Documents, &error))?;
-            self.seen.lanes.retain(|other| other.name() != lane.name());
+            let failed = |error| Failure::from_error(Code::Documents, &error);
+            let mut lane = Object::new(lane.clone()).map_err(failed)?;
+            if let Some(at) = self.seen.lanes.iter().position(|other| other.name() == lane.name()) {
+                // What the controller keeps of it between runs is kept.
+                let mut kept = self.seen.lanes.remove(at).into_value();
+                kept["spec"] = lane.spec().clone();
+                lane = Object::new(kept).map_err(failed)?;
+            }
             self.seen.lanes.push(lane);
         }
         Ok(())

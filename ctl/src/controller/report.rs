@@ -14,6 +14,9 @@ use crate::world::{self, Seen};
 /// Most findings in a status.
 const FINDINGS_MAX: usize = 32;
 
+/// The reason of a condition that waits for something.
+const STUCK: &str = "Stuck";
+
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub(super) enum Outcome {
@@ -154,8 +157,10 @@ fn status(lane: &Object, verdict: &Verdict, outcome: &Outcome, findings: Vec<Val
         (Verdict::Going(Going::Deleted), Outcome::Done(_)) => {
             said("False", "Deleted", "no proxy routes by the lane any more")
         }
-        (_, Outcome::Working) => said("Unknown", "Working", "changes are on their way to the proxies"),
-        (_, Outcome::Stuck(why)) => said("False", "Stuck", why.clone()),
+        // Whoever waits wants to know what for, also while it is tried again.
+        (_, Outcome::Working) => stuck_before(lane)
+            .unwrap_or_else(|| said("Unknown", "Working", "changes are on their way to the proxies")),
+        (_, Outcome::Stuck(why)) => said("False", STUCK, why.clone()),
         (Verdict::On(_), Outcome::Done(_)) => said("True", "Programmed", "every proxy has it"),
     };
     let weighty = |finding: &&Value| finding["severity"] != "info";
@@ -186,6 +191,12 @@ fn status(lane: &Object, verdict: &Verdict, outcome: &Outcome, findings: Vec<Val
         status["proxies"] = json!({"total": reached, "reached": reached});
     }
     status
+}
+
+/// What the last run said of this generation, if it could not go on.
+fn stuck_before(lane: &Object) -> Option<Said> {
+    let before = crate::lanes::condition(lane.value(), "Programmed");
+    (before.reason == STUCK).then(|| said("False", STUCK, before.message))
 }
 
 fn say_what_is_on(status: &mut Value, on: &OnLane) {

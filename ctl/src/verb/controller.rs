@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, default_value = "2m", value_parser = duration::parse, value_name = "TIME")]
     collect_after: Duration,
     /// How long a change may take to reach every proxy.
-    #[arg(long, default_value = "30s", value_parser = duration::parse, value_name = "TIME")]
+    #[arg(long, default_value = "10s", value_parser = duration::parse, value_name = "TIME")]
     arrival_timeout: Duration,
 }
 

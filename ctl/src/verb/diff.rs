@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use canary_istio::Phase;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -13,9 +14,8 @@ use crate::{files, steer};
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit codes:  0 nothing would change · 1 something would · more: it could not be told"
-)]
+#[command(after_help = "Exit codes:  0 nothing would change · 1 something would · more: it could not be told
+Objects that earlier lanes left to be collected are shown and do not count.")]
 pub struct Args {
     /// Lanes to look at as if they were applied; default: the cluster's own, as they are.
     #[arg(short, long = "file", value_name = "FILE")]
@@ -51,9 +51,10 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         } else {
             output::value(&json!({"changes": plan.changes, "findings": plan.findings}), args.output)?;
         }
-        match plan.changes.len() {
-            0 => Ok(()),
-            _ => Err(Failure::differs()),
+        // What is only collected, no request depends on any more.
+        match plan.changes.iter().any(|change| change.phase != Phase::Collect) {
+            false => Ok(()),
+            true => Err(Failure::differs()),
         }
     })
 }

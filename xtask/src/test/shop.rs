@@ -1,12 +1,12 @@
 //! What several tiers need, made once and only if a chosen tier asks for it.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, anyhow};
 
-use crate::build::FILTER_ENV;
+use crate::build::{self, FILTER_ENV};
 use crate::tools::{Envoy, Node};
 use crate::{filter, workspace};
 
@@ -18,9 +18,24 @@ const ENVOY_ENV: &str = "CANARY_ENVOY";
 pub(super) struct Shop {
     envoy: OnceCell<Result<PathBuf, String>>,
     filter: OnceCell<Result<PathBuf, String>>,
+    kubeconfig: Option<PathBuf>,
 }
 
 impl Shop {
+    pub(super) fn new(kubeconfig: Option<PathBuf>) -> Self {
+        Self { kubeconfig, ..Self::default() }
+    }
+
+    /// The cluster that was named, if one was.
+    pub(super) fn kubeconfig(&self) -> Option<&Path> {
+        self.kubeconfig.as_deref()
+    }
+
+    /// canaryctl, with the filter in it.
+    pub(super) fn canaryctl(&self) -> Result<PathBuf> {
+        build::canaryctl(&filter::build()?, false)
+    }
+
     fn envoy(&self) -> Result<PathBuf> {
         let make = || match Envoy::ensure() {
             Ok(envoy) => Ok(envoy.program().to_owned()),

@@ -1,0 +1,182 @@
+//! The cluster that tests run on, by what people type: kubectl and canaryctl.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use canary_lab::{Lab, LabName};
+use serde_json::Value;
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A cluster. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    access: Access,
+}
+
+#[derive(Clone)]
+enum Access {
+    Lab(Lab),
+    Kubeconfig(PathBuf),
+}
+
+/// What a command printed and how it ended.
+pub(crate) struct Ran {
+    pub(crate) command: String,
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// The same, for a command that must have worked.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{self}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self}"))
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} exited with {}\n{}{}", self.command, self.code, self.stdout, self.stderr)
+    }
+}
+
+impl Cluster {
+    /// The cluster that the environment names; a lab is entered.
+    pub(crate) fn find() -> Self {
+        let access = match (std::env::var("CANARY_LAB"), std::env::var_os("CANARY_KUBECONFIG")) {
+            (_, Some(kubeconfig)) => Access::Kubeconfig(kubeconfig.into()),
+            (Ok(name), None) => {
+                let name: LabName = name.parse().expect("CANARY_LAB is a lab's name");
+                let lab = Lab::running(&name).expect("the lab is up");
+                lab.enter().expect("root may enter it");
+                Access::Lab(lab)
+            }
+            (Err(_), None) => {
+                panic!("CANARY_LAB or CANARY_KUBECONFIG names a cluster: cargo xtask test cluster")
+            }
+        };
+        Self { access }
+    }
+
+    pub(crate) fn kubectl(&self, args: &[&str]) -> Ran {
+        self.run("kubectl", args, None)
+    }
+
+    pub(crate) fn canaryctl(&self, args: &[&str]) -> Ran {
+        self.run("canaryctl", args, None)
+    }
+
+    /// `canaryctl`, while requests go on.
+    pub(crate) async fn canaryctl_beside(&self, args: &[&str]) -> Ran {
+        let (cluster, args) = (self.clone(), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
+        let run = tokio::task::spawn_blocking(move || {
+            cluster.canaryctl(&args.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        run.await.expect("it runs")
+    }
+
+    /// Applies objects as users do.
+    #[track_caller]
+    pub(crate) fn apply(&self, objects: &[Value]) {
+        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        self.run("kubectl", &["apply", "-f", "-"], Some(&list.to_string())).ok();
+    }
+
+    /// An object as JSON.
+    #[track_caller]
+    pub(crate) fn get(&self, args: &[&str]) -> Value {
+        self.kubectl(&[&["get", "-o", "json"], args].concat()).ok().json()
+    }
+
+    pub(crate) fn run(&self, program: &str, args: &[&str], input: Option<&str>) -> Ran {
+        let mut command = self.command(program);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+        if let Some(mut stdin) = child.stdin.take() {
+            // Who does not read it says why.
+            let _ = stdin.write_all(input.unwrap_or_default().as_bytes());
+        }
+        let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ran {
+            command: format!("{program} {}", args.join(" ")),
+            code: status.code().unwrap_or(-1),
+            stdout: text(&stdout),
+            stderr: text(&stderr),
+        }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        match &self.access {
+            Access::Lab(lab) => lab.command(program),
+            Access::Kubeconfig(file) => {
+                let own = std::env::var_os("CANARY_CTL").filter(|_| program == "canaryctl");
+                let mut command = Command::new(own.unwrap_or_else(|| program.into()));
+                command.env("KUBECONFIG", file);
+                command
+            }
+        }
+    }
+
+    /// Waits until something is so; says what did not become so.
+    #[track_caller]
+    pub(crate) fn until<T>(&self, what: &str, limit: Duration, mut is_so: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(found) = is_so() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "after {limit:?} still not so: {what}");
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Ends lanes that a failed test left, so that the next one finds none.
+    pub(crate) fn forget_lanes(&self) {
+        let there = self.kubectl(&["get", "lanes", "-o", "name"]);
+        if there.code == 0 && !there.stdout.trim().is_empty() {
+            self.canaryctl(&["disable", "--all"]);
+        }
+    }
+
+    /// What the cluster is like, in a file; returns where.
+    pub(crate) fn dump(&self, namespace: &str) -> String {
+        let mut text = String::new();
+        for args in [
+            &["get", "pods", "-A", "-o", "wide"][..],
+            &["get", "vs,dr", "-A", "-o", "yaml"],
+            &["get", "lanes,wasmplugins", "-A", "-o", "yaml"],
+            &["get", "events", "-n", namespace],
+            &[
+                "logs",
+                "-n",
+                "canaryctl-system",
+                "-l",
+                "app.kubernetes.io/name=canaryctl-controller",
+                "--tail=500",
+            ],
+            &["logs", "-n", namespace, "-l", "shop=yes", "-c", "istio-proxy", "--tail=50", "--prefix"],
+        ] {
+            let ran = self.kubectl(args);
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "── {ran}");
+        }
+        let file = std::env::temp_dir().join(format!("canary-cluster-{}.txt", std::process::id()));
+        match std::fs::write(&file, text) {
+            Ok(()) => format!("what the cluster was like: {}", file.display()),
+            Err(error) => format!("cannot write {}: {error}", file.display()),
+        }
+    }
+}

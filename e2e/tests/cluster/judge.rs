@@ -1,0 +1,81 @@
+//! Whether flows went where they had to go.
+
+use std::collections::BTreeMap;
+
+use crate::flows::Answer;
+use crate::shop::{GRAY_SERVICES, Shop};
+
+/// Whose flow it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum User {
+    /// Has the cookie.
+    Gray,
+    /// Has nothing.
+    Plain,
+    /// Has nothing, and claims to be gray.
+    Forger,
+}
+
+/// Where gray users' flows must go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// To the baseline: no lane is on.
+    Off,
+    /// To either: a lane is coming or going.
+    Moving,
+    /// To the lane.
+    On,
+}
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) sent: usize,
+    pub(crate) by_user: BTreeMap<User, usize>,
+    faults: Vec<String>,
+}
+
+impl Tally {
+    /// Judges a flow by the rules that held when it was sent.
+    pub(crate) fn judge(&mut self, user: User, rules: Rules, answer: &Answer) {
+        self.sent += 1;
+        *self.by_user.entry(user).or_default() += 1;
+        if let Some(failure) = &answer.failure {
+            self.faults.push(format!("{user:?} flow failed: {failure}"));
+            return;
+        }
+        let gray = GRAY_SERVICES.iter().filter(|service| answer.version(service) == Some("gray")).count();
+        let wrong = match (user, rules) {
+            (User::Plain | User::Forger, _) | (User::Gray, Rules::Off) => gray > 0,
+            (User::Gray, Rules::On) => gray != GRAY_SERVICES.len(),
+            (User::Gray, Rules::Moving) => false,
+        };
+        if wrong {
+            self.faults.push(format!("{user:?} flow while {rules:?} went {}", answer.path()));
+        }
+    }
+
+    /// Asserts that there were flows of every user, and no fault.
+    #[track_caller]
+    pub(crate) fn clean(&self, at_least: usize) {
+        let count = self.faults.len();
+        assert!(count == 0, "{count} of {} flows: {:#?}", self.sent, &self.faults[..count.min(5)]);
+        assert!(self.sent >= at_least, "only {} flows were sent", self.sent);
+        for user in [User::Gray, User::Plain, User::Forger] {
+            assert!(self.by_user.contains_key(&user), "no flow of {user:?}");
+        }
+    }
+}
+
+/// Asserts that pods of a lane saw no request but the lane's, by their own logs.
+#[track_caller]
+pub(crate) fn lane_pods_saw_only(shop: &Shop, version: &str, lane: &str) -> usize {
+    let seen = shop.access_logs(version);
+    let strangers: Vec<_> = seen
+        .iter()
+        .filter(|access| access.headers.get("x-canary-lane").map(String::as_str) != Some(lane))
+        .collect();
+    let some = &strangers[..strangers.len().min(5)];
+    assert!(strangers.is_empty(), "{} of {} requests: {some:#?}", strangers.len(), seen.len());
+    seen.len()
+}

@@ -1,0 +1,190 @@
+//! Lanes as people turn them on and off, under load.
+
+use std::time::Duration;
+
+use canary_localmesh::Protocol;
+
+use crate::flows::Caller;
+use crate::judge::{Rules, lane_pods_saw_only};
+use crate::load::Load;
+use crate::shop::{GRAY_SERVICES, Shop};
+
+pub(crate) async fn install(shop: &Shop) {
+    let load = Load::start(shop, Rules::Off);
+    load.more(50).await;
+    shop.cluster().canaryctl_beside(&["install", "--yes"]).await.ok();
+    load.more(200).await;
+    // The same again is an upgrade.
+    shop.cluster().canaryctl_beside(&["install", "--yes"]).await.ok();
+    load.more(200).await;
+    load.end().await.clean(450);
+    let status = shop.cluster().canaryctl(&["status", "-o", "json"]).ok().json();
+    assert_eq!(status["parts"][0]["ready"], 2, "{status}");
+}
+
+pub(crate) async fn come_and_go(shop: &Shop) {
+    shop.installed();
+    let load = Load::start(shop, Rules::Off);
+    // The lane's pods come while nobody knows of a lane: no request may reach them.
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    load.more(100).await;
+    for _ in 0..3 {
+        load.rules(Rules::Moving);
+        let on = shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1"]).await.ok();
+        load.rules(Rules::On);
+        assert!(on.stdout.contains("Live."), "{on}");
+        load.more(300).await;
+        load.rules(Rules::Moving);
+        shop.cluster().canaryctl_beside(&["disable", "gray"]).await.ok();
+        load.rules(Rules::Off);
+        load.more(100).await;
+    }
+    load.end().await.clean(1300);
+    let seen = lane_pods_saw_only(shop, "gray", "gray");
+    assert!(seen > 200, "lane pods saw only {seen} requests");
+    shop.remove("gray");
+}
+
+pub(crate) async fn edges(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1", "--percent", "0"]).ok();
+    let caller = Caller::new(shop, Protocol::Http1);
+    let first = caller.send(&[("cookie", "gray=1")]).await;
+    assert_eq!(first.path(), "web-gray cart-v1 stock-gray price-gray");
+    let cookie = first.headers.get("set-cookie").expect("a cookie keeps the user").to_str().expect("text");
+    let kept = cookie.split(';').next().expect("its first part");
+    assert!(kept.starts_with("canary-lane=gray~"), "{cookie}");
+    let again = caller.send(&[("cookie", kept)]).await;
+    assert_eq!(again.path(), "web-gray cart-v1 stock-gray price-gray", "the cookie alone keeps the user");
+    let mut forged = kept.to_owned();
+    let last = forged.pop().expect("a MAC");
+    forged.push(if last == 'A' { 'B' } else { 'A' });
+    for headers in [
+        &[("cookie", forged.as_str())][..],
+        &[("x-canary-lane", "gray")],
+        &[("X-Canary-Lane", "gray"), ("x-canary-lane", "gray")],
+        &[("baggage", "canary-lane=gray")],
+        &[("baggage", "a=1"), ("baggage", "canary-lane=gray")],
+    ] {
+        let answer = caller.send(headers).await;
+        assert_eq!(answer.path(), "web-v1 cart-v1 stock-v1 price-v1", "{headers:?}");
+    }
+    // A lane that ends and comes back is another: who was in the old one is not in the new one.
+    shop.cluster().canaryctl(&["disable"]).ok();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
+    let late = caller.send(&[("cookie", kept)]).await;
+    assert_eq!(late.path(), "web-v1 cart-v1 stock-v1 price-v1", "a cookie of a lane that has ended");
+    shop.cluster().canaryctl(&["disable"]).ok();
+    shop.remove("gray");
+}
+
+pub(crate) async fn beside(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &["stock", "price"]);
+    shop.gray("dev-alice", "alice", &["stock"]);
+    shop.cluster().canaryctl(&["enable", "gray", "--cookie", "gray=1"]).ok();
+    shop.cluster().canaryctl(&["enable", "dev-alice", "--header", "x-dev=alice"]).ok();
+    let caller = Caller::new(shop, Protocol::Http1);
+    let paths = async || {
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            for headers in [&[("cookie", "gray=1")][..], &[("x-dev", "alice")], &[]] {
+                let answer = caller.send(headers).await;
+                assert_eq!(answer.failure, None, "{headers:?}");
+                seen.insert(format!("{headers:?} {}", answer.path()));
+            }
+        }
+        seen.into_iter().collect::<Vec<_>>()
+    };
+    let plain = "[] web-v1 cart-v1 stock-v1 price-v1";
+    let alice = r#"[("x-dev", "alice")] web-v1 cart-v1 stock-alice price-v1"#;
+    let gray = r#"[("cookie", "gray=1")] web-v1 cart-v1 stock-gray price-gray"#;
+    assert_eq!(paths().await, [gray, alice, plain]);
+    // Gray's pod goes: gray's flows fall back to the baseline, and never to the other lane.
+    shop.kubectl(&["scale", "deploy", "stock-gray", "--replicas=0"]).ok();
+    let gone = || {
+        let pods = shop.cluster().get(&["-n", shop.namespace(), "pods", "-l", "app=stock,version=gray"]);
+        pods["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+    };
+    shop.cluster().until("gray's stock is gone", Duration::from_secs(60), gone);
+    let fallen = r#"[("cookie", "gray=1")] web-v1 cart-v1 stock-v1 price-gray"#;
+    assert_eq!(paths().await, [fallen, alice, plain]);
+    shop.cluster().canaryctl(&["disable", "--all"]).ok();
+    lane_pods_saw_only(shop, "alice", "dev-alice");
+    shop.remove("alice");
+    shop.remove("gray");
+}
+
+pub(crate) async fn strict(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &["web"]);
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1", "--strict"]).ok();
+    let caller = Caller::new(shop, Protocol::Http1);
+    let answer = caller.send(&[("cookie", "gray=1")]).await;
+    let cart = answer.tree.walk().find(|tree| tree.service.starts_with("cart")).expect("web called it");
+    assert_eq!(cart.status, 503, "{:?}", answer.tree);
+    assert!(cart.error_headers.contains_key("x-canary-refused"), "{cart:?}");
+    assert_eq!(caller.send(&[]).await.failure, None, "others are served");
+    shop.cluster().canaryctl(&["disable"]).ok();
+    shop.remove("gray");
+}
+
+pub(crate) async fn refused(shop: &Shop) {
+    shop.installed();
+    let orphan = shop.cluster().canaryctl(&["enable", "child", "--cookie", "a=1", "--parent", "nobody"]);
+    assert_eq!(orphan.code, 3, "{orphan}");
+    assert!(orphan.stderr.contains("there is no lane `nobody`"), "{orphan}");
+    let lanes = shop.cluster().canaryctl(&["lanes"]).ok();
+    assert!(lanes.stdout.contains("refused"), "{lanes}");
+    shop.cluster().canaryctl(&["disable", "child"]).ok();
+    let unknown = shop.cluster().canaryctl(&["disable", "child"]);
+    assert_eq!(unknown.code, 1, "{unknown}");
+    assert!(unknown.stderr.contains("there is no lane child"), "{unknown}");
+    let odd = shop.cluster().canaryctl(&["enable", "--percent", "0.005"]);
+    assert_eq!(odd.code, 2, "{odd}");
+}
+
+pub(crate) async fn diff(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &["stock"]);
+    let lane = shop.cluster().canaryctl(&["enable", "--cookie", "gray=1", "--dry-run=client"]).ok().stdout;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), lane).expect("written");
+    let file = file.path().to_str().expect("a path");
+    let before = shop.cluster().canaryctl(&["diff", "-f", file]);
+    assert_eq!(before.code, 1, "{before}");
+    assert!(before.stdout.contains("canaryctl-stock"), "{before}");
+    shop.cluster().canaryctl(&["enable", "-f", file]).ok();
+    let after = shop.cluster().canaryctl(&["diff", "-f", file]);
+    assert_eq!(after.code, 0, "{after}");
+    shop.cluster().canaryctl(&["disable"]).ok();
+    shop.remove("gray");
+}
+
+pub(crate) async fn uninstall(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
+    let load = Load::start(shop, Rules::On);
+    load.more(200).await;
+    // Its owner's own part of it: pods of no lane are pods like any other.
+    load.rules(Rules::Moving);
+    shop.cluster().canaryctl_beside(&["disable"]).await.ok();
+    load.rules(Rules::Off);
+    shop.remove("gray");
+    shop.cluster().canaryctl_beside(&["uninstall", "--purge", "--yes"]).await.ok();
+    load.more(200).await;
+    load.end().await.clean(400);
+    let ours = shop.cluster().kubectl(&[
+        "get",
+        "ns,crd,vs,dr,wasmplugins,clusterroles,clusterrolebindings,roles,rolebindings,\
+         validatingadmissionpolicies,validatingadmissionpolicybindings",
+        "-A",
+        "-o",
+        "name",
+    ]);
+    let left: Vec<&str> = ours.stdout.lines().filter(|name| name.contains("canaryctl")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,91 @@
+//! Flows that keep coming while something else happens: several clients, kept and new connections, both HTTPs.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use canary_localmesh::Protocol;
+
+use crate::flows::Caller;
+use crate::judge::{Rules, Tally, User};
+use crate::shop::Shop;
+
+/// Longest time that a load goes on, whatever happens beside it.
+const GOES_ON_MAX: Duration = Duration::from_secs(240);
+
+/// A load that runs.
+pub(crate) struct Load {
+    shared: Arc<Mutex<Shared>>,
+    clients: Vec<tokio::task::JoinHandle<()>>,
+}
+
+struct Shared {
+    rules: Rules,
+    tally: Tally,
+    ends: bool,
+}
+
+impl Load {
+    /// Starts it; these rules hold for now.
+    pub(crate) fn start(shop: &Shop, rules: Rules) -> Self {
+        let shared = Arc::new(Mutex::new(Shared { rules, tally: Tally::default(), ends: false }));
+        let clients = [
+            (Protocol::Http1, false),
+            (Protocol::Http1, false),
+            (Protocol::Http1, true),
+            (Protocol::H2c, false),
+        ];
+        let clients = clients.into_iter().enumerate().map(|(at, (protocol, new_connections))| {
+            let caller = Caller::new(shop, protocol);
+            tokio::spawn(client(shared.clone(), caller, new_connections, at))
+        });
+        Self { clients: clients.collect(), shared }
+    }
+
+    /// From now on these rules hold; flows under way are judged by those before.
+    pub(crate) fn rules(&self, rules: Rules) {
+        self.shared.lock().expect("no client panics").rules = rules;
+    }
+
+    /// Lets it go on for so many flows more.
+    pub(crate) async fn more(&self, flows: usize) {
+        let sent = || self.shared.lock().expect("no client panics").tally.sent;
+        let wanted = sent() + flows;
+        let deadline = Instant::now() + GOES_ON_MAX;
+        while sent() < wanted {
+            assert!(Instant::now() < deadline, "flows no longer come");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends it once every flow is answered.
+    pub(crate) async fn end(self) -> Tally {
+        self.shared.lock().expect("no client panics").ends = true;
+        for client in self.clients {
+            client.await.expect("no client panics");
+        }
+        std::mem::take(&mut self.shared.lock().expect("no client panics").tally)
+    }
+}
+
+async fn client(shared: Arc<Mutex<Shared>>, caller: Caller, new_connections: bool, at: usize) {
+    let started = Instant::now();
+    for number in at.. {
+        let rules = {
+            let shared = shared.lock().expect("no client panics");
+            if shared.ends || started.elapsed() > GOES_ON_MAX {
+                return;
+            }
+            shared.rules
+        };
+        let (user, headers): (_, &[(&str, &str)]) = match number % 3 {
+            0 => (User::Gray, &[("cookie", "a=1; gray=1")]),
+            1 => (User::Plain, &[]),
+            _ => (User::Forger, &[("x-canary-lane", "gray"), ("baggage", "canary-lane=gray")]),
+        };
+        let answer = match new_connections {
+            true => caller.anew().send(headers).await,
+            false => caller.send(headers).await,
+        };
+        shared.lock().expect("no client panics").tally.judge(user, rules, &answer);
+    }
+}

@@ -1,0 +1,42 @@
+//! The product on a real Kubernetes with a real Istio: what people type, and what it does to their requests.
+//!
+//! `CANARY_LAB` names a lab of this machine; else `CANARY_KUBECONFIG` any cluster with Istio whose pods can be
+//! reached from here and whose nodes have the images. Tests run one after the other, on one shop; with
+//! `CANARY_KEEP=1` all of it stays.
+
+mod cluster;
+mod faults;
+mod flows;
+mod judge;
+mod lanes;
+mod load;
+mod manifests;
+mod registry;
+mod shop;
+mod suite;
+mod users_objects;
+
+use std::process::ExitCode;
+
+use crate::suite::Suite;
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new();
+    suite.test("an_installation_comes_under_load_and_no_request_fails", lanes::install);
+    suite.test("a_lane_comes_and_goes_under_load_and_nobody_is_misled", lanes::come_and_go);
+    suite.test("chosen_users_stay_and_no_tag_from_outside_is_believed", lanes::edges);
+    suite.test("lanes_beside_each_other_never_spill", lanes::beside);
+    suite.test("a_strict_lane_refuses_where_it_has_nobody", lanes::strict);
+    suite.test("a_lane_that_cannot_be_is_refused_with_the_reason", lanes::refused);
+    suite.test("what_diff_says_is_what_happens", lanes::diff);
+    suite.test("a_users_objects_are_edited_and_given_back_as_they_were", users_objects::restored);
+    suite.test("a_users_own_edit_stays_and_a_wiped_route_comes_back", users_objects::edited);
+    suite.test("the_baseline_rolls_and_lane_pods_die_beside_a_lane", faults::pods);
+    suite.test("a_controller_that_dies_is_followed_by_one_that_finishes", faults::controller);
+    suite.test("a_proxy_that_hangs_is_named_and_nothing_goes_on_without_it", faults::frozen_proxy);
+    suite.test("the_kill_switch_needs_no_controller", faults::kill_switch);
+    suite.test("the_filter_comes_from_a_registry_too", registry::filter);
+    suite.test("a_registry_that_wants_a_password_gets_it_or_says_so", registry::password);
+    suite.test("an_uninstallation_under_load_leaves_no_trace", lanes::uninstall);
+    suite.run()
+}

@@ -1,0 +1,140 @@
+//! The shop on the cluster: opened once, with what tests do to it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use canary_localmesh::Protocol;
+use canary_localmesh::app::Access;
+use serde_json::Value;
+
+use crate::cluster::{Cluster, Ran};
+use crate::flows::Caller;
+use crate::manifests::{self, CHAIN, Service};
+
+/// How long pods may take to be ready, and the first request to come through.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// The services with a gray version: cart has none, and hands on no header of ours.
+pub(crate) const GRAY_SERVICES: [&str; 3] = ["web", "stock", "price"];
+
+pub(crate) struct Shop {
+    cluster: Cluster,
+    namespace: String,
+    gateway: SocketAddr,
+}
+
+impl Shop {
+    /// Opens it in a namespace of its own.
+    pub(crate) async fn open(cluster: &Cluster) -> Self {
+        let namespace = format!("shop-{:08x}", fastrand::u32(..));
+        cluster.apply(&[serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": {"istio-injection": "enabled", "canary-test": "yes"}},
+        })]);
+        cluster.apply(&manifests::shop(&namespace));
+        let pods = cluster.get(&["pods", "-A", "-l", "istio=ingressgateway"]);
+        let address = pods["items"][0]["status"]["podIP"].as_str().expect("a gateway").parse();
+        let gateway = SocketAddr::new(address.expect("an address"), 8080);
+        let shop = Self { cluster: cluster.clone(), namespace, gateway };
+        shop.rolled_out();
+        // Ready pods are no routes yet.
+        let caller = Caller::new(&shop, Protocol::Http1);
+        let deadline = Instant::now() + READY_WITHIN;
+        while let Some(failure) = caller.send(&[]).await.failure {
+            assert!(Instant::now() < deadline, "no flow comes through: {failure}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        shop
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    pub(crate) fn host(&self) -> String {
+        manifests::host(&self.namespace)
+    }
+
+    /// Installs canaryctl where it is not yet.
+    #[track_caller]
+    pub(crate) fn installed(&self) {
+        let there =
+            self.cluster.kubectl(&["-n", "canaryctl-system", "get", "deploy", "canaryctl-controller"]);
+        if there.code != 0 {
+            self.cluster.canaryctl(&["install", "--yes"]).ok();
+        }
+    }
+
+    /// Brings the gray versions into a lane, and waits until they are ready.
+    #[track_caller]
+    pub(crate) fn gray(&self, lane: &str, version: &str, services: &[&str]) {
+        let of = |name: &&str| CHAIN.iter().find(|service| service.name == *name).expect("a service");
+        let deployments: Vec<Value> = services
+            .iter()
+            .map(of)
+            .map(|service| manifests::deployment(&self.namespace, service, version, Some(lane), 1))
+            .collect();
+        self.cluster.apply(&deployments);
+        self.rolled_out();
+    }
+
+    /// Takes a version away and waits until its pods are gone.
+    #[track_caller]
+    pub(crate) fn remove(&self, version: &str) {
+        for service in &CHAIN {
+            let name = format!("{}-{version}", service.name);
+            self.cluster
+                .kubectl(&[
+                    "-n",
+                    &self.namespace,
+                    "delete",
+                    "deploy",
+                    &name,
+                    "--ignore-not-found",
+                    "--wait=false",
+                ])
+                .ok();
+        }
+        let selector = format!("version={version}");
+        self.cluster.until("pods are gone", READY_WITHIN, || {
+            let pods = self.cluster.get(&["-n", &self.namespace, "pods", "-l", &selector]);
+            pods["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+        });
+    }
+
+    pub(crate) fn service(name: &str) -> &'static Service {
+        CHAIN.iter().find(|service| service.name == name).expect("a service of the shop")
+    }
+
+    /// Waits until every Deployment runs what it says, and nothing of what it said before.
+    #[track_caller]
+    pub(crate) fn rolled_out(&self) {
+        self.cluster.kubectl(&["-n", &self.namespace, "rollout", "status", "deploy", "--timeout=120s"]).ok();
+    }
+
+    /// kubectl in the shop's namespace.
+    pub(crate) fn kubectl(&self, args: &[&str]) -> Ran {
+        self.cluster.kubectl(&[&["-n", self.namespace.as_str()], args].concat())
+    }
+
+    /// Everything that pods of a version have answered, as they themselves say.
+    #[track_caller]
+    pub(crate) fn access_logs(&self, version: &str) -> Vec<Access> {
+        let selector = format!("version={version}");
+        let logs =
+            self.kubectl(&["logs", "-l", &selector, "-c", "app", "--tail=-1", "--max-log-requests=20"]);
+        logs.ok().stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Removes it.
+    pub(crate) fn close(&self) {
+        self.cluster.kubectl(&["delete", "namespace", &self.namespace, "--wait=true", "--timeout=120s"]);
+    }
+}

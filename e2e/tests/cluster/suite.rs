@@ -1,0 +1,75 @@
+//! Runs tests one after the other on one cluster, and tells what it was like when one failed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::Runtime;
+
+use crate::cluster::Cluster;
+use crate::shop::Shop;
+
+/// All tests.
+pub(crate) struct Suite {
+    stage: Arc<Stage>,
+    trials: Vec<Trial>,
+}
+
+struct Stage {
+    cluster: Cluster,
+    shop: Mutex<Option<Arc<Shop>>>,
+    runtime: Runtime,
+}
+
+impl Suite {
+    /// Must be called before any other thread is there: it moves the process into the lab.
+    pub(crate) fn new() -> Self {
+        let cluster = Cluster::find();
+        let runtime = Runtime::new().expect("a runtime");
+        Self { stage: Arc::new(Stage { cluster, shop: Mutex::new(None), runtime }), trials: Vec::new() }
+    }
+
+    pub(crate) fn test(&mut self, name: &str, test: impl AsyncFnOnce(&Shop) + Send + 'static) {
+        let stage = self.stage.clone();
+        self.trials.push(Trial::test(name, move || {
+            let shop = stage.shop();
+            let done = catch_unwind(AssertUnwindSafe(|| stage.runtime.block_on(test(&shop))));
+            if let Err(panic) = done {
+                eprintln!("{}", stage.cluster.dump(shop.namespace()));
+                shop.cluster().forget_lanes();
+                resume_unwind(panic);
+            }
+            Ok(())
+        }));
+    }
+
+    pub(crate) fn run(self) -> ExitCode {
+        let mut arguments = Arguments::from_args();
+        // Lanes are the whole cluster's, and each test wants them for itself.
+        arguments.test_threads = Some(1);
+        let listing = arguments.list;
+        let code = libtest_mimic::run(&arguments, self.trials).exit_code();
+        if !listing {
+            self.stage.end();
+        }
+        code
+    }
+}
+
+impl Stage {
+    /// The shop, opened by the first test that wants it.
+    fn shop(&self) -> Arc<Shop> {
+        let mut shop = self.shop.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        shop.get_or_insert_with(|| Arc::new(self.runtime.block_on(Shop::open(&self.cluster)))).clone()
+    }
+
+    fn end(&self) {
+        if std::env::var_os("CANARY_KEEP").is_none()
+            && let Some(shop) = self.shop.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        {
+            self.cluster.forget_lanes();
+            shop.close();
+        }
+    }
+}
