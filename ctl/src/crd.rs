@@ -1,10 +1,113 @@
-//! The CustomResourceDefinition of Lanes.
+//! The CustomResourceDefinition of Lanes, made from the type that documents are read into.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+mod structural;
+#[cfg(test)]
+mod tests;
+
+use canary_rules::lane::{API_VERSION, KIND};
+use serde_json::{Value, json};
+
+/// Name of the resource in addresses.
+const PLURAL: &str = "lanes";
+/// Most rules of a Lane in a cluster: the API server wants to know what its checks cost at most.
+const RULES_MAX: u32 = 256;
 
 /// What the API server is told of Lanes.
+///
+/// It checks shape and limits, and says so at once. What needs other Lanes to judge (parents, shares, codes),
+/// regular expressions, and conditions nested deeper than [`structural::CONDITION_LEVELS`] the controller
+/// judges, in the condition `Accepted`.
 #[must_use]
-pub fn lane() -> CustomResourceDefinition {
-    let text = include_str!("crd.json");
-    serde_json::from_str(text).unwrap_or_default()
+pub fn lane() -> Value {
+    let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
+    let column = |name: &str, path: &str, about: &str| json!({"name": name, "type": "string", "jsonPath": path, "description": about});
+    let condition = |kind: &str, field: &str| format!(".status.conditions[?(@.type==\"{kind}\")].{field}");
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{PLURAL}.{group}")},
+        "spec": {
+            "group": group,
+            "scope": "Cluster",
+            "names": {
+                "kind": KIND, "listKind": format!("{KIND}List"), "plural": PLURAL, "singular": "lane",
+                "categories": ["canaryctl"],
+            },
+            "versions": [{
+                "name": version,
+                "served": true,
+                "storage": true,
+                "subresources": {"status": {}},
+                "additionalPrinterColumns": [
+                    column("On", &condition("Programmed", "status"), "Whether every proxy has it"),
+                    column("State", &condition("Programmed", "reason"), "What it waits for, if it does"),
+                    column("Mode", ".spec.mode", "What happens where it has no member"),
+                    column("Parent", ".spec.parent", "The lane that it falls back to"),
+                    json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}),
+                ],
+                "schema": {"openAPIV3Schema": schema()},
+            }],
+        },
+    })
+}
+
+fn schema() -> Value {
+    let document = canary_rules::schema::lane();
+    let mut schema = structural::of(&document);
+    let properties = &mut schema["properties"];
+    properties["apiVersion"] = json!({"type": "string"});
+    properties["kind"] = json!({"type": "string"});
+    // Of metadata only the name may be told more of.
+    properties["metadata"] =
+        json!({"type": "object", "properties": {"name": properties["metadata"]["properties"]["name"]}});
+    properties["status"] = status();
+    let spec = &mut properties["spec"]["properties"];
+    spec["rules"]["maxItems"] = RULES_MAX.into();
+    let rule = &mut spec["rules"]["items"];
+    // Said by a check of its own, in words.
+    if let Some(rule) = rule.as_object_mut() {
+        rule.remove("anyOf");
+    }
+    rule["x-kubernetes-validations"] = json!([
+        {"rule": "has(self.when) || has(self.percent)", "message": "the rule is empty: give `when`, `percent` or both"},
+        {
+            "rule": "!has(self.percent) || (self.percent * 100.0 - double(int(self.percent * 100.0 + 0.5)) < 0.000001 \
+                     && double(int(self.percent * 100.0 + 0.5)) - self.percent * 100.0 < 0.000001)",
+            "message": "percent goes in steps of 0.01",
+        },
+    ]);
+    schema["required"] = json!(["spec"]);
+    schema["x-kubernetes-validations"] = json!([{
+        "rule": "!has(self.spec.parent) || self.spec.parent != self.metadata.name",
+        "message": "a lane cannot be its own parent",
+    }]);
+    schema
+}
+
+/// What the controller says of a Lane.
+fn status() -> Value {
+    let text = || json!({"type": "string"});
+    let number = || json!({"type": "integer", "format": "int64"});
+    let list = |item: Value| json!({"type": "array", "items": item});
+    let object = |properties: Value| json!({"type": "object", "properties": properties});
+    let conditions = json!({
+        "type": text(), "status": text(), "reason": text(), "message": text(),
+        "observedGeneration": number(),
+        "lastTransitionTime": {"type": "string", "format": "date-time"},
+    });
+    let mut conditions = list(object(conditions));
+    conditions["x-kubernetes-list-type"] = "map".into();
+    conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
+    conditions["items"]["required"] = json!(["type", "status"]);
+    let mut status = object(json!({
+        "observedGeneration": number(),
+        "conditions": conditions,
+        "members": list(object(json!({"service": text(), "workload": text(), "pods": number()}))),
+        "proxies": object(json!({"total": number(), "reached": number()})),
+        "findings": list(object(json!({"code": text(), "severity": text(), "message": text()}))),
+        "epoch": number(),
+        "buckets": text(),
+    }));
+    status["description"] = "What the controller last said of it.".into();
+    status
 }
