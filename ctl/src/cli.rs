@@ -28,6 +28,8 @@ pub struct Cli {
 enum Verb {
     /// Show a gray flow end to end on real Envoys, on this machine, without a cluster.
     Demo(Box<verb::demo::Args>),
+    /// Tell whether a cluster is fit for lanes, whether you may install, and whether all is well.
+    Check(verb::check::Args),
     /// Put canaryctl into a cluster; no lane is on afterwards, and nothing is routed otherwise.
     Install(Box<verb::install::Args>),
     /// Turn a lane on, or change it, and wait until every proxy has it.
@@ -72,6 +74,7 @@ enum Verb {
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let cluster = &cli.cluster;
     match cli.verb {
+        Verb::Check(args) => verb::check::run(&args, cluster),
         Verb::Install(args) => verb::install::run(&args, cluster),
         Verb::Enable(args) => verb::enable::run(&args, cluster),
         Verb::Disable(args) => verb::disable::run(&args, cluster),

@@ -25,7 +25,7 @@ pub enum Code {
     Failed = 1,
     /// The arguments make no sense.
     Usage = 2,
-    /// Documents were read and have errors.
+    /// Documents were read and have errors, or a check found some.
     Documents = 3,
     /// It was not done in the time given.
     Timeout = 4,
@@ -76,10 +76,10 @@ impl Failure {
         self
     }
 
-    /// The answer is yes, something differs: nothing more is said, and the exit code is 1.
+    /// Everything is said already: only the exit code is left.
     #[must_use]
-    pub fn differs() -> Self {
-        Self { messages: Vec::new(), help: None, code: Code::Failed }
+    pub fn silent(code: Code) -> Self {
+        Self { messages: Vec::new(), help: None, code }
     }
 
     /// What to type next.

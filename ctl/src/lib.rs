@@ -4,6 +4,7 @@
 //! and compiling are the libraries' it calls.
 
 pub mod apply;
+pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod failure;

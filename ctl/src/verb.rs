@@ -1,5 +1,6 @@
 //! One module per verb.
 
+pub mod check;
 pub mod completion;
 pub mod controller;
 pub mod demo;

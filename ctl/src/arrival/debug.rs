@@ -1,5 +1,6 @@
 //! Asks istiods what they know, through the API server: they answer callers from their own host only.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,6 +54,19 @@ impl Istiods {
         Ok(Self { namespace: namespace.into(), pods })
     }
 
+    /// Their versions, each once.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn versions(&self, client: &Client) -> Result<BTreeSet<String>, ArrivalError> {
+        let mut versions = BTreeSet::new();
+        for mut debug in self.connect(client) {
+            let answer = debug.text("/version").await?;
+            versions.insert(String::from_utf8_lossy(&answer).trim().to_owned());
+        }
+        Ok(versions)
+    }
+
     /// A connection to each; it is made when first used.
     pub(super) fn connect(&self, client: &Client) -> Vec<Debug> {
         let debug = |pod: &String| Debug {
@@ -89,12 +103,17 @@ impl Debug {
     }
 
     async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ArrivalError> {
+        let body = self.text(path).await?;
+        serde_json::from_slice(&body).map_err(|error| ArrivalError::Silent {
+            pod: self.pod.clone(),
+            why: format!("{path} is not as expected: {error}"),
+        })
+    }
+
+    async fn text(&mut self, path: &str) -> Result<Bytes, ArrivalError> {
         let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.ask(path)).await;
         let answer = asked.unwrap_or_else(|_| Err("it takes too long".into()));
-        let parsed = answer.and_then(|body| {
-            serde_json::from_slice(&body).map_err(|error| format!("{path} is not as expected: {error}"))
-        });
-        parsed.map_err(|why| {
+        answer.map_err(|why| {
             // The next question gets a connection of its own.
             self.connection = None;
             ArrivalError::Silent { pod: self.pod.clone(), why }

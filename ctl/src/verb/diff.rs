@@ -54,7 +54,7 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         // What is only collected, no request depends on any more.
         match plan.changes.iter().any(|change| change.phase != Phase::Collect) {
             false => Ok(()),
-            true => Err(Failure::differs()),
+            true => Err(Failure::silent(Code::Failed)),
         }
     })
 }

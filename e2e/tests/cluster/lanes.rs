@@ -188,3 +188,27 @@ pub(crate) async fn uninstall(shop: &Shop) {
     let left: Vec<&str> = ours.stdout.lines().filter(|name| name.contains("canaryctl")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+pub(crate) async fn check(shop: &Shop) {
+    let before = shop.cluster().canaryctl(&["check", "--pre"]).ok();
+    assert!(before.stdout.contains("you may install"), "{before}");
+    let nobody = shop.cluster().canaryctl(&["check", "--pre", "--as", "nobody"]);
+    assert_eq!(nobody.code, 3, "{nobody}");
+    assert!(
+        nobody.stdout.contains("you may not create customresourcedefinitions.apiextensions.k8s.io"),
+        "{nobody}"
+    );
+    shop.installed();
+    shop.gray("gray", "gray", &["stock"]);
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
+    let report = shop.cluster().canaryctl(&["check", "-o", "json"]).ok().json();
+    assert!(report["well"].to_string().contains("lane gray has 1 members"), "{report}");
+    // A pod of the lane without a sidecar is found.
+    let patch = r#"{"spec": {"template": {"metadata": {"labels": {"sidecar.istio.io/inject": "false"}}}}}"#;
+    shop.kubectl(&["patch", "deploy", "stock-gray", "--type=merge", "-p", patch]).ok();
+    shop.rolled_out();
+    let report = shop.cluster().canaryctl(&["check"]).ok();
+    assert!(report.stdout.contains("CC303"), "{report}");
+    shop.cluster().canaryctl(&["disable"]).ok();
+    shop.remove("gray");
+}

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     suite.test("lanes_beside_each_other_never_spill", lanes::beside);
     suite.test("a_strict_lane_refuses_where_it_has_nobody", lanes::strict);
     suite.test("a_lane_that_cannot_be_is_refused_with_the_reason", lanes::refused);
+    suite.test("check_says_what_stands_in_the_way", lanes::check);
     suite.test("the_api_server_refuses_what_no_lane_can_be", definition::judges);
     suite.test("what_diff_says_is_what_happens", lanes::diff);
     suite.test("a_users_objects_are_edited_and_given_back_as_they_were", users_objects::restored);

@@ -1,0 +1,108 @@
+//! Whether a cluster is fit for lanes: facts are read, judged, and said with what mends them.
+
+mod installation;
+mod mesh;
+mod rights;
+mod versions;
+
+use canary_istio::{Finding, Severity};
+use kube::Client;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::names;
+use crate::preview::Scene;
+use crate::steer::{Course, course};
+
+/// Something found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Issue {
+    /// Stable, e.g. `CC201`.
+    pub code: &'static str,
+    /// How bad it is.
+    pub weight: Weight,
+    /// What is so.
+    pub message: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+/// How bad it is. Ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weight {
+    /// Good to know.
+    Info,
+    /// Works, within the limit that is stated.
+    Warning,
+    /// Does not work.
+    Error,
+}
+
+/// What a check saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What is well, a line each.
+    pub well: Vec<String>,
+    /// What is not, the worst first.
+    pub issues: Vec<Issue>,
+}
+
+impl Report {
+    fn well(&mut self, line: impl Into<String>) {
+        self.well.push(line.into());
+    }
+
+    fn issue(
+        &mut self,
+        code: &'static str,
+        weight: Weight,
+        message: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.issues.push(Issue { code, weight, message: message.into(), mend: mend.into() });
+    }
+
+    /// How many there are of a weight.
+    #[must_use]
+    pub fn count(&self, weight: Weight) -> usize {
+        self.issues.iter().filter(|issue| issue.weight == weight).count()
+    }
+}
+
+/// Looks at a cluster; with `before` only at what an installation needs.
+///
+/// # Errors
+/// When the cluster cannot be read at all.
+pub async fn look(client: &Client, before: bool) -> Result<Report, Failure> {
+    let mut report = Report::default();
+    versions::look(client, names::ROOT_NAMESPACE, &mut report).await;
+    if before {
+        rights::look(client, &mut report).await?;
+        installation::before(client, &mut report).await?;
+    } else {
+        installation::after(client, &mut report).await?;
+        let scene = Scene::live(client).await?;
+        let planned = course(&scene.seen, &scene.settings, jiff::Timestamp::now().as_second());
+        mesh::judge(&scene.seen, &planned, &mut report);
+        planner(&planned, &mut report);
+    }
+    report.issues.sort_by(|a, b| (b.weight, a.code, &a.message).cmp(&(a.weight, b.code, &b.message)));
+    Ok(report)
+}
+
+/// What the planner found, in its own codes.
+fn planner(course: &Course, report: &mut Report) {
+    for finding in &course.plan.findings {
+        report.issues.push(of(finding));
+    }
+}
+
+fn of(finding: &Finding) -> Issue {
+    let weight = match finding.severity() {
+        Severity::Info => Weight::Info,
+        Severity::Warning => Weight::Warning,
+        Severity::Refused => Weight::Error,
+    };
+    Issue { code: finding.code(), weight, message: finding.to_string(), mend: finding.help().to_owned() }
+}

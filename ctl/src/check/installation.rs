@@ -1,0 +1,120 @@
+//! Whether what an installation needs is there, and whether what it made is.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{DynamicObject, ListParams};
+use kube::{Api, Client};
+use serde_json::Value;
+
+use canary_istio::plugins::{API_VERSION, ROLE_LABEL};
+
+use super::{Report, Weight};
+use crate::cluster::api_failure;
+use crate::failure::Failure;
+use crate::filter::{self, Build};
+use crate::{crd, install, names, world};
+
+/// Before an installation.
+pub(super) async fn before(client: &Client, report: &mut Report) -> Result<(), Failure> {
+    let edges =
+        install::find_edges(client).await.map_err(|error| api_failure("look for gateways", &error))?;
+    match edges.is_empty() {
+        true => report.issue(
+            "CC220",
+            Weight::Error,
+            "no ingress gateway was found: nothing would decide who is in a lane",
+            "canaryctl install --gateway NAMESPACE/LABEL=VALUE",
+        ),
+        false => report.well(format!("{} ingress gateways", edges.len())),
+    }
+    Ok(())
+}
+
+/// After one.
+pub(super) async fn after(client: &Client, report: &mut Report) -> Result<(), Failure> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), names::NAMESPACE);
+    let controller = deployments.get_opt(names::CONTROLLER).await;
+    let controller = controller.map_err(|error| api_failure("read the controller's Deployment", &error))?;
+    let Some(controller) = controller else {
+        report.issue("CC221", Weight::Error, "canaryctl is not installed", "canaryctl install");
+        return Ok(());
+    };
+    let ready = controller.status.and_then(|status| status.ready_replicas).unwrap_or(0);
+    match ready {
+        0 => report.issue(
+            "CC222",
+            Weight::Error,
+            "no controller is ready: lanes stay as they are, changes to them do nothing",
+            format!("kubectl -n {} describe pods", names::NAMESPACE),
+        ),
+        ready => report.well(format!("{ready} controllers ready")),
+    }
+    definition(client, report).await?;
+    plugins(client, report).await
+}
+
+async fn definition(client: &Client, report: &mut Report) -> Result<(), Failure> {
+    let ours = crd::lane();
+    let found = world::get(
+        client,
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        None,
+        ours["metadata"]["name"].as_str().unwrap_or_default(),
+    );
+    let found = found.await.map_err(|error| api_failure("read Lane's definition", &error))?;
+    let schema = |definition: &Value| definition["spec"]["versions"][0]["schema"].clone();
+    match found {
+        Some(found) if schema(&found) == schema(&ours) => report.well("Lane's definition is this version's"),
+        Some(_) => report.issue(
+            "CC223",
+            Weight::Warning,
+            "Lane's definition is another version's: fields may be dropped",
+            "canaryctl install",
+        ),
+        None => report.issue("CC224", Weight::Error, "the cluster knows no Lanes", "canaryctl install"),
+    }
+    Ok(())
+}
+
+async fn plugins(client: &Client, report: &mut Report) -> Result<(), Failure> {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &world::resource(API_VERSION, "WasmPlugin"));
+    let found = api.list(&ListParams::default().labels(ROLE_LABEL)).await;
+    let found = found.map_err(|error| api_failure("list WasmPlugins", &error))?.items;
+    for role in ["edge-guard", "edge", "inbound", "outbound"] {
+        let has = |plugin: &DynamicObject| {
+            plugin
+                .metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(ROLE_LABEL))
+                .is_some_and(|is| is == role)
+        };
+        if !found.iter().any(has) {
+            report.issue(
+                "CC225",
+                Weight::Error,
+                format!("there is no WasmPlugin for the role {role}"),
+                "canaryctl install",
+            );
+        }
+    }
+    let own = [Build::Gateway, Build::Sidecar].map(|build| filter::bytes(build).map(filter::sha256).ok());
+    let served: Vec<&str> =
+        found.iter().filter_map(|plugin| plugin.data["spec"]["sha256"].as_str()).collect();
+    let from_server = found.iter().filter(|plugin| {
+        plugin.data["spec"]["url"].as_str().is_some_and(|url| url.contains(names::FILTER_SERVER))
+    });
+    let differs =
+        from_server.count() > 0 && served.iter().any(|digest| !own.iter().flatten().any(|own| own == digest));
+    match differs {
+        true => report.issue(
+            "CC226",
+            Weight::Info,
+            "proxies run another build of the filter than this canaryctl carries",
+            "canaryctl install brings them to this one",
+        ),
+        false if !found.is_empty() => report.well(format!("{} plugins in place", found.len())),
+        false => {}
+    }
+    Ok(())
+}
