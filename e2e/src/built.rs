@@ -20,7 +20,13 @@ pub fn filter() -> Vec<u8> {
 /// As [`filter`].
 #[must_use]
 pub fn sidecar_filter() -> Vec<u8> {
-    read(&filter_path().with_file_name("canary-filter-sidecar.wasm"))
+    read(&sidecar_path(&filter_path()))
+}
+
+/// Where the build for sidecars lies beside the whole one.
+#[must_use]
+pub fn sidecar_path(filter: &Path) -> PathBuf {
+    filter.with_file_name("canary-filter-sidecar.wasm")
 }
 
 fn read(path: &Path) -> Vec<u8> {

@@ -85,6 +85,7 @@ impl Lanes {
         spec.tag_header = self.settings.carriers.header.clone();
         spec.wasm = Some(WasmSpec {
             module: tools.filter.clone(),
+            sidecar_module: crate::built::sidecar_path(&tools.filter),
             configs: self.configs(),
             failure_policy: Default::default(),
         });

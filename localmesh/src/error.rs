@@ -24,6 +24,12 @@ pub enum MeshError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The system does not let so many Envoys watch files.
+    #[error(
+        "{} Envoys need {} inotify instances, but of the {} that a user may have {} are taken",
+        .0.needed / crate::inotify::PER_ENVOY, .0.needed, .0.limit, .0.taken
+    )]
+    Inotify(crate::inotify::Shortage),
     /// A program cannot be run.
     #[error("cannot run {program} as {name}")]
     Spawn {

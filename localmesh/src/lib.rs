@@ -11,6 +11,7 @@ pub mod demo;
 mod envoy;
 pub mod error;
 pub mod http;
+pub mod inotify;
 pub mod mesh;
 mod ports;
 mod process;

@@ -14,6 +14,9 @@ use crate::error::MeshError;
 
 /// How much of a log an error quotes, in bytes.
 const LOG_TAIL_BYTES: usize = 2000;
+/// What marks the lines that say why an Envoy ends, and how many of them are quoted.
+const REASONS: [&str; 2] = ["[critical]", "assert failure"];
+const REASON_LINES: usize = 3;
 
 /// A running child; killed and waited for when dropped.
 #[derive(Debug)]
@@ -44,11 +47,10 @@ impl Process {
         self.locked().id()
     }
 
-    /// The end of its log.
+    /// The end of its log, after the first lines that say why it failed: a stack that is printed behind them
+    /// may be longer than the end.
     pub(crate) fn log_tail(&self) -> String {
-        let log = std::fs::read(&self.log).unwrap_or_default();
-        let tail = log.get(log.len().saturating_sub(LOG_TAIL_BYTES)..).unwrap_or_default();
-        String::from_utf8_lossy(tail).trim_end().to_owned()
+        quote(&String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()))
     }
 
     /// An error if it has ended by itself.
@@ -92,6 +94,15 @@ impl Process {
     fn locked(&self) -> std::sync::MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn quote(log: &str) -> String {
+    let start = log.len().saturating_sub(LOG_TAIL_BYTES);
+    let (head, tail) = log.split_at(log.floor_char_boundary(start));
+    let says_why = |line: &&str| REASONS.iter().any(|reason| line.contains(reason));
+    let mut quoted: Vec<&str> = head.lines().filter(says_why).take(REASON_LINES).collect();
+    quoted.push(tail.trim_end());
+    quoted.join("\n")
 }
 
 impl Drop for Process {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use canary_istio::{Host, Labels, LaneRouting};
@@ -204,15 +204,28 @@ impl FilterChains {
 
 /// The Wasm filter, and what it is told in each role.
 ///
-/// All roles share module and vm id, hence one VM and one shared-data namespace per proxy, as under Istio.
+/// All roles of a proxy share module and vm id, hence one VM and one shared-data namespace, as under Istio.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WasmSpec {
-    /// The module.
+    /// The module of the gateway, with every role.
     pub module: PathBuf,
+    /// The module of sidecars, with their roles only.
+    pub sidecar_module: PathBuf,
     /// The plugin configuration of each role, opaque to us; an empty string where none is given.
     pub configs: BTreeMap<Role, String>,
     /// What Envoy does when the VM fails.
     pub failure_policy: FailurePolicy,
+}
+
+impl WasmSpec {
+    /// The module of the proxies that have this role.
+    #[must_use]
+    pub fn module_of(&self, role: Role) -> &Path {
+        match role {
+            Role::EdgeGuard | Role::Edge => &self.module,
+            Role::Inbound | Role::Outbound => &self.sidecar_module,
+        }
+    }
 }
 
 /// What Envoy does with requests when a filter's VM fails.

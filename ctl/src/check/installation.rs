@@ -15,8 +15,20 @@ use crate::{crd, install, names, world};
 
 /// Before an installation.
 pub(super) async fn before(client: &Client, report: &mut Report) -> Result<(), Failure> {
-    let edges =
-        install::find_edges(client).await.map_err(|error| api_failure("look for gateways", &error))?;
+    let edges = match install::find_edges(client).await {
+        Ok(edges) => edges,
+        // That one may not is among what is reported.
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            report.issue(
+                "CC227",
+                Weight::Error,
+                format!("gateways cannot be looked for: {}", status.message),
+                "name yours: canaryctl install --gateway NAMESPACE/LABEL=VALUE",
+            );
+            return Ok(());
+        }
+        Err(error) => return Err(api_failure("look for gateways", &error)),
+    };
     match edges.is_empty() {
         true => report.issue(
             "CC220",

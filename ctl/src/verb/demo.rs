@@ -9,7 +9,7 @@ mod shop;
 mod story;
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use clap::ValueEnum;
 use crate::failure::{Code, Failure};
 use crate::{files, filter};
 use chain::Chain;
-use shop::Shop;
+use shop::{Builds, Shop};
 use story::Story;
 
 /// How many users are drawn to find one whom no percentage covers.
@@ -45,7 +45,7 @@ pub struct Args {
     /// The Envoy binary; default: `envoy` in PATH.
     #[arg(long, env = "CANARY_ENVOY", value_name = "PATH")]
     envoy: Option<PathBuf>,
-    /// A filter to use instead of the one inside this binary.
+    /// A filter to use instead of the one inside this binary; the sidecars' build lies beside it.
     #[arg(long, value_name = "WASM")]
     filter: Option<PathBuf>,
     /// How many users to send past the percentage.
@@ -94,11 +94,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 async fn demo(args: &Args, documents: &Documents, playing: &Cell<bool>) -> Result<(), Failure> {
     let envoy = envoy(args.envoy.as_deref())?;
     let mut story = Story::new(args.output == Output::Text);
+    let read = |path: &Path| {
+        std::fs::read(path)
+            .map_err(|error| Failure::new(Code::Failed, format!("cannot read {}: {error}", path.display())))
+    };
     let wasm = match &args.filter {
-        Some(path) => std::fs::read(path).map_err(|error| {
-            Failure::new(Code::Failed, format!("cannot read {}: {error}", path.display()))
-        })?,
-        None => filter::bytes(filter::Build::Gateway)?.to_vec(),
+        Some(path) => Builds {
+            gateway: read(path)?,
+            sidecar: read(&path.with_file_name("canary-filter-sidecar.wasm"))?,
+        },
+        None => Builds {
+            gateway: filter::bytes(filter::Build::Gateway)?.to_vec(),
+            sidecar: filter::bytes(filter::Build::Sidecar)?.to_vec(),
+        },
     };
     story.filter(&wasm);
     let shop = Shop::new(documents)?;
@@ -173,6 +181,10 @@ fn mesh_failure(error: &MeshError, port: u16) -> Failure {
         MeshError::PortTaken { .. } => {
             failure.help(format!("stop what uses port {port}, or choose another: --port 0"))
         }
+        MeshError::Inotify(shortage) => failure.help(format!(
+            "sudo sysctl fs.inotify.max_user_instances={}",
+            (shortage.taken + shortage.needed).next_power_of_two().max(512)
+        )),
         _ => failure,
     }
 }

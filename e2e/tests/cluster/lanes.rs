@@ -192,7 +192,8 @@ pub(crate) async fn uninstall(shop: &Shop) {
 pub(crate) async fn check(shop: &Shop) {
     let before = shop.cluster().canaryctl(&["check", "--pre"]).ok();
     assert!(before.stdout.contains("you may install"), "{before}");
-    let nobody = shop.cluster().canaryctl(&["check", "--pre", "--as", "nobody"]);
+    let nobody =
+        shop.cluster().canaryctl(&["check", "--pre", "--as", "nobody", "--as-group", "system:authenticated"]);
     assert_eq!(nobody.code, 3, "{nobody}");
     assert!(
         nobody.stdout.contains("you may not create customresourcedefinitions.apiextensions.k8s.io"),

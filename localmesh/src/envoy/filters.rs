@@ -43,7 +43,7 @@ pub(crate) fn resource(role: Role, wasm: &WasmSpec, config: &str) -> Value {
     json!({
         "@type": type_url("envoy.config.core.v3.TypedExtensionConfig"),
         "name": role.filter_name(),
-        "typed_config": typed_config(role.filter_name(), &wasm.module, config, wasm.failure_policy),
+        "typed_config": typed_config(role.filter_name(), wasm.module_of(role), config, wasm.failure_policy),
     })
 }
 

@@ -18,6 +18,7 @@ use crate::envoy::bootstrap::{Identity, bootstrap};
 use crate::envoy::listeners::{Kind, listener};
 use crate::envoy::{clusters, filters, routes};
 use crate::error::MeshError;
+use crate::inotify;
 use crate::mesh::files::{CLUSTERS_FILE, Files, GATEWAY_ROUTES_FILE, MESH_ROUTES_FILE, RunDir, filter_file};
 use crate::mesh::proxy::Starting;
 use crate::mesh::{Live, Mesh, POLL_MS};
@@ -103,8 +104,12 @@ fn check(spec: &MeshSpec) -> Result<(), MeshError> {
     if !spec.envoy.is_file() {
         return Err(MeshError::NoEnvoy { path: spec.envoy.clone() });
     }
-    if let Some(wasm) = spec.wasm.as_ref().filter(|wasm| !wasm.module.is_file()) {
-        return Err(MeshError::NoModule { path: wasm.module.clone() });
+    if let Some(shortage) = inotify::shortage(spec.apps.len() + 1) {
+        return Err(MeshError::Inotify(shortage));
+    }
+    let mut modules = spec.wasm.iter().flat_map(|wasm| [&wasm.module, &wasm.sidecar_module]);
+    if let Some(missing) = modules.find(|module| !module.is_file()) {
+        return Err(MeshError::NoModule { path: missing.clone() });
     }
     let known = |host: &Host| spec.apps.iter().any(|app| app.service == *host);
     let unknown =

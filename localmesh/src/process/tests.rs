@@ -50,3 +50,13 @@ fn a_missing_program_is_named() {
     let error = Process::start("app", Command::new("/no/such/program"), &log_in(&dir)).expect_err("missing");
     assert_eq!(error.to_string(), "cannot run /no/such/program as app");
 }
+
+#[test]
+fn why_it_ended_is_quoted_however_long_the_stack_behind_it() {
+    let reason = "[critical] assert failure: inotify_fd_ >= 0. Details: Consider increasing value of user.max_inotify_instances";
+    let stack = "[critical] #0: something".to_owned() + &"\n#1: of no use".repeat(1000);
+    let quoted = quote(&format!("[info] starting\n{reason}\n{stack}"));
+    assert!(quoted.starts_with(reason), "{quoted}");
+    assert!(quoted.len() < 3 * LOG_TAIL_BYTES, "{} bytes", quoted.len());
+    assert_eq!(quote("all of it\n"), "all of it");
+}

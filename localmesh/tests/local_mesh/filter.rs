@@ -21,6 +21,7 @@ fn probed() -> (MeshSpec, tempfile::TempDir) {
         [(Role::Inbound, "i"), (Role::Outbound, "oo"), (Role::Edge, "eee"), (Role::EdgeGuard, "gggg")];
     spec.filters = FilterChains::default();
     spec.wasm = Some(WasmSpec {
+        sidecar_module: module.clone(),
         module,
         configs: configs.map(|(role, config)| (role, config.to_owned())).into(),
         failure_policy: FailurePolicy::Open,

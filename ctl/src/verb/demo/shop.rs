@@ -44,6 +44,12 @@ pub(super) fn built_in_lanes() -> Result<Documents, Failure> {
     document::read(&[source]).map_err(|faults| Failure::list(Code::Documents, faults))
 }
 
+/// The filter's builds, as the demo's proxies run them.
+pub(super) struct Builds {
+    pub(super) gateway: Vec<u8>,
+    pub(super) sidecar: Vec<u8>,
+}
+
 impl Shop {
     pub(super) fn new(documents: &Documents) -> Result<Self, Failure> {
         let mut settings = MeshSettings::new(fresh_keys()?);
@@ -85,14 +91,19 @@ impl Shop {
     pub(super) fn mesh(
         &self,
         envoy: &Path,
-        wasm: &[u8],
+        wasm: &Builds,
         files: &Path,
         port: u16,
     ) -> Result<MeshSpec, Failure> {
-        let module = files.join("canary-filter.wasm");
-        std::fs::write(&module, wasm).map_err(|error| {
-            Failure::new(Code::Failed, format!("cannot write {}: {error}", module.display()))
-        })?;
+        let write = |name: &str, wasm: &[u8]| {
+            let module = files.join(name);
+            let written = std::fs::write(&module, wasm).map_err(|error| {
+                Failure::new(Code::Failed, format!("cannot write {}: {error}", module.display()))
+            });
+            written.map(|()| module)
+        };
+        let module = write("canary-filter.wasm", &wasm.gateway)?;
+        let sidecar_module = write("canary-filter-sidecar.wasm", &wasm.sidecar)?;
         let program = std::env::current_exe().map_err(|error| Failure::from_error(Code::Failed, &error))?;
         let app_command = AppCommand { program, args: vec![OsString::from("demo-app")] };
         let mut spec =
@@ -100,8 +111,12 @@ impl Shop {
         spec.gateway.port = (port != 0).then_some(port);
         spec.lanes = self.routing()?;
         spec.tag_header = self.settings.carriers.header.clone();
-        spec.wasm =
-            Some(WasmSpec { module, configs: self.configs.clone(), failure_policy: Default::default() });
+        spec.wasm = Some(WasmSpec {
+            module,
+            sidecar_module,
+            configs: self.configs.clone(),
+            failure_policy: Default::default(),
+        });
         Ok(spec)
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::chain::{Chain, Hop};
 use super::crowd::{Mixed, Users};
+use super::shop::Builds;
 use crate::filter;
 
 const DIM: Style = Style::new().dimmed();
@@ -27,14 +28,18 @@ impl Story {
         Self { text, step: 0, report: serde_json::Map::new() }
     }
 
-    pub(super) fn filter(&mut self, wasm: &[u8]) {
-        let digest = filter::sha256(wasm);
-        let kilobytes = wasm.len().div_ceil(1024);
-        self.line(&format!(
-            "filter     canary-filter.wasm  {kilobytes} KB  sha256:{}…",
-            digest.get(..12).unwrap_or(&digest)
-        ));
-        self.report.insert("filter".into(), json!({ "bytes": wasm.len(), "sha256": digest }));
+    pub(super) fn filter(&mut self, wasm: &Builds) {
+        let builds = [("gateway", &wasm.gateway), ("sidecar", &wasm.sidecar)];
+        let mut report = serde_json::Map::new();
+        for (at, (name, wasm)) in builds.into_iter().enumerate() {
+            let digest = filter::sha256(wasm);
+            let kilobytes = wasm.len().div_ceil(1024);
+            let heading = if at == 0 { "filter" } else { "" };
+            let start = digest.get(..12).unwrap_or(&digest);
+            self.line(&format!("{heading:<10} {name}  {kilobytes} KB  sha256:{start}…"));
+            report.insert(name.into(), json!({ "bytes": wasm.len(), "sha256": digest }));
+        }
+        self.report.insert("filter".into(), report.into());
     }
 
     pub(super) fn mesh(&mut self, version: &str, mesh: &Mesh, took: Duration) {
