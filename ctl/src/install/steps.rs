@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use canary_istio::ObjectRef;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
@@ -9,6 +10,8 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use super::Plan;
+use crate::apply::Written;
+use crate::arrival::{self, Istiods};
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::names;
@@ -57,11 +60,23 @@ pub async fn install(
     }
 
     let started = Instant::now();
-    let plugins = plan.plugins(&keys);
-    for plugin in &plugins {
-        apply_plugin(client, plugin).await?;
+    let mut written = Vec::new();
+    for plugin in &plan.plugins(&keys) {
+        written.push(apply_plugin(client, plugin).await?);
     }
-    progress.done("plugins", &format!("{} applied", plugins.len()), started.elapsed());
+    let arrived = async {
+        let istiods = Istiods::find(client, &plan.installation.presence.root_namespace).await?;
+        arrival::wait(client, &istiods, &written, deadline).await
+    };
+    let proxies = arrived.await.map_err(|error| {
+        Failure::from_error(Code::Timeout, &error)
+            .help("canaryctl install goes on from here once that is mended")
+    })?;
+    progress.done(
+        "plugins",
+        &format!("{} on {proxies} of {proxies} proxies", written.len()),
+        started.elapsed(),
+    );
 
     let started = Instant::now();
     for object in plan.controller() {
@@ -73,7 +88,7 @@ pub async fn install(
 }
 
 /// Applies a plugin; one that is there keeps its configuration, which is the controller's.
-async fn apply_plugin(client: &Client, plugin: &Value) -> Result<(), Failure> {
+async fn apply_plugin(client: &Client, plugin: &Value) -> Result<Written, Failure> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (api_version, name) = (text(&plugin["apiVersion"]), text(&plugin["metadata"]["name"]));
     let namespace = text(&plugin["metadata"]["namespace"]);
@@ -90,7 +105,7 @@ async fn apply_plugin(client: &Client, plugin: &Value) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When the API server refuses it.
-pub(super) async fn apply(client: &Client, object: &Value) -> Result<(), Failure> {
+async fn apply(client: &Client, object: &Value) -> Result<Written, Failure> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
     let resource = world::resource(&text(&object["apiVersion"]), &kind);
@@ -101,7 +116,10 @@ pub(super) async fn apply(client: &Client, object: &Value) -> Result<(), Failure
     // All of it is ours; what somebody else set in it is set back.
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
     let applied = api.patch(&name, &params, &Patch::Apply(object)).await;
-    applied.map(drop).map_err(|error| api_failure(&format!("apply {kind} {name}"), &error))
+    let applied = applied.map_err(|error| api_failure(&format!("apply {kind} {name}"), &error))?;
+    let namespace = text(&object["metadata"]["namespace"]);
+    let object = ObjectRef { kind, namespace, name };
+    Ok(Written { object, resource_version: applied.metadata.resource_version })
 }
 
 async fn await_deployment(

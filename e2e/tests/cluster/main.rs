@@ -6,6 +6,7 @@
 
 mod cluster;
 mod definition;
+mod documents;
 mod faults;
 mod flows;
 mod judge;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     suite.test("the_kill_switch_needs_no_controller", faults::kill_switch);
     suite.test("the_filter_comes_from_a_registry_too", registry::filter);
     suite.test("a_registry_that_wants_a_password_gets_it_or_says_so", registry::password);
+    suite.test("what_the_documents_say_to_type_works", documents::cluster);
     suite.test("an_uninstallation_under_load_leaves_no_trace", lanes::uninstall);
     suite.run()
 }
