@@ -58,6 +58,7 @@ impl Plan {
     /// When the settings cannot be written as JSON.
     pub fn foundation(&self, keys: &KeyRing) -> Result<Vec<Value>, SettingsError> {
         let mut objects = vec![objects::namespace(self), lane_definition()];
+        objects.extend(crate::admission::objects(&self.labels(&[])));
         objects.extend(objects::rights(self));
         let labelled = |mut object: Value| {
             object["metadata"]["labels"] = self.labels(&[]);

@@ -3,6 +3,7 @@
 //! One file per verb under [`verb`]. The only crate that will ever talk to a cluster; deciding, carrying
 //! and compiling are the libraries' it calls.
 
+pub mod admission;
 pub mod apply;
 pub mod check;
 pub mod cli;

@@ -44,3 +44,65 @@ pub(crate) async fn judges(shop: &Shop) {
     }
     judged(shop, "Gray_1", &json!({})).expect_err("no name of a lane");
 }
+
+/// Rights of somebody who may write Lanes, and of somebody who may do more.
+fn rights(namespace: &str) -> Vec<Value> {
+    let role = |name: &str, rules: Value| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": name, "labels": {"canary-test": "yes"}}, "rules": rules})
+    };
+    let reference =
+        |name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name});
+    let user = |name: &str| json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}]);
+    let everywhere = |name: &str, role: &str, subject: &str| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": name, "labels": {"canary-test": "yes"}},
+            "roleRef": reference(role), "subjects": user(subject)})
+    };
+    let lanes =
+        |verbs: Value| json!([{"apiGroups": ["canaryctl.io"], "resources": ["lanes"], "verbs": verbs}]);
+    let routes = json!([{"apiGroups": ["networking.istio.io"], "resources": ["virtualservices"], "verbs": ["update"]}]);
+    vec![
+        role("test-lane-writer", lanes(json!(["get", "list", "create", "update", "patch"]))),
+        role("test-lane-router", lanes(json!(["route"]))),
+        role("test-route-editor", routes),
+        everywhere("test-writer", "test-lane-writer", "writer"),
+        everywhere("test-release-writes", "test-lane-writer", "release"),
+        everywhere("test-release-routes", "test-lane-router", "release"),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "test-release", "namespace": namespace},
+            "roleRef": reference("test-route-editor"), "subjects": user("release")}),
+    ]
+}
+
+pub(crate) async fn grants(shop: &Shop) {
+    shop.installed();
+    shop.cluster().apply(&rights(shop.namespace()));
+    let judged = |user: &str, spec: &Value| {
+        let lane = json!({"apiVersion": "canaryctl.io/v1alpha1", "kind": "Lane", "metadata": {"name": "mine"}, "spec": spec});
+        let args =
+            ["apply", "--dry-run=server", "-f", "-", "--as", user, "--as-group", "system:authenticated"];
+        let ran = shop.cluster().run("kubectl", &args, Some(&lane.to_string()));
+        if ran.code == 0 { Ok(()) } else { Err(ran.stderr) }
+    };
+    let rules = json!({"rules": [{"percent": 5}]});
+    let own = json!({"members": {format!("{}/stock", shop.namespace()): {"version": "v2"}}});
+    let others = json!({"members": {"stock.elsewhere": {"version": "v2"}}});
+    let anyones = json!({"members": {"stock": {"version": "v2"}}});
+    // A policy takes a moment to be in force.
+    shop.cluster().until("the policy is in force", std::time::Duration::from_secs(30), || {
+        judged("writer", &rules).is_err().then_some(())
+    });
+    let error = judged("writer", &rules).expect_err("no right to route");
+    assert!(error.contains("the verb `route` on lanes.canaryctl.io"), "{error}");
+    assert_eq!(judged("writer", &json!({})), Ok(()));
+    let error = judged("writer", &own).expect_err("no right to that namespace's routes");
+    assert!(error.contains("update virtualservices.networking.istio.io"), "{error}");
+    assert_eq!(judged("release", &rules), Ok(()));
+    assert_eq!(judged("release", &own), Ok(()));
+    let error = judged("release", &others).expect_err("another namespace");
+    assert!(error.contains("elsewhere"), "{error}");
+    let error = judged("release", &anyones).expect_err("every namespace");
+    assert!(error.contains("without its namespace"), "{error}");
+    shop.cluster().kubectl(&["delete", "clusterrole,clusterrolebinding", "-l", "canary-test=yes"]).ok();
+}

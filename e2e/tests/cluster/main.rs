@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     suite.test("a_lane_that_cannot_be_is_refused_with_the_reason", lanes::refused);
     suite.test("check_says_what_stands_in_the_way", lanes::check);
     suite.test("the_api_server_refuses_what_no_lane_can_be", definition::judges);
+    suite.test("who_may_put_what_into_a_lane_is_judged", definition::grants);
     suite.test("what_diff_says_is_what_happens", lanes::diff);
     suite.test("a_users_objects_are_edited_and_given_back_as_they_were", users_objects::restored);
     suite.test("a_users_own_edit_stays_and_a_wiped_route_comes_back", users_objects::edited);
