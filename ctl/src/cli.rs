@@ -1,6 +1,8 @@
 //! The verbs and their arguments' home; each verb's own arguments are beside its code.
 
-use clap::{Parser, Subcommand};
+use std::path::Path;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cluster::ClusterArgs;
 use crate::failure::Failure;
@@ -65,6 +67,17 @@ enum Verb {
     /// One application of the demo's mesh; started by `demo`.
     #[command(hide = true)]
     DemoApp(verb::demo_app::Args),
+}
+
+impl Cli {
+    /// Reads what was typed. As a plugin of kubectl it shows itself as people type it there.
+    #[must_use]
+    pub fn read() -> Self {
+        let called = std::env::args_os().next().unwrap_or_default();
+        let is_plugin = Path::new(&called).file_stem().is_some_and(|name| name == "kubectl-canaryctl");
+        let command = if is_plugin { Self::command().bin_name("kubectl canaryctl") } else { Self::command() };
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// Runs what was typed.

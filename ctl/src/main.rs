@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    match canaryctl::run(canaryctl::Cli::parse()) {
+    match canaryctl::run(canaryctl::Cli::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();

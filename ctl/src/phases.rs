@@ -41,6 +41,17 @@ pub enum PhaseError {
     },
 }
 
+impl PhaseError {
+    /// How many proxies it waits for.
+    #[must_use]
+    pub fn late_proxies(&self) -> usize {
+        match self {
+            Self::Arrival { source: ArrivalError::Late(proxies), .. } => proxies.len(),
+            Self::Arrival { .. } | Self::Apply(_) => 0,
+        }
+    }
+}
+
 /// The phases that proxies must have before the next one may go out. What is collected, nobody uses.
 const ORDER: [Phase; 5] = [Phase::EdgeOff, Phase::Subsets, Phase::Routes, Phase::EdgeOn, Phase::Collect];
 

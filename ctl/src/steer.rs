@@ -12,6 +12,9 @@ use serde::Deserialize as _;
 
 use crate::world::Seen;
 
+#[cfg(test)]
+mod tests;
+
 /// What it takes, and what came of each Lane.
 #[derive(Debug, Default)]
 pub struct Course {

@@ -146,11 +146,13 @@ impl<'a> Run<'a> {
                 Ok(done) => {
                     self.metrics.writes.fetch_add(done.written.len() as u64, Ordering::Relaxed);
                     self.reached = done.proxies.unwrap_or(self.reached);
+                    self.metrics.late_proxies.store(0, Ordering::Relaxed);
                     self.unheard = done.written;
                 }
                 // Somebody was faster, or what was planned by was old: the next plan knows better.
                 Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => return Err(error.into()),
                 Err(error) => {
+                    self.metrics.late_proxies.store(error.late_proxies() as u64, Ordering::Relaxed);
                     let outcome = Outcome::Stuck(chain(&error));
                     self.reporter.report(&seen, &course, &outcome).await?;
                     return Err(error.into());

@@ -6,8 +6,9 @@ use canary_istio::plugins::{API_VERSION as PLUGIN_API, ROLE_LABEL};
 use canary_istio::{Change, ObjectRef};
 use canary_rules::settings::MeshSettings;
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, DynamicObject, ListParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 
@@ -55,6 +56,7 @@ pub async fn remove(
     delete_kind(client, "apps/v1", "Deployment", Some(namespace), names::CONTROLLER).await?;
     await_gone(client, "v1", "Pod", namespace, names::CONTROLLER, deadline).await?;
     let changes = restore(client, &root_namespace, deadline).await?;
+    release_lanes(client).await?;
     progress.done("objects", &format!("{changes} restored or removed"), started.elapsed());
 
     let started = Instant::now();
@@ -121,14 +123,48 @@ async fn end_lanes(
     for lane in &there {
         lanes.delete(lane["metadata"]["name"].as_str().unwrap_or_default(), false).await?;
     }
-    for lane in &there {
-        let name = lane["metadata"]["name"].as_str().unwrap_or_default();
-        lanes.gone(name, deadline.saturating_duration_since(Instant::now())).await?;
+    if controller_is_there(client).await? {
+        for lane in &there {
+            let name = lane["metadata"]["name"].as_str().unwrap_or_default();
+            lanes.gone(name, deadline.saturating_duration_since(Instant::now())).await?;
+        }
     }
     progress.done("lanes", &format!("{} ended", there.len()), started.elapsed());
     let installation = Installation::read(client, names::NAMESPACE).await;
     let installation = installation.map_err(|error| Failure::from_error(Code::Failed, &error))?;
     Ok(installation.map_or(names::ROOT_NAMESPACE.into(), |(found, _)| found.presence.root_namespace))
+}
+
+/// Whether somebody is there to end Lanes; if not, what they made is removed all the same.
+async fn controller_is_there(client: &Client) -> Result<bool, Failure> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), names::NAMESPACE);
+    let found = api.get_opt(names::CONTROLLER).await;
+    let found = found.map_err(|error| api_failure("look for the controller", &error))?;
+    let ready = found.and_then(|found| found.status).and_then(|status| status.ready_replicas);
+    Ok(ready.unwrap_or(0) > 0)
+}
+
+/// Lets Lanes go that a controller did not live to see end.
+async fn release_lanes(client: &Client) -> Result<(), Failure> {
+    let resource = world::resource(canary_rules::lane::API_VERSION, canary_rules::lane::KIND);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let found = match api.list(&ListParams::default()).await {
+        Ok(found) => found,
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(error) => return Err(api_failure("list lanes", &error)),
+    };
+    for lane in found.items {
+        let name = lane.metadata.name.unwrap_or_default();
+        let rest: Vec<String> =
+            lane.metadata.finalizers.into_iter().flatten().filter(|held| held != names::FINALIZER).collect();
+        let patch = serde_json::json!({"metadata": {"finalizers": rest}});
+        match api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(api_failure(&format!("let lane {name} go"), &error)),
+        }
+    }
+    Ok(())
 }
 
 /// Gives users' objects back as they were and removes ours, without waiting minutes: nothing leads there. Tells

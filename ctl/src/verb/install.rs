@@ -29,6 +29,9 @@ pub struct Args {
     /// The same for the sidecars' smaller build.
     #[arg(long, value_name = "URL", requires = "filter")]
     sidecar_filter: Option<FilterUrl>,
+    /// The Secret with the registry's credentials, in Istio's root namespace and in each edge's.
+    #[arg(long, value_name = "NAME", requires = "filter")]
+    filter_pull_secret: Option<String>,
     /// Only the sidecars of these namespaces run the filter; default: all of the mesh.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     namespaces: Vec<String>,
@@ -143,7 +146,13 @@ async fn plan(args: &Args, cluster: &Cluster) -> Result<Plan, Failure> {
         .help("name yours: canaryctl install --gateway NAMESPACE/LABEL=VALUE"));
     }
     let (gateway_filter, sidecar_filter) = match (&args.filter, &args.sidecar_filter) {
-        (Some(FilterUrl(gateway)), Some(FilterUrl(sidecar))) => (gateway.clone(), sidecar.clone()),
+        (Some(FilterUrl(gateway)), Some(FilterUrl(sidecar))) => {
+            let with_secret = |source: &FilterSource| FilterSource {
+                pull_secret: args.filter_pull_secret.clone(),
+                ..source.clone()
+            };
+            (with_secret(gateway), with_secret(sidecar))
+        }
         _ => (install::served(&namespace, Build::Gateway)?, install::served(&namespace, Build::Sidecar)?),
     };
     let presence = Presence {

@@ -177,6 +177,27 @@ pub(crate) async fn uninstall(shop: &Shop) {
     shop.cluster().canaryctl_beside(&["uninstall", "--purge", "--yes"]).await.ok();
     load.more(200).await;
     load.end().await.clean(400);
+    nothing_of_ours(shop);
+}
+
+pub(crate) async fn uninstall_alone(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &["stock"]);
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
+    shop.cluster()
+        .kubectl(&["-n", "canaryctl-system", "scale", "deploy", "canaryctl-controller", "--replicas=0"])
+        .ok();
+    shop.cluster()
+        .kubectl(&["-n", "canaryctl-system", "rollout", "status", "deploy/canaryctl-controller"])
+        .ok();
+    shop.cluster().canaryctl(&["uninstall", "--purge", "--yes"]).ok();
+    nothing_of_ours(shop);
+    shop.remove("gray");
+}
+
+/// Asserts that no object in the cluster is ours.
+#[track_caller]
+fn nothing_of_ours(shop: &Shop) {
     let ours = shop.cluster().kubectl(&[
         "get",
         "ns,crd,vs,dr,wasmplugins,clusterroles,clusterrolebindings,roles,rolebindings,\

@@ -44,5 +44,6 @@ fn main() -> ExitCode {
     suite.test("a_registry_that_wants_a_password_gets_it_or_says_so", registry::password);
     suite.test("what_the_documents_say_to_type_works", documents::cluster);
     suite.test("an_uninstallation_under_load_leaves_no_trace", lanes::uninstall);
+    suite.test("an_uninstallation_needs_no_controller", lanes::uninstall_alone);
     suite.run()
 }

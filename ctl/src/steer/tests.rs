@@ -1,0 +1,150 @@
+use canary_istio::Phase;
+use canary_rules::signing::{Key, KeyId, KeyRing};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::world::World;
+
+/// 2026-01-01T00:00:00Z, when every object here was made.
+const BORN: i64 = 1_767_225_600;
+
+fn settings() -> MeshSettings {
+    let key = Key::new(KeyId::new("k1").expect("id"), vec![7; 32]).expect("key");
+    MeshSettings::new(KeyRing::new([key]).expect("ring"))
+}
+
+fn lane(name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": "canaryctl.io/v1alpha1", "kind": "Lane",
+        "metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": spec,
+    })
+}
+
+fn deployment(name: &str, labels: Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"template": {"metadata": {"labels": labels}}},
+    })
+}
+
+fn pod(name: &str, labels: Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": name, "namespace": "shop", "labels": labels,
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "x"}],
+        },
+    })
+}
+
+/// Stock in two versions; v2 carries these labels besides.
+fn shop(v2: Value) -> Vec<Value> {
+    let mut labels = json!({"app": "stock", "version": "v2"});
+    labels.as_object_mut().expect("labels").extend(v2.as_object().expect("labels").clone());
+    vec![
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "stock", "namespace": "shop"},
+            "spec": {"selector": {"app": "stock"}, "ports": [{"name": "http", "port": 80}]},
+        }),
+        deployment("stock-v1", json!({"app": "stock", "version": "v1"})),
+        deployment("stock-v2", labels.clone()),
+        pod("stock-v1-a", json!({"app": "stock", "version": "v1"})),
+        pod("stock-v2-a", labels),
+    ]
+}
+
+fn plotted(objects: Vec<Value>, now: i64) -> Course {
+    let seen = World { objects }.see(None).expect("a world");
+    course(&seen, &settings(), now)
+}
+
+#[track_caller]
+fn on<'a>(course: &'a Course, lane: &str) -> &'a OnLane {
+    match course.lanes.get(lane) {
+        Some(Verdict::On(on)) => on,
+        other => panic!("{lane} is not on: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn refused(course: &Course, lane: &str) -> String {
+    match course.lanes.get(lane) {
+        Some(Verdict::Refused(faults)) => faults.join("; "),
+        other => panic!("{lane} is not refused: {other:?}"),
+    }
+}
+
+fn gray() -> Value {
+    lane("gray", json!({"rules": [{"when": {"cookie": {"name": "gray", "exact": "1"}}}]}))
+}
+
+#[test]
+fn members_are_found_by_label_and_their_pods_get_the_lanes_own_key() {
+    let mut objects = shop(json!({"canaryctl.io/lane": "gray"}));
+    objects.push(gray());
+    let course = plotted(objects, BORN);
+    let member = Member { service: "shop/stock".into(), workload: "stock-v2".into(), pods: 1 };
+    assert_eq!(on(&course, "gray").members, [member]);
+    let key = ("lane.canaryctl.io/gray".to_owned(), "member".to_owned());
+    assert_eq!(
+        course.pods,
+        [LackingPod { namespace: "shop".into(), name: "stock-v2-a".into(), labels: [key].into() }]
+    );
+}
+
+#[test]
+fn members_are_found_by_the_labels_that_a_lane_names() {
+    for service in ["stock", "shop/stock", "stock.shop"] {
+        let mut objects = shop(json!({}));
+        objects.push(lane("gray", json!({"members": {service: {"version": "v2"}}})));
+        let course = plotted(objects, BORN);
+        assert_eq!(on(&course, "gray").members.len(), 1, "{service}");
+        assert!(course.plan.changes.iter().any(|change| change.phase == Phase::Routes), "{service}");
+    }
+}
+
+#[test]
+fn cookies_of_a_lane_that_came_back_are_worthless() {
+    let course = plotted(vec![gray()], BORN);
+    assert_eq!(i64::from(on(&course, "gray").epoch), BORN);
+    let mut later = gray();
+    later["status"] = json!({"epoch": BORN + 7});
+    assert_eq!(i64::from(on(&plotted(vec![later], BORN), "gray").epoch), BORN + 7);
+}
+
+#[test]
+fn a_lane_ends_at_its_time_and_when_it_is_deleted() {
+    let mut expiring = gray();
+    expiring["spec"]["expires"] = "2026-01-01T01:00:00Z".into();
+    let verdict = |now| plotted(vec![expiring.clone()], now).lanes.remove("gray");
+    assert!(matches!(verdict(BORN + 3599), Some(Verdict::On(_))));
+    assert_eq!(verdict(BORN + 3600), Some(Verdict::Going(Going::Expired)));
+    let mut deleted = gray();
+    deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:01Z".into();
+    assert_eq!(plotted(vec![deleted], BORN).lanes["gray"], Verdict::Going(Going::Deleted));
+}
+
+#[test]
+fn one_lane_that_cannot_be_does_not_keep_the_others_off() {
+    let faulty = lane("bad", json!({"rules": [{}]}));
+    let unreadable = lane("odd", json!({"rulez": []}));
+    let orphan = lane("orphan", json!({"parent": "nobody"}));
+    let child_of_bad = lane("child", json!({"parent": "bad"}));
+    let course = plotted(vec![faulty, unreadable, orphan, child_of_bad, gray()], BORN);
+    on(&course, "gray");
+    assert!(refused(&course, "bad").contains("the rule is empty"));
+    assert!(refused(&course, "odd").contains("unknown field `rulez`"));
+    assert!(refused(&course, "orphan").contains("there is no lane `nobody`"));
+    assert!(refused(&course, "child").contains("there is no lane `bad`"));
+}
+
+#[test]
+fn of_two_lanes_that_claim_one_workload_the_later_one_is_refused() {
+    let claim = |name: &str| lane(name, json!({"members": {"shop/stock": {"version": "v2"}}}));
+    let mut objects = shop(json!({}));
+    objects.extend([claim("b"), claim("a")]);
+    let course = plotted(objects, BORN);
+    on(&course, "a");
+    assert!(refused(&course, "b").contains("claimed by lane"), "{:?}", course.lanes);
+}
