@@ -7,8 +7,10 @@
 //! the endpoints of the marker's cluster has accepted a push made after that; that push was sent whole before
 //! istiod read the subscription; so the proxy has the change as soon as what was sent to it is acknowledged.
 //!
-//! Out of sight are proxies that may not see our Service (a `Sidecar` without our namespace, a gateway that is
-//! given only the clusters it routes to). They are not waited for.
+//! Not every proxy may see our Service: a `Sidecar` may leave out its namespace, and a gateway may be given only
+//! the clusters that it routes to. So the rules of ours for the services that a change is about get the marker too,
+//! and a proxy that knows any of these services has to show it for each of them. One that knows neither is out of
+//! sight and not waited for: it calls none of the services that the change is about.
 
 mod debug;
 mod judge;
@@ -17,6 +19,7 @@ mod marker;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use canary_istio::Host;
 use kube::Client;
 
 use crate::apply::Written;
@@ -86,8 +89,8 @@ fn late(proxies: &[String]) -> String {
     format!("{count} {has} not confirmed it: {named}{more}")
 }
 
-/// Waits until every proxy in sight has what was written, and returns how many those are. With nothing written:
-/// until they have all that there is.
+/// Waits until every proxy in sight has what was written about these services, and returns how many those are.
+/// With nothing written: until they have all that there is.
 ///
 /// # Errors
 /// By the deadline, what or whom it waits for; earlier when the API server refuses.
@@ -95,19 +98,20 @@ pub async fn wait(
     client: &Client,
     istiods: &Istiods,
     written: &[Written],
+    services: &BTreeSet<Host>,
     deadline: Instant,
 ) -> Result<usize, ArrivalError> {
     let mut debugs = istiods.connect(client);
     for debug in &mut debugs {
         heard(debug, written, deadline).await?;
     }
-    let subset = marker::write(client).await?;
+    let marked = marker::write(client, services).await?;
     let mut pause = ASK_EVERY_MIN;
     loop {
         let mut proxies: Vec<Proxy> = Vec::new();
         let mut silent = None;
         for debug in &mut debugs {
-            match debug.proxies(&subset).await {
+            match debug.proxies(&marked).await {
                 Ok(found) => proxies.extend(found),
                 Err(error) => silent = Some(error),
             }

@@ -1,8 +1,11 @@
 //! Makes a plan's changes in their order: a phase goes out once every proxy has the phases before it.
 
+mod touched;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use canary_istio::{Change, Phase};
+use canary_istio::{Change, Host, Phase};
 use kube::Client;
 
 use crate::apply::{self, ApplyError, Versions, Written};
@@ -88,22 +91,28 @@ impl<'a> Phases<'a> {
                 self.settle(&istiods).await.map_err(arrived)?;
             }
             let first = done.written.len();
+            let hosts = due.iter().flat_map(|change| touched::hosts(change)).collect();
             for change in due {
                 done.written.push(apply::change(self.client, change, &mut versions).await?);
             }
             let written = done.written.get(first..).unwrap_or_default();
-            done.proxies = Some(self.prove(&istiods, written).await.map_err(arrived)?);
+            done.proxies = Some(self.prove(&istiods, written, &hosts).await.map_err(arrived)?);
         }
         Ok(done)
     }
 
     /// Proves that what is written now has arrived, whoever wrote it when.
     async fn settle(&self, istiods: &Istiods) -> Result<(), ArrivalError> {
-        self.prove(istiods, &[]).await.map(drop)
+        self.prove(istiods, &[], &BTreeSet::new()).await.map(drop)
     }
 
-    async fn prove(&self, istiods: &Istiods, written: &[Written]) -> Result<usize, ArrivalError> {
+    async fn prove(
+        &self,
+        istiods: &Istiods,
+        written: &[Written],
+        hosts: &BTreeSet<Host>,
+    ) -> Result<usize, ArrivalError> {
         let deadline = std::time::Instant::now() + self.timeout;
-        arrival::wait(self.client, istiods, written, deadline).await
+        arrival::wait(self.client, istiods, written, hosts, deadline).await
     }
 }

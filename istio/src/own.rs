@@ -32,6 +32,12 @@ pub fn name(host: &Host) -> String {
     format!("{NAME_PREFIX}{}", host.name())
 }
 
+/// The service that objects of ours of this name are for, if it is a name of theirs.
+#[must_use]
+pub fn service_of(name: &str, namespace: &str) -> Option<Host> {
+    Host::new(name.strip_prefix(NAME_PREFIX)?, namespace).ok()
+}
+
 /// What an object of ours is, without its `spec`: its labels say for which lanes it is there.
 pub(crate) fn object(kind: &str, host: &HostPlan, owners: &Owners, spec: Value) -> Value {
     let lanes: Vec<&LaneName> = host.http.iter().filter_map(|route| route.tag.as_ref()).collect();

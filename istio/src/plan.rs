@@ -10,6 +10,8 @@ use crate::service::Host;
 
 /// Response header that says why a strict lane refused a request.
 pub const REFUSAL_HEADER: &str = "x-canary-refused";
+/// What a lane's subset name starts with.
+const PREFIX: &str = "canary-";
 /// Longest subset name, in bytes: Istio wants a DNS-1123 label.
 const SUBSET_NAME_BYTES_MAX: usize = 63;
 
@@ -125,12 +127,17 @@ pub enum TierOf {
 pub struct SubsetName(Box<str>);
 
 impl SubsetName {
+    /// Whether a subset of this name is a lane's.
+    #[must_use]
+    pub fn is_ours(name: &str) -> bool {
+        name.starts_with(PREFIX)
+    }
+
     /// The subset of a lane.
     ///
     /// A name that holds a dot or is too long is made to fit and ends in the lane's code.
     #[must_use]
     pub fn of(lane: &LaneName) -> Self {
-        const PREFIX: &str = "canary-";
         let plain = lane.as_str();
         if !plain.contains('.') && PREFIX.len() + plain.len() <= SUBSET_NAME_BYTES_MAX {
             return Self(format!("{PREFIX}{plain}").into());

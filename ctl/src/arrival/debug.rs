@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::ArrivalError;
 use super::judge::{self, Proxy, Sync, Watches};
+use super::marker::Marked;
 
 /// istiod's monitoring port.
 const PORT: u16 = 15014;
@@ -96,10 +97,10 @@ impl Debug {
     }
 
     /// Its proxies, as to this marker.
-    pub(super) async fn proxies(&mut self, subset: &str) -> Result<Vec<Proxy>, ArrivalError> {
+    pub(super) async fn proxies(&mut self, marked: &Marked) -> Result<Vec<Proxy>, ArrivalError> {
         let watches: Watches = self.get("/debug/adsz").await?;
         let sync: Vec<Sync> = self.get("/debug/syncz").await?;
-        Ok(judge::proxies(&watches, &sync, subset))
+        Ok(judge::proxies(&watches, &sync, marked))
     }
 
     async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ArrivalError> {

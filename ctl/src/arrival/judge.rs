@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::marker;
+use super::marker::Marked;
 use crate::apply::Written;
 
 /// xDS types, as istiod names them.
@@ -79,24 +79,45 @@ impl Sync {
 
 /// Joins what an istiod says of its proxies. What they watch was asked first: what they acknowledge is then
 /// at least as new.
-pub(super) fn proxies(watches: &Watches, sync: &[Sync], subset: &str) -> Vec<Proxy> {
-    let (base, marked) = (marker::cluster(""), marker::cluster(subset));
-    watches
-        .clients
-        .iter()
-        .map(|watcher| {
-            // A connection is called after its proxy, with a number behind it.
-            let name = watcher.connection.rsplit_once('-').map_or(&*watcher.connection, |(name, _)| name);
-            let endpoints = watcher.watches.get(ENDPOINTS).map_or(&[][..], Vec::as_slice);
-            let has = |cluster: &str| endpoints.iter().any(|name| name == cluster);
-            Proxy {
-                name: name.to_owned(),
-                in_sight: has(&base),
-                has_marker: has(&marked),
-                is_settled: sync.iter().filter(|sync| sync.proxy == name).all(Sync::is_settled),
-            }
-        })
-        .collect()
+pub(super) fn proxies(watches: &Watches, sync: &[Sync], marked: &Marked) -> Vec<Proxy> {
+    let proxy = |watcher: &Watcher| {
+        // A connection is called after its proxy, with a number behind it.
+        let name = watcher.connection.rsplit_once('-').map_or(&*watcher.connection, |(name, _)| name);
+        let endpoints = watcher.watches.get(ENDPOINTS).map_or(&[][..], Vec::as_slice);
+        let clusters = || endpoints.iter().filter_map(|cluster| Cluster::read(cluster));
+        let is_marked = |base: &Cluster<'_>| {
+            let wanted = Cluster { subset: &marked.subset, ..*base };
+            clusters().any(|cluster| cluster == wanted)
+        };
+        let namespace = name.rsplit_once('.').map_or("", |(_, namespace)| namespace);
+        let sees_ours = !marked.blind.contains(namespace);
+        let counts =
+            |host: &str| (sees_ours && host == marked.own) || marked.services.iter().any(|one| one == host);
+        let bases: Vec<Cluster<'_>> =
+            clusters().filter(|cluster| cluster.subset.is_empty() && counts(cluster.host)).collect();
+        Proxy {
+            name: name.to_owned(),
+            in_sight: !bases.is_empty(),
+            has_marker: bases.iter().all(is_marked),
+            is_settled: sync.iter().filter(|sync| sync.proxy == name).all(Sync::is_settled),
+        }
+    };
+    watches.clients.iter().map(proxy).collect()
+}
+
+/// What Envoy calls a cluster: `outbound|80|canary-gray|stock.shop.svc.cluster.local`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cluster<'a> {
+    port: &'a str,
+    subset: &'a str,
+    host: &'a str,
+}
+
+impl<'a> Cluster<'a> {
+    fn read(name: &'a str) -> Option<Self> {
+        let mut parts = name.strip_prefix("outbound|")?.splitn(3, '|');
+        Some(Self { port: parts.next()?, subset: parts.next()?, host: parts.next()? })
+    }
 }
 
 /// The proxies that have not confirmed.
@@ -145,18 +166,55 @@ mod tests {
         }]);
         let watches = serde_json::from_value(watches).expect("watches");
         let sync: Vec<Sync> = serde_json::from_value(sync).expect("sync");
-        proxies(&watches, &sync, "m7")
+        let marked = Marked {
+            subset: "m7".into(),
+            services: vec!["stock".into()],
+            own: "ours".into(),
+            blind: BTreeSet::from(["blind".into()]),
+        };
+        proxies(&watches, &sync, &marked)
     }
 
     #[test]
     fn a_proxy_has_it_when_it_watches_the_marker_and_acknowledges_all() {
-        let (base, marked) = (marker::cluster(""), marker::cluster("m7"));
+        let (base, marked) = ("outbound|80||ours", "outbound|80|m7|ours");
         let named = BTreeSet::from(["web-v1-7d4f-x2x.shop".to_owned()]);
-        assert_eq!(late(&answer(&[&base, &marked], "a/2y")), BTreeSet::new());
-        assert_eq!(late(&answer(&[&base, &marked], "a/1w")), named, "routes not acknowledged");
-        assert_eq!(late(&answer(&[&base], "a/2y")), named, "an answer from before the change");
-        assert_eq!(late(&answer(&[&base, &marker::cluster("m6")], "a/2y")), named, "an older marker");
-        assert_eq!(late(&answer(&[], "a/2y")), BTreeSet::new(), "out of sight");
+        assert_eq!(late(&answer(&[base, marked], "a/2y")), BTreeSet::new());
+        assert_eq!(late(&answer(&[base, marked], "a/1w")), named, "routes not acknowledged");
+        assert_eq!(late(&answer(&[base], "a/2y")), named, "an answer from before the change");
+        assert_eq!(late(&answer(&[base, "outbound|80|m6|ours"], "a/2y")), named, "an older marker");
+        assert_eq!(late(&answer(&["outbound|80||others"], "a/2y")), BTreeSet::new(), "out of sight");
+    }
+
+    #[test]
+    fn a_proxy_that_may_not_see_our_service_shows_it_by_those_that_it_calls() {
+        let named = BTreeSet::from(["web-v1-7d4f-x2x.shop".to_owned()]);
+        let (base, grpc) = ("outbound|80||stock", "outbound|90||stock");
+        assert_eq!(
+            late(&answer(&[base, grpc, "outbound|80|m7|stock"], "a/2y")),
+            named,
+            "one port is missing"
+        );
+        let all = [base, grpc, "outbound|80|m7|stock", "outbound|90|m7|stock"];
+        assert_eq!(late(&answer(&all, "a/2y")), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_proxy_whose_namespace_has_its_own_rule_for_everything_is_not_waited_for() {
+        let mut watches = json!({"clients": [{"connectionId": "a.blind-1", "watches": {ENDPOINTS: ["outbound|80||ours"]}}]});
+        let marked = Marked {
+            subset: "m7".into(),
+            services: Vec::new(),
+            own: "ours".into(),
+            blind: BTreeSet::from(["blind".into()]),
+        };
+        let judged = |watches: &Value| {
+            let watches = serde_json::from_value(watches.clone()).expect("watches");
+            late(&proxies(&watches, &[], &marked))
+        };
+        assert_eq!(judged(&watches), BTreeSet::new());
+        watches["clients"][0]["connectionId"] = "a.other-1".into();
+        assert_eq!(judged(&watches).len(), 1);
     }
 
     #[track_caller]

@@ -1,9 +1,10 @@
 //! The marker: a subset of a DestinationRule of ours, for a Service of ours behind which nobody is.
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use canary_istio::marker_name;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use canary_istio::{Host, marker_name, own, with_marker};
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -19,11 +20,6 @@ const ISTIO_API: &str = "networking.istio.io/v1";
 
 fn host() -> String {
     format!("{NAME}.{NAMESPACE}.svc.cluster.local")
-}
-
-/// What Envoy calls the cluster of a subset, or of the whole Service.
-pub(super) fn cluster(subset: &str) -> String {
-    format!("outbound|{PORT}|{subset}|{}", host())
 }
 
 /// The Service and the DestinationRule, as an installation makes them.
@@ -42,20 +38,99 @@ pub fn objects(labels: &Value) -> Vec<Value> {
     ]
 }
 
-/// Writes a new marker over the one before, and returns its subset.
-pub(super) async fn write(client: &Client) -> Result<String, ArrivalError> {
+/// A marker that is written, and where.
+pub(super) struct Marked {
+    /// Its subset.
+    pub(super) subset: String,
+    /// The services whose rules of ours have it, fully qualified.
+    pub(super) services: Vec<String>,
+    /// Our own Service, fully qualified.
+    pub(super) own: String,
+    /// Namespaces that have a rule of their own for it, such as one for `*.local`, and so do not see ours.
+    pub(super) blind: BTreeSet<String>,
+}
+
+/// Writes a new marker over the one before: for our own Service, and for these, as far as rules of ours are there.
+pub(super) async fn write(client: &Client, services: &BTreeSet<Host>) -> Result<Marked, ArrivalError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Only that it differs matters; milliseconds do not come twice in the time of a proof.
-    let subset = marker_name(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), NAMESPACE, &world::resource(ISTIO_API, "DestinationRule"));
+    let epoch = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let mut marked = Vec::new();
+    for service in services {
+        if write_into(client, service, epoch).await? {
+            marked.push(service.fqdn());
+        }
+    }
+    let subset = marker_name(epoch);
     let patch = json!({"spec": {"subsets": [{"name": subset}]}});
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    match api.patch(NAME, &params, &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(subset),
-        Err(source) => Err(ArrivalError::Api {
-            tried: format!("write the marker DestinationRule {NAMESPACE}/{NAME}"),
-            source: Box::new(source),
-        }),
+    let written = rules(client, NAMESPACE).patch(NAME, &params, &Patch::Merge(&patch)).await;
+    written.map_err(|source| failed(NAMESPACE, NAME, source))?;
+    let blind = blind(client).await?;
+    Ok(Marked { subset, services: marked, own: host(), blind })
+}
+
+/// Writes the marker into our rule for a service; false where there is none, or where somebody was faster.
+async fn write_into(client: &Client, service: &Host, epoch: u64) -> Result<bool, ArrivalError> {
+    let (namespace, name) = (service.namespace(), own::name(service));
+    let failed = |source| failed(namespace, &name, source);
+    let api = rules(client, namespace);
+    let Some(found) = api.get_opt(&name).await.map_err(failed)? else { return Ok(false) };
+    let found = serde_json::to_value(&found).map_err(|error| failed(kube::Error::SerdeError(error)))?;
+    let marked = serde_json::from_value(with_marker(&found, epoch));
+    let marked: DynamicObject = marked.map_err(|error| failed(kube::Error::SerdeError(error)))?;
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+    match api.replace(&name, &params, &marked).await {
+        Ok(_) => Ok(true),
+        // What it says now is another plan's business, and gets a marker with that.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+        Err(source) => Err(failed(source)),
+    }
+}
+
+/// Namespaces whose clients look no further than their own rules for our Service.
+async fn blind(client: &Client) -> Result<BTreeSet<String>, ArrivalError> {
+    let api: Api<DynamicObject> =
+        Api::all_with(client.clone(), &world::resource(ISTIO_API, "DestinationRule"));
+    let all = api.list(&ListParams::default()).await.map_err(|source| ArrivalError::Api {
+        tried: "list DestinationRules".into(),
+        source: Box::new(source),
+    })?;
+    let hides = |rule: &DynamicObject| rule.data["spec"]["host"].as_str().is_some_and(hides);
+    let elsewhere = all.items.into_iter().filter(hides).filter_map(|rule| rule.metadata.namespace);
+    Ok(elsewhere.filter(|namespace| namespace != NAMESPACE).collect())
+}
+
+/// Whether a rule for this host is one for our Service.
+fn hides(rule: &str) -> bool {
+    let own = host();
+    rule == own || rule.strip_prefix('*').is_some_and(|end| own.ends_with(end))
+}
+
+fn rules(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &world::resource(ISTIO_API, "DestinationRule"))
+}
+
+fn failed(namespace: &str, name: &str, source: kube::Error) -> ArrivalError {
+    ArrivalError::Api {
+        tried: format!("write the marker into DestinationRule {namespace}/{name}"),
+        source: Box::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_for_everything_hides_ours() {
+        for rule in
+            ["*", "*.local", "*.svc.cluster.local", "canaryctl-marker.canaryctl-system.svc.cluster.local"]
+        {
+            assert!(hides(rule), "{rule}");
+        }
+        for rule in ["web", "*.shop.svc.cluster.local", "canaryctl-marker", "api.example"] {
+            assert!(!hides(rule), "{rule}");
+        }
     }
 }

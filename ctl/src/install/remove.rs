@@ -1,5 +1,6 @@
 //! Takes an installation out of a cluster: lanes first, then what was made for them, then the filter.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use canary_istio::plugins::{API_VERSION as PLUGIN_API, ROLE_LABEL};
@@ -227,7 +228,7 @@ async fn remove_plugins(client: &Client, root_namespace: &str, deadline: Instant
     let written: Vec<Written> = plugins.iter().map(gone).collect();
     let arrived = async {
         let istiods = Istiods::find(client, root_namespace).await?;
-        arrival::wait(client, &istiods, &written, deadline).await
+        arrival::wait(client, &istiods, &written, &BTreeSet::new(), deadline).await
     };
     arrived.await.map_err(|error| Failure::from_error(Code::Timeout, &error))?;
     Ok(plugins.len())

@@ -1,5 +1,6 @@
 //! Brings an installation into a cluster, step by step; each step can be repeated.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use canary_istio::ObjectRef;
@@ -66,7 +67,7 @@ pub async fn install(
     }
     let arrived = async {
         let istiods = Istiods::find(client, &plan.installation.presence.root_namespace).await?;
-        arrival::wait(client, &istiods, &written, deadline).await
+        arrival::wait(client, &istiods, &written, &BTreeSet::new(), deadline).await
     };
     let proxies = arrived.await.map_err(|error| {
         Failure::from_error(Code::Timeout, &error)

@@ -104,6 +104,31 @@ pub(crate) async fn frozen_proxy(shop: &Shop) {
     shop.remove("gray");
 }
 
+pub(crate) async fn restricted(shop: &Shop) {
+    shop.installed();
+    // Its proxies see their own namespace and nothing of ours.
+    shop.cluster().apply(&[serde_json::json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Sidecar",
+        "metadata": {"name": "default", "namespace": shop.namespace()},
+        "spec": {"egress": [{"hosts": ["./*", "istio-system/*"]}]},
+    })]);
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    let load = Load::start(shop, Rules::Off);
+    for _ in 0..3 {
+        load.rules(Rules::Moving);
+        shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1"]).await.ok();
+        load.rules(Rules::On);
+        load.more(60).await;
+        load.rules(Rules::Moving);
+        shop.cluster().canaryctl_beside(&["disable"]).await.ok();
+        load.rules(Rules::Off);
+        load.more(60).await;
+    }
+    load.end().await.clean(350);
+    shop.kubectl(&["delete", "sidecar", "default"]).ok();
+    shop.remove("gray");
+}
+
 pub(crate) async fn kill_switch(shop: &Shop) {
     shop.installed();
     shop.gray("gray", "gray", &["stock"]);
