@@ -35,8 +35,12 @@ pub enum Removal {
 }
 
 /// Kinds that an installation has in the whole cluster and in namespaces, in the order they are removed.
-const CLUSTER_KINDS: [(&str, &str); 2] =
-    [("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"), ("rbac.authorization.k8s.io/v1", "ClusterRole")];
+const CLUSTER_KINDS: [(&str, &str); 4] = [
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"),
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+];
 
 /// Uninstalls.
 ///
