@@ -8,7 +8,6 @@ use canary_istio::{Change, ObjectRef};
 use canary_rules::settings::MeshSettings;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
@@ -95,10 +94,14 @@ pub async fn remove(
         delete_kind(client, api_version, kind, Some(namespace), name).await?;
     }
     if removal == Removal::Everything {
-        delete_kind(client, "v1", "Namespace", None, namespace).await?;
-        await_namespace_gone(client, namespace, deadline).await?;
-        let definition = "lanes.canaryctl.io";
-        delete_kind(client, "apiextensions.k8s.io/v1", "CustomResourceDefinition", None, definition).await?;
+        let everything = [
+            ("v1", "Namespace", namespace),
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "lanes.canaryctl.io"),
+        ];
+        for (api_version, kind, name) in everything {
+            delete_kind(client, api_version, kind, None, name).await?;
+            await_end(client, api_version, kind, name, deadline).await?;
+        }
     }
     progress.done("parts", "removed", started.elapsed());
     Ok(())
@@ -274,14 +277,21 @@ async fn delete_labelled(
     Ok(found.items)
 }
 
-async fn await_namespace_gone(client: &Client, name: &str, deadline: Instant) -> Result<(), Failure> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let gone = await_condition(api, name, |found: Option<&Namespace>| found.is_none());
+/// Waits for what the API server ends in its own time: a namespace with its objects, a definition with its own.
+async fn await_end(
+    client: &Client,
+    api_version: &str,
+    kind: &str,
+    name: &str,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &world::resource(api_version, kind));
+    let gone = await_condition(api, name, |found: Option<&DynamicObject>| found.is_none());
     match tokio::time::timeout_at(deadline.into(), gone).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Failure::from_error(Code::Failed, &error)),
-        Err(_) => Err(Failure::new(Code::Timeout, format!("namespace {name} does not end"))
-            .help(format!("kubectl get namespace {name} -o yaml says what holds it"))),
+        Err(_) => Err(Failure::new(Code::Timeout, format!("{kind} {name} does not end"))
+            .help(format!("kubectl get {} {name} -o yaml says what holds it", kind.to_lowercase()))),
     }
 }
 
