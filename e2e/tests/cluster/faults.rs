@@ -39,7 +39,7 @@ pub(crate) async fn pods(shop: &Shop) {
     load.more(100).await;
     load.end().await.clean(600);
     shop.cluster().canaryctl(&["disable"]).ok();
-    lane_pods_saw_only(shop, "gray", "gray");
+    lane_pods_saw_only(shop, "gray", "gray", 20);
     shop.remove("gray");
     shop.cluster().apply(&[manifests::deployment(shop.namespace(), stock, "v1", None, 1)]);
     shop.rolled_out();
@@ -79,7 +79,7 @@ pub(crate) async fn controller(shop: &Shop) {
         load.more(60).await;
     }
     load.end().await.clean(400);
-    lane_pods_saw_only(shop, "gray", "gray");
+    lane_pods_saw_only(shop, "gray", "gray", 20);
     shop.remove("gray");
 }
 

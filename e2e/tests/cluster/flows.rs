@@ -38,9 +38,14 @@ impl Caller {
 
     /// Sends a flow with a trace of its own and these headers.
     pub(crate) async fn send(&self, headers: &[(&str, &str)]) -> Answer {
+        self.send_to("/", headers).await
+    }
+
+    /// The same to this path, which travels with every call.
+    pub(crate) async fn send_to(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let trace = format!("00-{:032x}-{:016x}-01", fastrand::u128(1..), fastrand::u64(1..));
         let all = [headers, &[("traceparent", trace.as_str())]].concat();
-        match self.client.get(&self.host, "/", &all).await {
+        match self.client.get(&self.host, path, &all).await {
             Err(error) => {
                 let failure = Some(format!("{error:?}"));
                 Answer { headers: hyper::HeaderMap::new(), tree: Tree::default(), failure }

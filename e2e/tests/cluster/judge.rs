@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use canary_localmesh::app::Access;
+
 use crate::flows::Answer;
 use crate::shop::{GRAY_SERVICES, Shop};
 
@@ -14,6 +16,13 @@ pub(crate) enum User {
     Plain,
     /// Has nothing, and claims to be gray.
     Forger,
+}
+
+impl User {
+    /// The path by which logs tell whose flow it is, whatever any filter made of it.
+    pub(crate) fn path(self) -> String {
+        format!("/?user={self:?}")
+    }
 }
 
 /// Where gray users' flows must go.
@@ -67,15 +76,18 @@ impl Tally {
     }
 }
 
-/// Asserts that pods of a lane saw no request but the lane's, by their own logs.
+/// Asserts that pods of a lane saw no request but the lane's, by their own logs: neither untagged ones nor those of
+/// users who are in no lane.
 #[track_caller]
-pub(crate) fn lane_pods_saw_only(shop: &Shop, version: &str, lane: &str) -> usize {
+pub(crate) fn lane_pods_saw_only(shop: &Shop, version: &str, lane: &str, at_least: usize) {
     let seen = shop.access_logs(version);
-    let strangers: Vec<_> = seen
-        .iter()
-        .filter(|access| access.headers.get("x-canary-lane").map(String::as_str) != Some(lane))
-        .collect();
+    let others = [User::Plain.path(), User::Forger.path()];
+    let is_strange = |access: &&Access| {
+        access.headers.get("x-canary-lane").map(String::as_str) != Some(lane)
+            || others.contains(&access.target)
+    };
+    let strangers: Vec<_> = seen.iter().filter(is_strange).collect();
     let some = &strangers[..strangers.len().min(5)];
     assert!(strangers.is_empty(), "{} of {} requests: {some:#?}", strangers.len(), seen.len());
-    seen.len()
+    assert!(seen.len() >= at_least, "lane pods saw only {} requests", seen.len());
 }

@@ -83,8 +83,8 @@ async fn client(shared: Arc<Mutex<Shared>>, caller: Caller, new_connections: boo
             _ => (User::Forger, &[("x-canary-lane", "gray"), ("baggage", "canary-lane=gray")]),
         };
         let answer = match new_connections {
-            true => caller.anew().send(headers).await,
-            false => caller.send(headers).await,
+            true => caller.anew().send_to(&user.path(), headers).await,
+            false => caller.send_to(&user.path(), headers).await,
         };
         shared.lock().expect("no client panics").tally.judge(user, rules, &answer);
     }

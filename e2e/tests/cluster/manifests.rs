@@ -15,7 +15,7 @@ pub(crate) struct Service {
     forward: &'static [&'static str],
 }
 
-/// The chain. Each app hands on one thing only, and none the lane's header.
+/// The chain. Each app hands on fewer ids than the one before, and none the lane's header.
 pub(crate) const CHAIN: [Service; 4] = [
     Service { name: "web", calls: &["cart"], forward: &["baggage", "traceparent", "x-request-id"] },
     Service { name: "cart", calls: &["stock"], forward: &["traceparent", "x-request-id"] },

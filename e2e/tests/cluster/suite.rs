@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
@@ -18,7 +18,8 @@ pub(crate) struct Suite {
 
 struct Stage {
     cluster: Cluster,
-    shop: Mutex<Option<Arc<Shop>>>,
+    /// None once it did not open: every further test says so at once.
+    shop: OnceLock<Option<Arc<Shop>>>,
     runtime: Runtime,
 }
 
@@ -27,13 +28,13 @@ impl Suite {
     pub(crate) fn new() -> Self {
         let cluster = Cluster::find();
         let runtime = Runtime::new().expect("a runtime");
-        Self { stage: Arc::new(Stage { cluster, shop: Mutex::new(None), runtime }), trials: Vec::new() }
+        Self { stage: Arc::new(Stage { cluster, shop: OnceLock::new(), runtime }), trials: Vec::new() }
     }
 
     pub(crate) fn test(&mut self, name: &str, test: impl AsyncFnOnce(&Shop) + Send + 'static) {
         let stage = self.stage.clone();
         self.trials.push(Trial::test(name, move || {
-            let shop = stage.shop();
+            let Some(shop) = stage.shop() else { return Err("the shop does not open".into()) };
             let done = catch_unwind(AssertUnwindSafe(|| stage.runtime.block_on(test(&shop))));
             if let Err(panic) = done {
                 eprintln!("{}", stage.cluster.dump(shop.namespace()));
@@ -59,14 +60,17 @@ impl Suite {
 
 impl Stage {
     /// The shop, opened by the first test that wants it.
-    fn shop(&self) -> Arc<Shop> {
-        let mut shop = self.shop.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        shop.get_or_insert_with(|| Arc::new(self.runtime.block_on(Shop::open(&self.cluster)))).clone()
+    fn shop(&self) -> Option<Arc<Shop>> {
+        let open = || {
+            let opened = || Arc::new(self.runtime.block_on(Shop::open(&self.cluster)));
+            catch_unwind(AssertUnwindSafe(opened)).ok()
+        };
+        self.shop.get_or_init(open).clone()
     }
 
     fn end(&self) {
         if std::env::var_os("CANARY_KEEP").is_none()
-            && let Some(shop) = self.shop.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+            && let Some(Some(shop)) = self.shop.get()
         {
             self.cluster.forget_lanes();
             shop.close();
