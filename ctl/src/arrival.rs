@@ -157,7 +157,7 @@ async fn heard(debug: &mut Debug, written: &[Written], deadline: Instant) -> Res
 async fn alive(client: &Client, late: BTreeSet<String>) -> Vec<String> {
     let mut alive = Vec::with_capacity(late.len());
     for proxy in late {
-        let there = match proxy.split_once('.') {
+        let there = match proxy.rsplit_once('.') {
             Some((name, namespace)) => crate::world::get(client, "v1", "Pod", Some(namespace), name).await,
             None => Ok(None),
         };

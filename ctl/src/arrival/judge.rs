@@ -99,10 +99,17 @@ pub(super) fn proxies(watches: &Watches, sync: &[Sync], marked: &Marked) -> Vec<
             name: name.to_owned(),
             in_sight: !bases.is_empty(),
             has_marker: bases.iter().all(is_marked),
-            is_settled: sync.iter().filter(|sync| sync.proxy == name).all(Sync::is_settled),
+            // One that has just gone may come back with less than it was sent.
+            is_settled: is_settled(sync, name),
         }
     };
     watches.clients.iter().map(proxy).collect()
+}
+
+/// Whether an istiod knows of the proxy, and that it has acknowledged all that it was sent.
+fn is_settled(sync: &[Sync], proxy: &str) -> bool {
+    let mut of_proxy = sync.iter().filter(|sync| sync.proxy == proxy).peekable();
+    of_proxy.peek().is_some() && of_proxy.all(Sync::is_settled)
 }
 
 /// What Envoy calls a cluster: `outbound|80|canary-gray|stock.shop.svc.cluster.local`.
@@ -195,6 +202,13 @@ mod tests {
             named,
             "one port is missing"
         );
+        let unheard = serde_json::from_value(json!({"clients": [
+            {"connectionId": "a.shop-1", "watches": {ENDPOINTS: ["outbound|80||ours", "outbound|80|m7|ours"]}},
+        ]}));
+        let marked =
+            Marked { subset: "m7".into(), services: Vec::new(), own: "ours".into(), blind: BTreeSet::new() };
+        let gone = late(&proxies(&unheard.expect("watches"), &[], &marked));
+        assert_eq!(gone.len(), 1, "it went between two questions");
         let all = [base, grpc, "outbound|80|m7|stock", "outbound|90|m7|stock"];
         assert_eq!(late(&answer(&all, "a/2y")), BTreeSet::new());
     }
