@@ -42,7 +42,7 @@ pub struct Fault {
     pub line: u64,
     /// Column, from 1; 0 when unknown.
     pub column: u64,
-    /// What is wrong.
+    /// What is wrong, in one line without control characters.
     pub message: String,
 }
 
@@ -108,9 +108,28 @@ pub fn read(sources: &[Source]) -> Result<Documents, Vec<Fault>> {
     }
     faults.sort_by_key(|(file, place, _)| (*file, place.line, place.column));
     let name = |file: usize| sources.get(file).map_or("-", |source| &source.name);
-    let fault =
-        |(file, Place { line, column }, message)| Fault { source: name(file).into(), line, column, message };
+    let fault = |(file, Place { line, column }, message)| Fault {
+        source: name(file).into(),
+        line,
+        column,
+        message: one_line(message),
+    };
     Err(faults.into_iter().map(fault).collect())
+}
+
+/// A message quotes what was written, which may hold line breaks and what a terminal would act on.
+fn one_line(message: String) -> String {
+    if !message.contains(char::is_control) {
+        return message;
+    }
+    let mut line = String::with_capacity(message.len());
+    for char in message.chars() {
+        match char.is_control() {
+            true => line.extend(char.escape_default()),
+            false => line.push(char),
+        }
+    }
+    line
 }
 
 /// The fault of a document that says it is no Lane.

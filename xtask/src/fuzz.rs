@@ -11,8 +11,10 @@ use anyhow::{Context, Result, bail};
 use crate::step::Step;
 use crate::{process, workspace};
 
-/// What a run of all checks spends on each target.
-const BRIEF_SECONDS: u32 = 8;
+/// Inputs that a run of all checks feeds each target: the same ones each time, so that its verdict speaks of
+/// the change and not of luck.
+const BRIEF_RUNS: u32 = 60_000;
+const BRIEF_SEED: u32 = 1;
 const MEMORY_LIMIT_MB: u32 = 1024;
 
 /// What `cargo fuzz --sanitizer none` passes to rustc.
@@ -37,13 +39,55 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("there is no fuzz target {unknown:?}\nhelp:  the targets are {}", known.join(", "));
     }
     let chosen = if args.targets.is_empty() { known } else { args.targets.clone() };
-    fuzz(&chosen, args.seconds)?;
+    fuzz(&chosen, Search::For { seconds: args.seconds })?;
     Ok(())
 }
 
 /// A short run of every target; returns how many there are.
 pub(crate) fn briefly() -> Result<u32> {
-    fuzz(&targets()?, BRIEF_SECONDS)
+    fuzz(&targets()?, Search::Same)
+}
+
+/// Which inputs are tried.
+#[derive(Clone, Copy)]
+enum Search {
+    /// What chance finds in this time, going on from what earlier searches found.
+    For { seconds: u32 },
+    /// The same few from the seeds alone.
+    Same,
+}
+
+impl Search {
+    fn text(self) -> String {
+        match self {
+            Self::For { seconds } => format!("for {seconds} s"),
+            Self::Same => format!("with {BRIEF_RUNS} inputs"),
+        }
+    }
+
+    fn flags(self) -> Vec<String> {
+        match self {
+            Self::For { seconds } => vec![format!("-max_total_time={seconds}")],
+            Self::Same => vec![format!("-runs={BRIEF_RUNS}"), format!("-seed={BRIEF_SEED}")],
+        }
+    }
+
+    /// The folder for inputs worth going on from.
+    fn corpus(self, target: &str) -> Result<PathBuf> {
+        let dir = |kind: &str| workspace::target_dir().join("fuzz").join(kind).join(target);
+        let dir = match self {
+            Self::For { .. } => dir("corpus"),
+            Self::Same => {
+                let dir = dir("scratch");
+                if dir.exists() {
+                    std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+                }
+                dir
+            }
+        };
+        std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        Ok(dir)
+    }
 }
 
 fn crate_dir() -> PathBuf {
@@ -59,20 +103,19 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn fuzz(targets: &[String], seconds: u32) -> Result<u32> {
+fn fuzz(targets: &[String], search: Search) -> Result<u32> {
     let binaries = build()?;
     for target in targets {
-        let step = Step::start("fuzz", &format!("{target} for {seconds} s"));
-        let corpus = workspace::target_dir().join("fuzz").join("corpus").join(target);
-        std::fs::create_dir_all(&corpus).with_context(|| format!("creating {}", corpus.display()))?;
-        let seeds = crate_dir().join("seeds").join(target);
+        let step = Step::start("fuzz", &format!("{target} {}", search.text()));
         let mut fuzzer = Command::new(binaries.join(target));
         fuzzer
-            .arg(format!("-max_total_time={seconds}"))
+            .args(search.flags())
             .arg(format!("-rss_limit_mb={MEMORY_LIMIT_MB}"))
             .arg("-print_final_stats=1")
             .arg(format!("-artifact_prefix={}/{target}-", workspace::target_dir().join("fuzz").display()))
-            .arg(&corpus);
+            // What is found goes into the first folder named.
+            .arg(search.corpus(target)?);
+        let seeds = crate_dir().join("seeds").join(target);
         if seeds.is_dir() {
             fuzzer.arg(seeds);
         }

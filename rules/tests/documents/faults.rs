@@ -208,6 +208,17 @@ fn texts_that_are_no_yaml() {
     snapshot("comments", "# nothing\n---\n---\n");
 }
 
+#[test]
+fn a_fault_is_one_line_that_a_terminal_can_show() {
+    let kind = "apiVersion: canaryctl.io/v1alpha1\nkind: Lan\n\n  e\nmetadata: {name: gray}\nspec: {}\n";
+    assert_eq!(
+        told(&[("lanes.yaml", kind)]),
+        "lanes.yaml:2:7: `Lan\\ne` is not a kind known here: expected `Lane`\n"
+    );
+    let red = lane("\"\\e[31m\": 1");
+    assert!(!told(&[("lanes.yaml", &red)]).contains('\u{1b}'));
+}
+
 /// Every file's faults, each under its own name, in the order of files and lines.
 #[test]
 fn several_files_are_told_apart() {

@@ -15,7 +15,7 @@ pub(super) const TIERS: &[Tier] = &[
     Tier { name: "wasm", proves: "the built filter is right on a host with Envoy's semantics", run: wasm },
     Tier { name: "envoy", proves: "the built filter is right in real Envoys", run: envoy },
     Tier { name: "cluster", proves: "all of it is right in a real Kubernetes with Istio", run: cluster },
-    Tier { name: "fuzz", proves: "no input found in a short search makes a parser panic", run: fuzz },
+    Tier { name: "fuzz", proves: "no input of a short search makes a parser panic", run: fuzz },
     Tier { name: "docs", proves: "what the documents show works", run: docs },
 ];
 
