@@ -2,10 +2,12 @@
 
 mod credentials;
 mod elf;
+mod error;
 mod image;
 mod registry;
 
 pub use credentials::Credentials;
 pub use elf::{Needs, architecture};
+pub use error::RegistryError;
 pub use image::Image;
-pub use registry::{Pulled, Registry, RegistryError, Target, TargetError};
+pub use registry::{Pulled, Registry, Target, TargetError};

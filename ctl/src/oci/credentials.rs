@@ -3,7 +3,7 @@
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use oci_client::secrets::RegistryAuth;
 
-use super::registry::RegistryError;
+use super::error::RegistryError;
 
 /// Who one is to a registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

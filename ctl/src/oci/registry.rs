@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use docker_credential::CredentialRetrievalError;
 use oci_client::client::{Client, ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{OciImageManifest, OciManifest};
@@ -12,6 +11,7 @@ use oci_client::{Reference, RegistryOperation};
 use serde_json::Value;
 
 use super::credentials::Credentials;
+use super::error::{RegistryError, refused};
 use super::image::{CONFIG, Image, LAYER, PLUGIN, digest, file_in};
 
 /// Scheme of addresses of images, as Istio writes it.
@@ -86,67 +86,6 @@ pub struct Pulled {
     pub manifest: Value,
     /// The module.
     pub wasm: Vec<u8>,
-}
-
-/// Why a registry does not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
-    /// It wants to know who one is, or does not let one in.
-    #[error("registry {registry} does not let you in")]
-    NotLetIn {
-        /// The registry.
-        registry: String,
-        /// What it said.
-        #[source]
-        source: Box<OciDistributionError>,
-    },
-    /// It refuses, or cannot be reached.
-    #[error("registry {registry} does not {tried} {target}")]
-    Refused {
-        /// The registry.
-        registry: String,
-        /// What was tried.
-        tried: &'static str,
-        /// The image.
-        target: String,
-        /// What it said.
-        #[source]
-        source: Box<OciDistributionError>,
-    },
-    /// What it gave is not what its digest says.
-    #[error("{target} is not what its digest says: wanted {wanted}, got {got}")]
-    Digest {
-        /// The image.
-        target: String,
-        /// The digest asked for.
-        wanted: String,
-        /// The digest of what came.
-        got: String,
-    },
-    /// It is no image of a module.
-    #[error("{target} is no image of a Wasm module")]
-    NoModule {
-        /// The image.
-        target: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Docker keeps a token for it that is to be exchanged first.
-    #[error("docker keeps an identity token for {registry}, which is of no use here")]
-    IdentityToken {
-        /// The registry.
-        registry: String,
-    },
-    /// Docker's configuration or its helper is broken.
-    #[error("docker's credentials for {registry} cannot be read")]
-    Docker {
-        /// The registry.
-        registry: String,
-        /// Why.
-        #[source]
-        source: CredentialRetrievalError,
-    },
 }
 
 /// A registry, as reached for one image.
@@ -224,20 +163,6 @@ impl Registry {
         let manifest = serde_json::to_value(&manifest)
             .map_err(|error| no_module(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
         Ok(Pulled { digest: kept, manifest, wasm })
-    }
-}
-
-fn refused(target: &Target, tried: &'static str, source: OciDistributionError) -> RegistryError {
-    let registry = target.registry().to_owned();
-    let source = Box::new(source);
-    match *source {
-        OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
-            RegistryError::NotLetIn { registry, source }
-        }
-        OciDistributionError::ServerError { code: 401 | 403, .. } => {
-            RegistryError::NotLetIn { registry, source }
-        }
-        _ => RegistryError::Refused { registry, tried, target: target.to_string(), source },
     }
 }
 
