@@ -114,3 +114,18 @@ fn standard_input_and_several_files_work_together() {
     let output = child.wait_with_output().expect("ends");
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("3 lanes, 5 rules: other, gray, dev-alice"));
 }
+
+#[test]
+fn every_verb_has_a_manual_page_and_help_has_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = canaryctl(&["man", "-o", directory.path().to_str().expect("text")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pages: Vec<String> = std::fs::read_dir(&directory)
+        .expect("a directory")
+        .map(|page| page.expect("a page").file_name().into_string().expect("text"))
+        .collect();
+    for page in ["canaryctl.1", "canaryctl-status.1", "canaryctl-filter-push.1"] {
+        assert!(pages.iter().any(|written| written == page), "{page} is not in {pages:?}");
+    }
+    assert!(!pages.iter().any(|page| page.contains("help")), "{pages:?}");
+}

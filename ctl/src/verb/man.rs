@@ -20,7 +20,7 @@ pub struct Args {
 /// # Errors
 /// When a page cannot be written.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let mut command = Cli::command();
+    let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     match &args.output {
         Some(directory) => {
