@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::cluster::ClusterArgs;
+use crate::cluster::{self, ClusterArgs};
 use crate::failure::Failure;
 use crate::verb;
+
+/// Verbs that ask no cluster.
+const VERBS_WITHOUT_CLUSTER: [&str; 9] =
+    ["demo", "render", "explain", "rules", "image", "filter", "completion", "man", "demo-app"];
 
 /// Full-link gray routing for Istio meshes.
 ///
@@ -76,8 +80,23 @@ impl Cli {
         let called = std::env::args_os().next().unwrap_or_default();
         let is_plugin = Path::new(&called).file_stem().is_some_and(|name| name == "kubectl-canaryctl");
         let command = if is_plugin { Self::command().bin_name("kubectl canaryctl") } else { Self::command() };
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        Self::from_arg_matches(&Self::built(command).get_matches()).unwrap_or_else(|error| error.exit())
     }
+
+    /// The command with all its verbs; those that ask no cluster do not show a cluster's flags.
+    #[must_use]
+    pub fn built(mut command: Command) -> Command {
+        // Each verb has the flags only then.
+        command.build();
+        VERBS_WITHOUT_CLUSTER
+            .iter()
+            .fold(command, |command, verb| command.mut_subcommand(verb, without_cluster))
+    }
+}
+
+fn without_cluster(verb: Command) -> Command {
+    let is_clusters = |arg: &Arg| arg.get_help_heading() == Some(cluster::HEADING);
+    verb.mut_args(|arg| if is_clusters(&arg) { arg.hide(true) } else { arg }).mut_subcommands(without_cluster)
 }
 
 /// Runs what was typed.

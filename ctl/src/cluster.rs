@@ -12,9 +12,12 @@ use crate::failure::{Code, Failure};
 /// How long to wait for a connection, in seconds.
 const CONNECT_TIMEOUT_S: u64 = 10;
 
+/// Where `--help` shows the flags.
+pub const HEADING: &str = "Cluster";
+
 /// kubectl's flags, by kubectl's names.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Cluster")]
+#[command(next_help_heading = HEADING)]
 pub struct ClusterArgs {
     /// The kubeconfig file; default $KUBECONFIG, else ~/.kube/config, else the pod's own account.
     #[arg(long, global = true, value_name = "FILE")]

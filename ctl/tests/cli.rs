@@ -116,6 +116,21 @@ fn standard_input_and_several_files_work_together() {
 }
 
 #[test]
+fn a_verb_shows_the_flags_of_a_cluster_if_it_asks_one() {
+    for (verb, asks) in [
+        ("status", true),
+        ("version", true),
+        ("filter push", false),
+        ("image save", false),
+        ("explain", false),
+    ] {
+        let args: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
+        let help = String::from_utf8(canaryctl(&args).stdout).expect("text");
+        assert_eq!(help.contains("--kubeconfig"), asks, "{verb}");
+    }
+}
+
+#[test]
 fn every_verb_has_a_manual_page_and_help_has_none() {
     let directory = tempfile::tempdir().expect("a directory");
     let output = canaryctl(&["man", "-o", directory.path().to_str().expect("text")]);

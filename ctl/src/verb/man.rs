@@ -20,8 +20,7 @@ pub struct Args {
 /// # Errors
 /// When a page cannot be written.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let mut command = Cli::command().disable_help_subcommand(true);
-    command.build();
+    let command = Cli::built(Cli::command().disable_help_subcommand(true));
     match &args.output {
         Some(directory) => {
             let written = std::fs::create_dir_all(directory)
