@@ -1,7 +1,7 @@
 //! An image of one file: a layer, a configuration, a manifest. The same file gives the same bytes, and so the
 //! same digest, on every machine.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -109,18 +109,27 @@ impl Image {
 /// A file out of a layer.
 ///
 /// # Errors
-/// When the layer is none, or has no such file.
+/// When the layer is none, has no such file, or one of more than 256 MiB.
 pub(super) fn file_in(layer: &[u8], name: &str) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Archive::new(GzDecoder::new(layer));
     for entry in archive.entries()? {
         let entry = entry?;
         if entry.path()?.to_str().map(|path| path.trim_start_matches("./")) == Some(name) {
-            let mut content = Vec::new();
-            entry.take(FILE_BYTES_MAX).read_to_end(&mut content)?;
-            return Ok(content);
+            return whole(entry);
         }
     }
     Err(std::io::Error::new(std::io::ErrorKind::NotFound, format!("its layer has no {name}")))
+}
+
+fn whole(mut entry: tar::Entry<impl Read>) -> std::io::Result<Vec<u8>> {
+    let size = entry.size();
+    if size > FILE_BYTES_MAX {
+        let more = format!("its file is of {size} bytes, and {FILE_BYTES_MAX} are the limit");
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, more));
+    }
+    let mut content = Vec::new();
+    entry.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 fn tar(name: &str, mode: u32, content: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -169,6 +178,18 @@ mod tests {
         let error = file_in(&image.layer, "other").expect_err("no such file");
         assert_eq!(error.to_string(), "its layer has no other");
         file_in(b"no gzip", PLUGIN).expect_err("no layer");
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_refused_and_not_cut() {
+        let mut large = header(0o644, b"");
+        large.set_size(FILE_BYTES_MAX + 1);
+        large.set_path(PLUGIN).expect("a short name");
+        large.set_cksum();
+        let mut layer = GzEncoder::new(Vec::new(), Compression::fast());
+        layer.write_all(large.as_bytes()).expect("memory");
+        let error = file_in(&layer.finish().expect("memory"), PLUGIN).expect_err("too large");
+        assert_eq!(error.to_string(), "its file is of 268435457 bytes, and 268435456 are the limit");
     }
 
     #[test]
