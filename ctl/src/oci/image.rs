@@ -91,11 +91,16 @@ impl Image {
             }],
         });
         let blob = |content: &[u8]| format!("blobs/sha256/{}", hex(content));
+        // A docker without containerd's store reads this alone; others prefer the index.
+        let docker = json!([{
+            "Config": blob(&self.config), "RepoTags": [name], "Layers": [blob(&self.layer)],
+        }]);
         let mut archive = tar::Builder::new(Vec::new());
         let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
         for (path, content) in [
             ("oci-layout".to_owned(), &layout[..]),
             ("index.json".to_owned(), index.to_string().as_bytes()),
+            ("manifest.json".to_owned(), docker.to_string().as_bytes()),
             (blob(&self.manifest), &self.manifest),
             (blob(&self.config), &self.config),
             (blob(&self.layer), &self.layer),
@@ -161,6 +166,8 @@ pub(super) fn hex(content: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -178,6 +185,27 @@ mod tests {
         let error = file_in(&image.layer, "other").expect_err("no such file");
         assert_eq!(error.to_string(), "its layer has no other");
         file_in(b"no gzip", PLUGIN).expect_err("no layer");
+    }
+
+    #[test]
+    fn an_archive_names_the_same_image_to_containerd_and_to_docker() {
+        let image = Image::of_program(b"elf", "amd64").expect("an image");
+        let archive = image.archive("r.example/canaryctl:1").expect("an archive");
+        let files: HashMap<String, Vec<u8>> = tar::Archive::new(&archive[..])
+            .entries()
+            .expect("a tar")
+            .map(|entry| {
+                let entry = entry.expect("an entry");
+                let path = entry.path().expect("a path").display().to_string();
+                (path, whole(entry).expect("a file"))
+            })
+            .collect();
+        let json = |path: &str| serde_json::from_slice::<Value>(&files[path]).expect("JSON");
+        assert_eq!(json("index.json")["manifests"][0]["digest"], image.digest());
+        let docker = &json("manifest.json")[0];
+        assert_eq!(docker["RepoTags"], json!(["r.example/canaryctl:1"]));
+        assert_eq!(files[docker["Config"].as_str().expect("a path")], image.config);
+        assert_eq!(files[docker["Layers"][0].as_str().expect("a path")], image.layer);
     }
 
     #[test]
