@@ -5,12 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tower::timeout::TimeoutLayer;
 
 use crate::failure::{Code, Failure};
 
 /// How long to wait for a connection, in seconds.
 const CONNECT_TIMEOUT_S: u64 = 10;
+/// How long to wait for an answer to begin, in seconds: API servers themselves give up after 60 (their
+/// `--request-timeout`). What follows the beginning, as of a watch or a forwarded port, may take any time.
+const ANSWER_TIMEOUT_S: u64 = 65;
 
 /// Where `--help` shows the flags.
 pub const HEADING: &str = "Cluster";
@@ -62,7 +67,7 @@ impl Cluster {
     pub async fn connect(args: &ClusterArgs) -> Result<Self, Failure> {
         let config = args.config().await?;
         let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config)
+        let client = client(config, Duration::from_secs(ANSWER_TIMEOUT_S))
             .map_err(|error| Failure::from_error(Code::Failed, &error).help("check the kubeconfig"))?;
         Ok(Self { client, namespace })
     }
@@ -110,6 +115,11 @@ impl ClusterArgs {
     }
 }
 
+/// A client that waits so long for an answer to begin.
+fn client(config: Config, answer: Duration) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).build())
+}
+
 /// Runs a verb's asynchronous part.
 ///
 /// # Errors
@@ -135,5 +145,52 @@ pub fn api_failure(tried: &str, error: &kube::Error) -> Failure {
             failure.help("ask for that right, or act as somebody who has it: --as USER")
         }
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::Api;
+    use kube::api::{ListParams, WatchParams};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(300);
+
+    /// Pods of a server that says this to whoever connects, each part later than the limit by the one before.
+    async fn pods(parts: &'static [&'static str]) -> Api<Pod> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]).await.expect("a request");
+            for part in parts {
+                stream.write_all(part.as_bytes()).await.expect("written");
+                tokio::time::sleep(LIMIT * 2).await;
+            }
+            std::future::pending::<()>().await;
+        });
+        let config = Config::new(format!("http://{address}").parse().expect("a URL"));
+        Api::default_namespaced(client(config, LIMIT).expect("a client"))
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_given_up() {
+        let error = pods(&[]).await.list(&ListParams::default()).await.expect_err("no answer");
+        assert!(error.to_string().contains("timed out"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_watch_may_be_silent_for_longer() {
+        let pods = pods(&[
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n",
+            "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"late\"}}}\n",
+        ]);
+        let mut events = pods.await.watch(&WatchParams::default(), "0").await.expect("a watch").boxed();
+        events.next().await.expect("an event").expect("that is sound");
     }
 }

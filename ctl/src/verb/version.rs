@@ -1,5 +1,7 @@
 //! `canaryctl version`: this program's, the filter's, and what a cluster runs.
 
+use std::time::Duration;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -7,11 +9,14 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use super::filter::BUILDS;
-use crate::cluster::{Cluster, ClusterArgs, block_on};
-use crate::failure::Failure;
+use crate::cluster::{Cluster, ClusterArgs, api_failure, block_on};
+use crate::failure::{Code, Failure};
 use crate::filter;
 use crate::names;
 use crate::output::{self, Format};
+
+/// How long a cluster may take to answer all questions, in seconds.
+const ANSWERS_S_MAX: u64 = 10;
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
@@ -39,7 +44,8 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         "filter": filters.collect::<serde_json::Map<_, _>>(),
     });
     if !args.client {
-        versions["cluster"] = block_on(async { Ok(look(cluster).await) })?;
+        versions["cluster"] =
+            block_on(async { Ok(look(cluster, Duration::from_secs(ANSWERS_S_MAX)).await) })?;
     }
     if !args.output.is_text() {
         return output::value(&versions, args.output);
@@ -62,25 +68,65 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn look(args: &ClusterArgs) -> Value {
-    match asked(args).await {
+async fn look(args: &ClusterArgs, limit: Duration) -> Value {
+    let late = |_| Failure::new(Code::Timeout, format!("no answer within {limit:?}"));
+    match tokio::time::timeout(limit, asked(args)).await.map_err(late).flatten() {
         Ok(found) => found,
-        Err(error) => json!({"error": error}),
+        Err(failure) => json!({"error": failure.to_string()}),
     }
 }
 
-async fn asked(args: &ClusterArgs) -> Result<Value, String> {
-    let text = |error: kube::Error| error.to_string();
-    let cluster = Cluster::connect(args).await.map_err(|failure| failure.to_string())?;
-    let kubernetes = cluster.client.apiserver_version().await.map_err(text)?.git_version;
+async fn asked(args: &ClusterArgs) -> Result<Value, Failure> {
+    let failed = |tried| move |error| api_failure(tried, &error);
+    let cluster = Cluster::connect(args).await?;
+    let kubernetes = cluster.client.apiserver_version().await.map_err(failed("ask its version"))?.git_version;
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), names::NAMESPACE);
-    let controller = deployments.get_opt(names::CONTROLLER).await.map_err(text)?;
+    let controller = deployments.get_opt(names::CONTROLLER).await.map_err(failed("read the controller"))?;
     let image_of = |spec: Option<k8s_openapi::api::core::v1::PodSpec>| {
         spec.and_then(|spec| spec.containers.into_iter().next()).and_then(|container| container.image)
     };
     let controller = controller.and_then(|found| image_of(found.spec?.template.spec));
     let pods: Api<Pod> = Api::all(cluster.client);
-    let istiods = pods.list(&ListParams::default().labels("app=istiod").limit(1)).await.map_err(text)?;
+    let istiods = pods
+        .list(&ListParams::default().labels("app=istiod").limit(1))
+        .await
+        .map_err(failed("list istiod's pods"))?;
     let istio = istiods.items.into_iter().next().and_then(|pod| image_of(pod.spec));
     Ok(json!({"kubernetes": kubernetes, "istio": istio, "controller": controller}))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// What comes of asking a server at this address, whatever kubeconfig this machine has.
+    async fn error_at(address: std::net::SocketAddr) -> String {
+        let mut kubeconfig = tempfile::NamedTempFile::new().expect("a file");
+        write!(
+            kubeconfig,
+            "{{clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}], users: [{{name: u, user: {{}}}}], \
+             contexts: [{{name: x, context: {{cluster: c, user: u}}}}], current-context: x}}"
+        )
+        .expect("written");
+        let args = ClusterArgs { kubeconfig: Some(kubeconfig.path().into()), ..ClusterArgs::default() };
+        look(&args, Duration::from_millis(300)).await["error"].as_str().expect("an error").to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        assert_eq!(error_at(address).await, "no answer within 300ms");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_said_to_be_so() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let error = error_at(address).await;
+        assert!(error.contains("Connection refused"), "{error}");
+    }
 }
