@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Uri;
 use kube::Client;
 use kube::client::ClientBuilder;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -36,7 +37,7 @@ pub struct ClusterArgs {
     /// The kubeconfig's user.
     #[arg(long, global = true, value_name = "NAME")]
     pub user: Option<String>,
-    /// The API server's address.
+    /// The API server's address; without a kubeconfig it is asked as nobody.
     #[arg(long, short = 's', global = true, value_name = "URL")]
     pub server: Option<String>,
     /// Act as this user.
@@ -92,17 +93,12 @@ impl ClusterArgs {
             }
             None => match Config::from_kubeconfig(&options).await {
                 Ok(config) => config,
-                // In a pod there is no kubeconfig but an account.
-                Err(error) => match Config::incluster() {
-                    Ok(config) if !chooses => config,
-                    _ => return Err(failed(&error)),
-                },
+                Err(error) if chooses => return Err(failed(&error)),
+                Err(error) => self.without_kubeconfig(&error).ok_or_else(|| failed(&error))?,
             },
         };
         if let Some(server) = &self.server {
-            config.cluster_url = server.parse().map_err(|error| {
-                Failure::new(Code::Usage, format!("--server {server} is no URL: {error}"))
-            })?;
+            config.cluster_url = url(server, config.root_cert.is_some())?;
         }
         if let Some(user) = &self.as_user {
             config.auth_info.impersonate = Some(user.clone());
@@ -113,6 +109,30 @@ impl ClusterArgs {
         config.connect_timeout = Some(Duration::from_secs(CONNECT_TIMEOUT_S));
         Ok(config)
     }
+
+    /// A server that was named is asked as nobody; in a pod there is an account.
+    fn without_kubeconfig(&self, error: &KubeconfigError) -> Option<Config> {
+        match &self.server {
+            Some(_) => is_absent(error).then(|| Config::new(Uri::default())),
+            None => Config::incluster().ok(),
+        }
+    }
+}
+
+/// Whether there is no kubeconfig, or none that says which cluster is meant.
+fn is_absent(error: &KubeconfigError) -> bool {
+    match error {
+        KubeconfigError::FindPath | KubeconfigError::CurrentContextNotSet => true,
+        KubeconfigError::ReadConfig(error, _) => error.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// A server's address; kubectl, too, takes one without a scheme.
+fn url(server: &str, has_authority: bool) -> Result<Uri, Failure> {
+    let scheme = if has_authority { "https://" } else { "http://" };
+    let server = if server.contains("://") { server.to_owned() } else { format!("{scheme}{server}") };
+    server.parse().map_err(|error| Failure::new(Code::Usage, format!("--server {server} is no URL: {error}")))
 }
 
 /// A client that waits so long for an answer to begin.

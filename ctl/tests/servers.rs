@@ -1,0 +1,65 @@
+//! What verbs make of API servers and registries, stood in for by servers on this machine.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use http::request::Parts;
+use serde_json::json;
+
+/// A server on this machine that answers so for as long as the test runs.
+fn serve(answer: impl Fn(&Parts, Bytes) -> Response + Clone + Send + Sync + 'static) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    listener.set_nonblocking(true).expect("a socket");
+    let router = Router::new().fallback(move |request: Request| async move {
+        let (parts, body) = request.into_parts();
+        answer(&parts, to_bytes(body, usize::MAX).await.expect("a body"))
+    });
+    std::thread::spawn(move || {
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+            axum::serve(listener, router).await.expect("served");
+        });
+    });
+    address
+}
+
+fn answer(status: u16, body: impl Into<Body>) -> Response {
+    Response::builder().status(status).body(body.into()).expect("an answer")
+}
+
+/// Runs canaryctl as one whose home this is.
+fn canaryctl(home: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_canaryctl"));
+    command.args(args).env_clear().env("HOME", home).env("PATH", home);
+    command.output().expect("canaryctl runs")
+}
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+#[test]
+fn a_server_that_is_named_needs_no_kubeconfig() {
+    let address = serve(|request, _| match request.uri.path() {
+        "/version" => {
+            let fields = ["major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate"];
+            let fields = fields.into_iter().chain(["goVersion", "compiler", "platform"]);
+            let version: serde_json::Map<_, _> =
+                fields.map(|field| (field.into(), "v1.34.0".into())).collect();
+            answer(200, serde_json::Value::Object(version).to_string())
+        }
+        "/api/v1/pods" => answer(200, json!({"metadata": {}, "items": []}).to_string()),
+        _ => answer(404, json!({"status": "Failure", "code": 404, "reason": "NotFound"}).to_string()),
+    });
+    for server in [format!("http://{address}"), address.to_string()] {
+        let output = canaryctl(home().path(), &["version", "--server", &server]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("Kubernetes  v1.34.0"), "{server}: {text}");
+    }
+}
