@@ -33,10 +33,11 @@ fn answer(status: u16, body: impl Into<Body>) -> Response {
     Response::builder().status(status).body(body.into()).expect("an answer")
 }
 
-/// Runs canaryctl as one whose home this is.
+/// Runs canaryctl as one whose home this is, with docker's helpers of `tests/docker`.
 fn canaryctl(home: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_canaryctl"));
-    command.args(args).env_clear().env("HOME", home).env("PATH", home);
+    let helpers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/docker");
+    command.args(args).env_clear().env("HOME", home).env("PATH", helpers);
     command.output().expect("canaryctl runs")
 }
 
@@ -62,4 +63,51 @@ fn a_server_that_is_named_needs_no_kubeconfig() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("Kubernetes  v1.34.0"), "{server}: {text}");
     }
+}
+
+/// Asks a registry that has nothing, with this as docker's configuration.
+#[track_caller]
+fn check_docker(config: &str, wanted: &[&str]) {
+    let home = home();
+    std::fs::create_dir(home.path().join(".docker")).expect("a directory");
+    let registry = serve(|_, _| answer(404, "")).to_string();
+    let config = config.replace("REGISTRY", &registry);
+    std::fs::write(home.path().join(".docker/config.json"), config).expect("written");
+    check_failure(&canaryctl(home.path(), &["filter", "inspect", &format!("{registry}/filter:1")]), wanted);
+}
+
+#[track_caller]
+fn check_failure(output: &Output, wanted: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    for text in wanted {
+        assert!(stderr.contains(text), "`{text}` is not in:\n{stderr}");
+    }
+}
+
+#[test]
+fn who_is_unknown_to_docker_is_nobody() {
+    for config in [
+        "{}",
+        r#"{"auths": {"other.example": {"auth": "YTpi"}}}"#,
+        r#"{"credsStore": "empty"}"#,
+        r#"{"credHelpers": {"REGISTRY": "empty"}}"#,
+    ] {
+        check_docker(config, &["code: 404"]);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_dockers_configuration_is_said() {
+    check_docker("{", &["/.docker/config.json: EOF while parsing", "help:  mend it"]);
+    check_docker(r#"{"auths": 1}"#, &["/.docker/config.json: it is JSON, but not as docker writes it"]);
+    check_docker(
+        r#"{"credsStore": "locked"}"#,
+        &[
+            "docker-credential-locked does not give credentials for 127.0.0.1",
+            ": it is locked\n",
+            "--username NAME",
+        ],
+    );
+    check_docker(r#"{"credsStore": "absent"}"#, &["Unable to communicate with credential helper"]);
 }

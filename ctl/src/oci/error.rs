@@ -1,5 +1,7 @@
 //! Why a registry does not do what it is asked.
 
+use std::path::PathBuf;
+
 use docker_credential::CredentialRetrievalError;
 use oci_client::errors::OciDistributionError;
 
@@ -55,7 +57,26 @@ pub enum RegistryError {
         /// The registry.
         registry: String,
     },
-    /// Docker's configuration or its helper is broken.
+    /// Docker's configuration cannot be read.
+    #[error("cannot read docker's configuration {}", file.display())]
+    DockerConfig {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Docker's helper does not give what it has.
+    #[error("{helper} does not give credentials for {registry}: {said}")]
+    Helper {
+        /// The helper's program.
+        helper: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        said: String,
+    },
+    /// Docker's helper is not there, or what is kept makes no sense.
     #[error("docker's credentials for {registry} cannot be read")]
     Docker {
         /// The registry.

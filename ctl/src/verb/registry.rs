@@ -49,8 +49,11 @@ pub fn failure(error: &RegistryError) -> Failure {
         RegistryError::NotLetIn { registry, .. } => {
             failure.help(format!("docker login {registry}, or --username NAME --password-stdin"))
         }
-        RegistryError::IdentityToken { .. } | RegistryError::Docker { .. } => {
+        RegistryError::IdentityToken { .. } | RegistryError::Helper { .. } | RegistryError::Docker { .. } => {
             failure.help("say who you are: --username NAME --password-stdin")
+        }
+        RegistryError::DockerConfig { .. } => {
+            failure.help("mend it, or name a directory with another one: DOCKER_CONFIG=DIR")
         }
         RegistryError::Refused { registry, .. } => {
             failure.help(format!("is {registry} right, and does it speak TLS? If it does not: --plain-http"))
