@@ -8,6 +8,6 @@ mod registry;
 
 pub use credentials::Credentials;
 pub use elf::{Needs, architecture};
-pub use error::RegistryError;
+pub use error::{Missing, RegistryError, Tried};
 pub use image::Image;
 pub use registry::{Pulled, Registry, Target, TargetError};

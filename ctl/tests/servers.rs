@@ -93,7 +93,7 @@ fn who_is_unknown_to_docker_is_nobody() {
         r#"{"credsStore": "empty"}"#,
         r#"{"credHelpers": {"REGISTRY": "empty"}}"#,
     ] {
-        check_docker(config, &["code: 404"]);
+        check_docker(config, &["the registry has no such image"]);
     }
 }
 
@@ -110,4 +110,57 @@ fn what_is_wrong_with_dockers_configuration_is_said() {
         ],
     );
     check_docker(r#"{"credsStore": "absent"}"#, &["Unable to communicate with credential helper"]);
+}
+
+/// Inspects an image of a registry that answers so to everything.
+#[track_caller]
+fn check_inspect(image: &str, status: u16, body: &'static str, wanted: &[&str]) {
+    let registry = serve(move |_, _| answer(status, body));
+    check_failure(&canaryctl(home().path(), &["filter", "inspect", &format!("{registry}/{image}")]), wanted);
+}
+
+#[test]
+fn what_a_registry_does_not_have_is_said() {
+    let of = |status, body, wanted: &[&str]| check_inspect("filter:1", status, body, wanted);
+    of(
+        404,
+        "",
+        &["/filter:1 is not there: the registry has no such image", "help:  check its tag or digest"],
+    );
+    of(404, r#"{"errors": [{"code": "MANIFEST_UNKNOWN"}]}"#, &["no such image"]);
+    of(404, r#"{"errors": [{"code": "NAME_UNKNOWN"}]}"#, &["no such repository", "help:  check its name"]);
+}
+
+#[test]
+fn who_is_not_let_in_is_told_how_to_say_who_they_are() {
+    for body in ["", r#"{"errors": [{"code": "UNAUTHORIZED"}]}"#, r#"{"errors": [{"code": "DENIED"}]}"#] {
+        for status in [401, 403] {
+            check_inspect(
+                "filter:1",
+                status,
+                body,
+                &["does not let you in", "help:  docker login 127.0.0.1:"],
+            );
+        }
+    }
+    let denied = r#"{"errors": [{"code": "DENIED"}]}"#;
+    check_inspect("filter:1", 400, denied, &["does not let you in", "help:  docker login 127.0.0.1:"]);
+}
+
+#[test]
+fn what_is_not_what_its_digest_says_is_refused() {
+    let image = format!("filter@sha256:{}", "0".repeat(64));
+    check_inspect(&image, 200, "{}", &["is not what its digest says: wanted sha256:00", "do not use it"]);
+}
+
+#[test]
+fn only_one_who_reaches_no_registry_is_asked_about_tls() {
+    check_inspect(
+        "filter:1",
+        500,
+        "",
+        &["does not give", "help:  try again later, or ask who runs 127.0.0.1:"],
+    );
+    let output = canaryctl(home().path(), &["filter", "inspect", "127.0.0.1:1/filter:1"]);
+    check_failure(&output, &["cannot reach registry 127.0.0.1:1", "Connection refused", "--plain-http"]);
 }

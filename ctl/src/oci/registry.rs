@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use oci_client::client::{Client, ClientConfig, ClientProtocol, Config, ImageLayer};
@@ -11,9 +12,11 @@ use oci_client::{Reference, RegistryOperation};
 use serde_json::Value;
 
 use super::credentials::Credentials;
-use super::error::{RegistryError, refused};
+use super::error::{RegistryError, Tried, refused};
 use super::image::{CONFIG, Image, LAYER, PLUGIN, digest, file_in};
 
+/// How long to wait for a connection, in seconds.
+const CONNECT_TIMEOUT_S: u64 = 10;
 /// Scheme of addresses of images, as Istio writes it.
 const SCHEME: &str = "oci://";
 
@@ -106,6 +109,7 @@ impl Registry {
             protocol,
             // Some registries take chunks of no size but their own.
             use_monolithic_push: true,
+            connect_timeout: Some(Duration::from_secs(CONNECT_TIMEOUT_S)),
             ..ClientConfig::default()
         };
         Self { client: Client::new(config), credentials }
@@ -117,20 +121,20 @@ impl Registry {
     /// What the registry says.
     pub async fn push(&self, target: &Target, image: &Image) -> Result<Target, RegistryError> {
         let auth = self.credentials.for_registry(target.registry())?;
-        let said = |tried| move |source| refused(target, tried, source);
-        self.client.auth(&target.0, &auth, RegistryOperation::Push).await.map_err(said("let you push"))?;
+        let said = |source| refused(target, Tried::Push, source);
+        self.client.auth(&target.0, &auth, RegistryOperation::Push).await.map_err(said)?;
         let layer = ImageLayer::new(Bytes::from(image.layer.clone()), LAYER.into(), None);
         let config = Config::new(Bytes::from(image.config.clone()), CONFIG.into(), None);
         let manifest: OciImageManifest = serde_json::from_slice(&image.manifest)
-            .map_err(|error| refused(target, "take", OciDistributionError::JsonError(error)))?;
+            .map_err(|error| refused(target, Tried::Push, OciDistributionError::JsonError(error)))?;
         for (content, media) in [(&layer.data, &layer.media_type), (&config.data, &config.media_type)] {
             tracing::debug!(media, bytes = content.len(), "pushing");
             let pushed = self.client.push_blob(&target.0, content.clone(), &digest(content)).await;
-            pushed.map_err(said("take"))?;
+            pushed.map_err(said)?;
         }
         let pushed = self.client.push_manifest(&target.0, &OciManifest::Image(manifest)).await;
-        pushed.map_err(said("take"))?;
-        let kept = self.client.fetch_manifest_digest(&target.0, &auth).await.map_err(said("show"))?;
+        pushed.map_err(said)?;
+        let kept = self.client.fetch_manifest_digest(&target.0, &auth).await.map_err(said)?;
         Ok(target.at(&kept))
     }
 
@@ -140,7 +144,7 @@ impl Registry {
     /// What the registry says, or what is wrong with the image.
     pub async fn pull(&self, target: &Target) -> Result<Pulled, RegistryError> {
         let auth = self.credentials.for_registry(target.registry())?;
-        let said = |source| refused(target, "give", source);
+        let said = |source| refused(target, Tried::Pull, source);
         let (manifest, kept) = self.client.pull_image_manifest(&target.0, &auth).await.map_err(said)?;
         if let Some(wanted) = target.0.digest().filter(|wanted| *wanted != kept) {
             return Err(RegistryError::Digest {

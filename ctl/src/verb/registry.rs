@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use crate::failure::{Code, Failure};
-use crate::oci::{Credentials, Registry, RegistryError, Target};
+use crate::oci::{Credentials, Missing, Registry, RegistryError, Target};
 
 /// How to reach a registry.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,7 +55,15 @@ pub fn failure(error: &RegistryError) -> Failure {
         RegistryError::DockerConfig { .. } => {
             failure.help("mend it, or name a directory with another one: DOCKER_CONFIG=DIR")
         }
+        RegistryError::Missing { what, .. } => failure.help(match what {
+            Missing::Repository => "check its name; some registries want it made before the first push",
+            Missing::Image => "check its tag or digest; canaryctl filter push makes one",
+            Missing::Part => "push it again",
+        }),
         RegistryError::Refused { registry, .. } => {
+            failure.help(format!("try again later, or ask who runs {registry}"))
+        }
+        RegistryError::Unreachable { registry, .. } => {
             failure.help(format!("is {registry} right, and does it speak TLS? If it does not: --plain-http"))
         }
         RegistryError::Digest { .. } => {
