@@ -1,13 +1,16 @@
 //! What verbs make of API servers and registries, stood in for by servers on this machine.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
 use http::request::Parts;
 use serde_json::json;
 
@@ -163,4 +166,65 @@ fn only_one_who_reaches_no_registry_is_asked_about_tls() {
     );
     let output = canaryctl(home().path(), &["filter", "inspect", "127.0.0.1:1/filter:1"]);
     check_failure(&output, &["cannot reach registry 127.0.0.1:1", "Connection refused", "--plain-http"]);
+}
+
+/// A registry that keeps what is pushed, after this was done to its manifests.
+fn registry(changed: fn(Bytes) -> Bytes) -> SocketAddr {
+    let kept = Arc::new(Mutex::new(HashMap::<String, Bytes>::new()));
+    serve(move |request, body| {
+        let path = request.uri.path();
+        let at = |location: &str| [("location", location.to_owned())];
+        match request.method.as_str() {
+            "POST" => (StatusCode::ACCEPTED, at(&format!("{path}1"))).into_response(),
+            "PUT" => {
+                let content = if path.contains("/manifests/") { changed(body) } else { body };
+                kept.lock().expect("no panic").insert(path.into(), content);
+                (StatusCode::CREATED, at(path)).into_response()
+            }
+            _ if path == "/v2/" => answer(200, ""),
+            _ => match kept.lock().expect("no panic").get(path) {
+                Some(content) => answer(200, content.clone()),
+                None => answer(404, ""),
+            },
+        }
+    })
+}
+
+/// A file that is a static program as far as its header goes.
+fn program(directory: &Path) -> String {
+    let mut elf = [0; 64];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    (elf[16], elf[18], elf[20], elf[52], elf[54]) = (2, 62, 1, 64, 56);
+    let file = directory.join("program");
+    std::fs::write(&file, elf).expect("written");
+    file.to_str().expect("text").into()
+}
+
+#[test]
+fn an_image_has_the_same_digest_pushed_and_saved() {
+    let home = home();
+    let (program, archive) = (program(home.path()), home.path().join("archive").display().to_string());
+    let image = format!("{}/canaryctl:1", registry(|manifest| manifest));
+    let pushed = canaryctl(home.path(), &["image", "push", &image, "--binary", &program]);
+    let saved = canaryctl(home.path(), &["image", "save", &image, "--binary", &program, "-o", &archive]);
+    assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
+    let mut archive = tar::Archive::new(std::fs::File::open(archive).expect("an archive"));
+    let index = archive
+        .entries()
+        .expect("a tar")
+        .map(|entry| entry.expect("an entry"))
+        .find(|entry| entry.path().expect("a path").ends_with("index.json"))
+        .expect("an index");
+    let index: serde_json::Value = serde_json::from_reader(index).expect("JSON");
+    let digest = index["manifests"][0]["digest"].as_str().expect("a digest");
+    let (stdout, stderr) = (String::from_utf8_lossy(&pushed.stdout), String::from_utf8_lossy(&pushed.stderr));
+    assert!(stdout.contains(&format!("/canaryctl@{digest}  ")), "{digest} is not in {stdout}{stderr}");
+}
+
+#[test]
+fn a_registry_that_keeps_something_else_than_was_pushed_is_not_believed() {
+    let home = home();
+    let image = format!("{}/canaryctl:1", registry(|manifest| [&manifest[..], b"\n"].concat().into()));
+    let pushed = canaryctl(home.path(), &["image", "push", &image, "--binary", &program(home.path())]);
+    check_failure(&pushed, &["is not what its digest says: wanted sha256:"]);
 }

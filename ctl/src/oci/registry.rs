@@ -5,15 +5,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use oci_client::client::{Client, ClientConfig, ClientProtocol, Config, ImageLayer};
-use oci_client::errors::OciDistributionError;
-use oci_client::manifest::{OciImageManifest, OciManifest};
 use oci_client::{Reference, RegistryOperation};
 use serde_json::Value;
 
 use super::credentials::Credentials;
 use super::error::{RegistryError, Tried, refused};
-use super::image::{CONFIG, Image, LAYER, PLUGIN, digest, file_in};
+use super::image::{CONFIG, Image, LAYER, MANIFEST, PLUGIN, digest, file_in};
 
 /// How long to wait for a connection, in seconds.
 const CONNECT_TIMEOUT_S: u64 = 10;
@@ -125,16 +124,18 @@ impl Registry {
         self.client.auth(&target.0, &auth, RegistryOperation::Push).await.map_err(said)?;
         let layer = ImageLayer::new(Bytes::from(image.layer.clone()), LAYER.into(), None);
         let config = Config::new(Bytes::from(image.config.clone()), CONFIG.into(), None);
-        let manifest: OciImageManifest = serde_json::from_slice(&image.manifest)
-            .map_err(|error| refused(target, Tried::Push, OciDistributionError::JsonError(error)))?;
         for (content, media) in [(&layer.data, &layer.media_type), (&config.data, &config.media_type)] {
             tracing::debug!(media, bytes = content.len(), "pushing");
             let pushed = self.client.push_blob(&target.0, content.clone(), &digest(content)).await;
             pushed.map_err(said)?;
         }
-        let pushed = self.client.push_manifest(&target.0, &OciManifest::Image(manifest)).await;
-        pushed.map_err(said)?;
+        let (manifest, media) = (image.manifest.clone(), HeaderValue::from_static(MANIFEST));
+        self.client.push_manifest_raw(&target.0, manifest, media).await.map_err(said)?;
         let kept = self.client.fetch_manifest_digest(&target.0, &auth).await.map_err(said)?;
+        if kept != image.digest() {
+            let target = target.to_string();
+            return Err(RegistryError::Digest { target, wanted: image.digest(), got: kept });
+        }
         Ok(target.at(&kept))
     }
 
