@@ -10,9 +10,11 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
+use canaryctl::oci::Image;
 use http::StatusCode;
 use http::request::Parts;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 /// A server on this machine that answers so for as long as the test runs.
 fn serve(answer: impl Fn(&Parts, Bytes) -> Response + Clone + Send + Sync + 'static) -> SocketAddr {
@@ -166,6 +168,63 @@ fn only_one_who_reaches_no_registry_is_asked_about_tls() {
     );
     let output = canaryctl(home().path(), &["filter", "inspect", "127.0.0.1:1/filter:1"]);
     check_failure(&output, &["cannot reach registry 127.0.0.1:1", "Connection refused", "--plain-http"]);
+}
+
+/// A registry of these contents, by tag or digest.
+fn registry_of<const N: usize>(contents: [(String, Vec<u8>); N]) -> SocketAddr {
+    let contents = HashMap::from(contents);
+    serve(move |request, _| {
+        let name = request.uri.path().rsplit('/').next().unwrap_or_default();
+        answer(200, contents.get(name).cloned().unwrap_or_default())
+    })
+}
+
+fn digest(content: &[u8]) -> String {
+    let hex = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("sha256:{hex}")
+}
+
+/// Inspects an index, by its digest, of one image that is for machines of this kind.
+fn inspect_index(architecture: &str) -> (String, Output) {
+    let image = Image::of_filter(b"\0asm").expect("an image");
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": image.digest(),
+            "size": image.manifest.len(),
+            "platform": {"os": "linux", "architecture": architecture},
+        }],
+    });
+    let index = index.to_string().into_bytes();
+    let by_digest = |content: Vec<u8>| (digest(&content), content);
+    let registry =
+        registry_of([&index, &image.manifest, &image.layer].map(|content| by_digest(content.clone())));
+    let wanted = digest(&index);
+    let output = canaryctl(home().path(), &["filter", "inspect", &format!("{registry}/filter@{wanted}")]);
+    (wanted, output)
+}
+
+#[test]
+fn a_layer_that_is_not_what_the_manifest_says_is_refused() {
+    let image = Image::of_filter(b"\0asm").expect("an image");
+    let registry = registry_of([("1".into(), image.manifest), (digest(&image.layer), b"other".into())]);
+    let output = canaryctl(home().path(), &["filter", "inspect", &format!("{registry}/filter:1")]);
+    check_failure(&output, &["is not what its digest says: wanted sha256:", "do not use it"]);
+}
+
+#[test]
+fn an_index_is_said_to_be_one() {
+    let here = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let (digest, output) = inspect_index(here);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains(&format!("  index    {digest}, of several images")), "{stdout}{stderr}");
+    let (_, output) = inspect_index("another");
+    check_failure(
+        &output,
+        &["is an index of several images, none of them for this machine", "by its digest"],
+    );
 }
 
 /// A registry that keeps what is pushed, after this was done to its manifests.

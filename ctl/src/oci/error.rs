@@ -62,6 +62,12 @@ pub enum RegistryError {
         /// The digest of what came.
         got: String,
     },
+    /// It is several images.
+    #[error("{target} is an index of several images, none of them for this machine")]
+    Index {
+        /// The index.
+        target: String,
+    },
     /// It is no image of a module.
     #[error("{target} is no image of a Wasm module")]
     NoModule {
@@ -152,6 +158,9 @@ pub(super) fn refused(target: &Target, tried: Tried, source: OciDistributionErro
     let target = target.to_string();
     if let OciDistributionError::DigestError(DigestError::VerificationError { expected, actual }) = source {
         return RegistryError::Digest { target, wanted: expected, got: actual };
+    }
+    if let OciDistributionError::ImageManifestNotFoundError(_) = source {
+        return RegistryError::Index { target };
     }
     let (missing, source) = (missing(&source, tried), Box::new(source));
     if is_locked(&source) {

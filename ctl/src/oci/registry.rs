@@ -84,6 +84,8 @@ impl Target {
 pub struct Pulled {
     /// Digest of the image's manifest.
     pub digest: String,
+    /// Digest of the index that the address means, of which the image is the one for this machine.
+    pub index: Option<String>,
     /// The manifest.
     pub manifest: Value,
     /// The module.
@@ -146,28 +148,17 @@ impl Registry {
     pub async fn pull(&self, target: &Target) -> Result<Pulled, RegistryError> {
         let auth = self.credentials.for_registry(target.registry())?;
         let said = |source| refused(target, Tried::Pull, source);
-        let (manifest, kept) = self.client.pull_image_manifest(&target.0, &auth).await.map_err(said)?;
-        if let Some(wanted) = target.0.digest().filter(|wanted| *wanted != kept) {
-            return Err(RegistryError::Digest {
-                target: target.to_string(),
-                wanted: wanted.into(),
-                got: kept,
-            });
-        }
+        let pulled = self.client.pull_image_manifest_and_list_digest(&target.0, &auth).await;
+        let (manifest, kept, index) = pulled.map_err(said)?;
         let no_module = |source| RegistryError::NoModule { target: target.to_string(), source };
         let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "it has no layer");
         let last = manifest.layers.last().ok_or_else(missing).map_err(no_module)?;
         let mut layer = Vec::new();
         self.client.pull_blob(&target.0, last, &mut layer).await.map_err(said)?;
-        let got = digest(&layer);
-        if got != last.digest {
-            let wanted = last.digest.clone();
-            return Err(RegistryError::Digest { target: target.to_string(), wanted, got });
-        }
         let wasm = file_in(&layer, PLUGIN).map_err(no_module)?;
         let manifest = serde_json::to_value(&manifest)
             .map_err(|error| no_module(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
-        Ok(Pulled { digest: kept, manifest, wasm })
+        Ok(Pulled { digest: kept, index, manifest, wasm })
     }
 }
 

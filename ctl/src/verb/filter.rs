@@ -121,6 +121,7 @@ fn inspect(target: Option<&Target>, args: &RegistryArgs, format: Format) -> Resu
             Ok(vec![json!({
                 "image": target.to_string(),
                 "digest": pulled.digest,
+                "index": pulled.index,
                 "manifest": pulled.manifest,
                 "module": module(&pulled.wasm),
             })])
@@ -141,6 +142,9 @@ fn inspect(target: Option<&Target>, args: &RegistryArgs, format: Format) -> Resu
             text(&found["module"]["sha256"])
         );
         if let Some(digest) = found["digest"].as_str() {
+            if let Some(index) = found["index"].as_str() {
+                anstream::println!("  index    {index}, of several images; this is the one for this machine");
+            }
             anstream::println!("  image    {digest}");
             match of {
                 Some((build, _)) => anstream::println!("  the same as the {build} build of this canaryctl"),

@@ -69,6 +69,9 @@ pub fn failure(error: &RegistryError) -> Failure {
         RegistryError::Digest { .. } => {
             failure.help("somebody changed it on the way, or it is damaged: do not use it")
         }
+        RegistryError::Index { .. } => {
+            failure.help("name one of them by its digest: HOST/REPOSITORY@sha256:DIGEST")
+        }
         RegistryError::NoModule { .. } => failure.help("canaryctl filter push makes one"),
     }
 }
