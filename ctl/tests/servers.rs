@@ -287,3 +287,24 @@ fn a_registry_that_keeps_something_else_than_was_pushed_is_not_believed() {
     let pushed = canaryctl(home.path(), &["image", "push", &image, "--binary", &program(home.path())]);
     check_failure(&pushed, &["is not what its digest says: wanted sha256:"]);
 }
+
+#[test]
+fn a_digest_is_nothing_to_push_to() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for (args, wanted) in [
+        (
+            ["filter", "push", "r.example/mesh/filter"].as_slice(),
+            "name a tag instead: r.example/mesh/filter:TAG",
+        ),
+        (&["image", "push", "oci://r.example/canaryctl:1"], "name a tag instead: r.example/canaryctl:1"),
+        (
+            &["image", "save", "-o", "archive", "r.example/canaryctl"],
+            "name a tag instead: r.example/canaryctl:TAG",
+        ),
+    ] {
+        let image = format!("{}@{digest}", args.last().expect("an image"));
+        let output = canaryctl(home().path(), &[&args[..args.len() - 1], &[&image]].concat());
+        assert_eq!(output.status.code(), Some(2));
+        check_failure(&output, &["a digest is what a push results in", wanted]);
+    }
+}

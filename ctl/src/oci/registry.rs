@@ -23,10 +23,19 @@ const SCHEME: &str = "oci://";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target(Reference);
 
-/// A text that is no address of an image.
+/// A text that is no address of an image, or none to push to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no address of an image: wanted [oci://]HOST/REPOSITORY[:TAG]")]
-pub struct TargetError(String);
+pub enum TargetError {
+    /// It is no address.
+    #[error("`{0}` is no address of an image: wanted [oci://]HOST/REPOSITORY[:TAG]")]
+    NoAddress(String),
+    /// It has a digest, which nobody chooses.
+    #[error("a digest is what a push results in; name a tag instead: {tagged}")]
+    Digest {
+        /// The same with a tag.
+        tagged: String,
+    },
+}
 
 impl FromStr for Target {
     type Err = TargetError;
@@ -37,7 +46,7 @@ impl FromStr for Target {
         let names_host =
             plain.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost");
         let reference = Reference::from_str(plain).ok().filter(|_| names_host);
-        reference.map(Self).ok_or_else(|| TargetError(text.into()))
+        reference.map(Self).ok_or_else(|| TargetError::NoAddress(text.into()))
     }
 }
 
@@ -48,6 +57,19 @@ impl std::fmt::Display for Target {
 }
 
 impl Target {
+    /// The address that a text gives to an image that is yet to be: of a tag, not of a digest.
+    ///
+    /// # Errors
+    /// When it is no address, or has a digest.
+    pub fn to_push(text: &str) -> Result<Self, TargetError> {
+        let Self(image) = text.parse()?;
+        if image.digest().is_none() {
+            return Ok(Self(image));
+        }
+        let tag = image.tag().unwrap_or("TAG");
+        Err(TargetError::Digest { tagged: format!("{}/{}:{tag}", image.registry(), image.repository()) })
+    }
+
     /// The same repository, with this added to the tag.
     #[must_use]
     pub fn with_suffix(&self, suffix: &str) -> Self {

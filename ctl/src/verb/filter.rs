@@ -27,7 +27,7 @@ enum Verb {
     /// They get the tags TAG-gateway and TAG-sidecar. The last line printed installs them by digest.
     Push {
         /// Where to: [oci://]HOST/REPOSITORY[:TAG].
-        #[arg(value_name = "IMAGE")]
+        #[arg(value_name = "IMAGE", value_parser = Target::to_push)]
         target: Target,
         #[command(flatten)]
         registry: RegistryArgs,

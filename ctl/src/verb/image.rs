@@ -19,7 +19,7 @@ enum Verb {
     /// Push this program to a registry as an image; no container engine is needed.
     Push {
         /// Where to: HOST/REPOSITORY[:TAG].
-        #[arg(value_name = "IMAGE")]
+        #[arg(value_name = "IMAGE", value_parser = Target::to_push)]
         target: Target,
         #[command(flatten)]
         program: Program,
@@ -29,7 +29,7 @@ enum Verb {
     /// Write the image into a file that `docker load`, `kind load image-archive` and `ctr images import` take.
     Save {
         /// The image's name: HOST/REPOSITORY[:TAG].
-        #[arg(value_name = "IMAGE")]
+        #[arg(value_name = "IMAGE", value_parser = Target::to_push)]
         target: Target,
         /// The file.
         #[arg(short, long, value_name = "FILE")]
