@@ -2,6 +2,7 @@
 //!
 //! Knows rules, percentages, cookies and precedence; knows nothing of the correlation map.
 
+mod cause;
 mod claim;
 mod index;
 mod response;
@@ -28,6 +29,7 @@ use crate::request_id;
 use crate::set_cookie::{self, CookieAttributes};
 use crate::signing::{KeyRing, Purpose};
 use crate::wire::{EdgeSettings, FilterConfig, WireError};
+use cause::Cause;
 use index::Index;
 use share::Layer;
 use token::Tokens;
@@ -89,6 +91,9 @@ pub struct EdgeDecision<'c> {
     pub rejected_signatures: u32,
     /// Whether the request carried a tag that nobody here gave it.
     pub forged: bool,
+    /// Whether no id or no lane cookie is given because another site caused the request: the user may have
+    /// one that the browser kept back.
+    pub held_back: bool,
     /// What to change in the request.
     pub edits: Edits<'c>,
     /// What to change in the response.
@@ -219,8 +224,13 @@ impl Edge {
         let facts = Facts::new(*headers, self.settings.trusted_hops, peer_address);
         let tokens = self.tokens(headers, &facts, now_unix_s);
         let mut new_uid: Option<String> = None;
-        let mut make_uid = || new_uid.get_or_insert_with(|| hex(entropy())).clone().into_bytes();
-        let win = self.winner(&facts, &tokens, now_unix_s, &mut make_uid);
+        let mut held_back = false;
+        let mut make_uid = || {
+            held_back = Cause::of(&facts).keeps_back(self.settings.cookie.same_site);
+            (!held_back).then(|| new_uid.get_or_insert_with(|| hex(entropy())).clone().into_bytes())
+        };
+        let mut win = self.winner(&facts, &tokens, now_unix_s, &mut make_uid);
+        held_back |= win.as_mut().is_some_and(|win| self.hold_back(win, &tokens, &facts));
 
         let mut cookies: Vec<Vec<u8>> =
             self.lane_cookie(win.as_ref(), &tokens, now_unix_s).into_iter().collect();
@@ -240,6 +250,7 @@ impl Edge {
             reason: win.map_or(Reason::Nothing, |win| win.reason),
             rejected_signatures: tokens.rejected,
             forged,
+            held_back,
             edits,
             response: ResponsePlan {
                 cookies,

@@ -16,6 +16,10 @@ use crate::wire::Subject;
 /// Most rules listed as having come close.
 pub const CLOSE_MAX: usize = 5;
 
+/// What follows the reason where cookies are held back.
+const HELD_BACK: &str =
+    "; another site caused the request, so the user's cookies may be missing and none is set";
+
 /// A decision and its reasons.
 #[derive(Debug)]
 pub struct Explanation<'c> {
@@ -99,19 +103,27 @@ impl Edge {
     /// `user` is none where the request does not tell who its user is.
     fn reason(&self, decision: &EdgeDecision<'_>, rule: Option<&RuleName<'_>>, user: Option<bool>) -> String {
         let rule_text = || rule.map_or_else(String::new, RuleName::to_string);
-        match decision.reason {
+        let mut reason = match decision.reason {
             Reason::SignedHeader => "the tag header is signed by one of our keys".into(),
             Reason::SignedLink => "the link is signed by one of our keys".into(),
             Reason::Rule(_) => rule_text(),
             Reason::Assigned => format!("cookie {} keeps the user in the lane", self.lane_cookie_name()),
             Reason::Share { rank, .. } => {
-                let who = if user.is_some() { "this user" } else { "a new user, who" };
+                let who = match user {
+                    Some(_) => "this user",
+                    None if decision.held_back => "an unknown user, who",
+                    None => "a new user, who",
+                };
                 let from = percent(rank.saturating_add(1));
                 format!("{} ({who} is in the lane from {from} % on)", rule_text())
             }
             Reason::Nothing if self.lanes().len() == 0 => "there are no lanes".into(),
             Reason::Nothing => "no rule matched".into(),
+        };
+        if decision.held_back {
+            reason.push_str(HELD_BACK);
         }
+        reason
     }
 
     /// Why a rule that holds did not win.

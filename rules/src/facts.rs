@@ -51,6 +51,11 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// The first line of a header.
+    pub(crate) fn first(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers.first(name)
+    }
+
     /// A value by the documented meaning of repeats; none when absent.
     pub(crate) fn value(&self, subject: Subject, name: &str) -> Option<Cow<'a, [u8]>> {
         match subject {
@@ -171,7 +176,7 @@ fn split_query(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn without_port(host: &[u8]) -> &[u8] {
+pub(crate) fn without_port(host: &[u8]) -> &[u8] {
     let end = match host.iter().rposition(|byte| *byte == b':') {
         // The colons of a bracketed IPv6 address are no port's.
         Some(at) if !host.get(at..).is_some_and(|rest| rest.contains(&b']')) => at,

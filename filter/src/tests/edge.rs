@@ -105,6 +105,16 @@ fn the_lane_cookie_is_added_and_the_applications_cookies_stay() {
 }
 
 #[test]
+fn a_form_of_another_site_is_routed_and_sets_no_cookie() {
+    let worker = Worker::new();
+    let root = worker.plugin(&edge());
+    let sent = [(":method", "POST"), ("sec-fetch-site", "cross-site"), ("cookie", "gray=1")];
+    let mut passed = pass(&root, &worker.fake, &sent);
+    assert_eq!(passed.tag(), ["gray"]);
+    assert_eq!(cookies(&respond(&mut passed.stream, &worker.fake, &[(":status", "200")])), [""; 0]);
+}
+
+#[test]
 fn the_lane_cookie_alone_brings_the_user_back_and_is_not_set_again() {
     let worker = Worker::new();
     let root = worker.plugin(&edge());

@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::cause::Cause;
 use super::share::Layer;
 use super::token::Tokens;
-use super::{Edge, EdgeRule, Reason};
+use super::{Edge, EdgeLane, EdgeRule, Reason};
 use crate::facts::Facts;
 use crate::precedence::{Class, Precedence};
 use crate::signing::{Assigned, Ticket};
@@ -31,7 +32,7 @@ impl Edge {
         facts: &Facts<'_>,
         tokens: &Tokens,
         now_unix_s: u64,
-        make_uid: &mut dyn FnMut() -> Vec<u8>,
+        make_uid: &mut dyn FnMut() -> Option<Vec<u8>>,
     ) -> Option<Win> {
         self.signed(tokens, now_unix_s)
             .or_else(|| self.ruled(facts, now_unix_s))
@@ -77,28 +78,49 @@ impl Edge {
         &self,
         facts: &Facts<'_>,
         now_unix_s: u64,
-        make_uid: &mut dyn FnMut() -> Vec<u8>,
+        make_uid: &mut dyn FnMut() -> Option<Vec<u8>>,
     ) -> Option<Win> {
         let mut best: Option<(Precedence<'_>, Win)> = None;
         for layer in &self.layers {
             let user = match self.user(layer, facts) {
-                Some(user) => user,
                 None if self.asks_who(layer, facts, now_unix_s) => make_uid(),
-                None => continue,
+                known => known,
             };
-            let Some((lane, rank)) = layer.holder(&user) else { continue };
+            let place = user.as_ref().map_or_else(|| layer.sole_holder(), |user| layer.holder(user));
+            let Some((lane, rank)) = place else { continue };
             let Some(holder) = self.lanes.get(lane) else { continue };
             let mut shares = holder.shares.iter().filter(|_| self.lane_is_live(lane, now_unix_s));
             let Some(rule) = shares.find(|rule| rule.covers(rank) && rule.asks(facts)) else { continue };
             let priority = Reverse(holder.priority);
             let claim = Precedence { class: Class::Share, priority, lane: &holder.name, rule: rule.place };
             if best.as_ref().is_none_or(|(strongest, _)| claim < *strongest) {
-                let assigned = rule.sticky.then_some(Assigned::Percent { rank });
+                let assigned = (rule.sticky && user.is_some()).then_some(Assigned::Percent { rank });
                 let reason = Reason::Share { rule: rule.place, rank };
                 best = Some((claim, Win { lane, reason, assigned, renew: true }));
             }
         }
         best.map(|(_, win)| win)
+    }
+
+    /// Takes the cookie off a win that another cookie might have forestalled, had the browser not kept it
+    /// back; tells whether.
+    pub(super) fn hold_back(&self, win: &mut Win, tokens: &Tokens, facts: &Facts<'_>) -> bool {
+        if win.assigned.is_none() || tokens.has_cookie {
+            return false;
+        }
+        let cause = Cause::of(facts);
+        let kept_back = |lane: &EdgeLane| cause.keeps_back(self.attributes(lane).same_site);
+        let holds = match win.reason {
+            Reason::Rule(_) => self.lanes.get(win.lane).is_some_and(kept_back),
+            // Any lane's cookie comes before a percentage.
+            Reason::Share { .. } => self.lanes.iter().any(kept_back),
+            // These come before every cookie, or are one.
+            Reason::SignedHeader | Reason::SignedLink | Reason::Assigned | Reason::Nothing => false,
+        };
+        if holds {
+            win.assigned = None;
+        }
+        holds
     }
 
     /// What tells the user apart in a layer; last, the cookie that an edge has given out.

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::cause::{self, Cause};
 use super::{EdgeLane, EdgeRule};
 use crate::edits::{Edit, Edits};
 use crate::name::{HeaderName, LaneName};
@@ -107,7 +108,8 @@ fn is_named(directive: &[u8], name: &[u8]) -> bool {
 
 /// The request headers that decisions read, as `vary` lists them.
 ///
-/// `cookie` for lanes, users and rules alike; `tag` where it may be signed.
+/// `cookie` for lanes, users and rules alike; `tag` where it may be signed; what tells of another site where
+/// a percentage asks who the user is.
 pub(super) fn vary(
     rules: &[EdgeRule],
     lanes: &[EdgeLane],
@@ -119,6 +121,10 @@ pub(super) fn vary(
     }
     let mut names: Vec<&str> = alloc::vec!["cookie"];
     names.extend(tag.map(HeaderName::as_str));
+    let has_shares = lanes.iter().any(|lane| !lane.shares.is_empty());
+    if has_shares && Cause::Foreign.keeps_back(settings.cookie.same_site) {
+        names.extend(cause::HEADERS);
+    }
     let tests = rules
         .iter()
         .chain(lanes.iter().flat_map(|lane| lane.shares.iter()))

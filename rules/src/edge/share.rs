@@ -73,6 +73,12 @@ impl Layer {
         let at = self.held.binary_search_by_key(&bucket, |held| held.bucket).ok()?;
         self.held.get(at).map(|held| (usize::from(held.lane), held.rank))
     }
+
+    /// The lane that holds every bucket, and the last one's rank: whoever the user is, that is their lane.
+    pub(super) fn sole_holder(&self) -> Option<(usize, u16)> {
+        let [lane] = *self.lanes else { return None };
+        (self.held.len() == usize::from(BUCKETS)).then_some((lane, BUCKETS.saturating_sub(1)))
+    }
 }
 
 /// A user's key as one source has it; an empty value identifies nobody.

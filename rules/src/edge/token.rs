@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use super::Edge;
 use super::claim::Win;
+use super::{Edge, EdgeLane};
 use crate::facts::Facts;
 use crate::request::Headers;
-use crate::set_cookie;
+use crate::set_cookie::{self, CookieAttributes};
 use crate::signing::{self, Purpose, Ticket, TicketError};
 
 /// What the request's signed tokens say; none where one is absent or worth nothing.
@@ -16,7 +16,7 @@ pub(super) struct Tokens {
     pub(super) link: Option<Ticket>,
     pub(super) cookie: Option<Ticket>,
     /// Any value under the lane cookie's name, valid or not.
-    has_cookie: bool,
+    pub(super) has_cookie: bool,
     /// Tokens whose signature does not verify.
     pub(super) rejected: u32,
 }
@@ -60,7 +60,7 @@ impl Edge {
     /// else or is past half its life, the end of one that vouches for nothing any more.
     pub(super) fn lane_cookie(&self, win: Option<&Win>, tokens: &Tokens, now_unix_s: u64) -> Option<Vec<u8>> {
         let name = &self.settings.lane_cookie;
-        let own = |lane: usize| self.lanes.get(lane).and_then(|lane| lane.cookie.as_ref());
+        let own = |lane: usize| self.lanes.get(lane).map(|lane| self.attributes(lane));
         let given = win.and_then(|win| Some((win, win.assigned?, self.lanes.get(win.lane)?)));
         let (Some(keys), Some((win, assigned, lane))) = (&self.keys, given) else {
             // One that verifies may be of use to another request: this one was won by something else.
@@ -81,7 +81,11 @@ impl Edge {
         let expires_unix_s = now_unix_s.saturating_add(life_s);
         let ticket = Ticket { lane: lane.name.clone(), epoch: lane.epoch, assigned, expires_unix_s };
         let token = signing::sign(keys, Purpose::Cookie, &ticket);
-        let attributes = lane.cookie.as_ref().unwrap_or(&self.settings.cookie);
-        Some(set_cookie::set(name, &token, lane.cookie_max_age_s, attributes))
+        Some(set_cookie::set(name, &token, lane.cookie_max_age_s, self.attributes(lane)))
+    }
+
+    /// The attributes of a lane's cookie.
+    pub(super) fn attributes<'e>(&'e self, lane: &'e EdgeLane) -> &'e CookieAttributes {
+        lane.cookie.as_ref().unwrap_or(&self.settings.cookie)
     }
 }

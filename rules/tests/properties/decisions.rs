@@ -32,23 +32,41 @@ fn holds(condition: &WireCondition, config: &FilterConfig, request: &Lines) -> b
     decide(&edge, request, |decision| decision.lane.is_some())
 }
 
+/// Whether another site caused the request, other than by a link that was followed.
+fn is_foreign(headers: &[(&[u8], &[u8])]) -> bool {
+    let first = |name: &str| {
+        let (_, value) = headers.iter().find(|(key, _)| *key == name.as_bytes())?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    };
+    let is = |name, wanted| first(name).as_deref() == Some(wanted);
+    let link = is(":method", "GET") && is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document");
+    match (first("sec-fetch-site").as_deref(), first("origin").as_deref()) {
+        (Some(site), _) => site == "cross-site" && !link,
+        (None, None) => false,
+        (None, Some("https://shop.test")) => !is(":authority", "shop.test:80"),
+        (None, Some("http://a:8080")) => !is(":authority", "a:80") && !is(":authority", "A:80"),
+        (None, Some(_)) => true,
+    }
+}
+
 /// The user in a layer, by the key header, the uid cookie, or the uid that would be made.
-fn user(layer: usize, request: &Lines) -> Vec<u8> {
+fn user(layer: usize, request: &Lines) -> Option<Vec<u8>> {
     let headers = borrowed(request);
     let name = format!("x-user{layer}");
     let lines: Vec<&[u8]> =
         headers.iter().filter(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value).collect();
     let joined = lines.join(&b","[..]);
     if !joined.is_empty() {
-        return joined;
+        return Some(joined);
     }
     let cookies = headers.iter().filter(|(key, _)| *key == b"cookie").map(|(_, value)| *value);
     let uid = canary_rules::name::CookieName::new("canary-uid").expect("a name");
     match canary_rules::cookie::first(cookies, &uid) {
         Some(uid) if !uid.is_empty() && uid.len() <= 64 && uid.iter().all(u8::is_ascii_alphanumeric) => {
-            uid.to_vec()
+            Some(uid.to_vec())
         }
-        _ => b"abababababababababababababababab".to_vec(),
+        _ if is_foreign(&headers) => None,
+        _ => Some(b"abababababababababababababababab".to_vec()),
     }
 }
 
@@ -60,9 +78,10 @@ fn claims<'c>(config: &'c FilterConfig, request: &Lines) -> Vec<(Precedence<'c>,
             continue;
         }
         let layer = usize::from(lane.layer == "layer1");
-        let bucket = layers::bucket(&lane.layer, &user(layer, request));
+        let bucket = user(layer, request).map(|user| layers::bucket(&lane.layer, &user));
         let held = layers::decode(&lane.buckets).expect("buckets");
-        let rank = held.iter().position(|held| *held == bucket).and_then(|rank| u16::try_from(rank).ok());
+        let rank =
+            held.iter().position(|held| Some(*held) == bucket).and_then(|rank| u16::try_from(rank).ok());
         for (place, rule) in lane.rules.iter().enumerate() {
             if rule.when.as_ref().is_some_and(|when| !holds(when, config, request)) {
                 continue;

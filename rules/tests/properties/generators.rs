@@ -181,6 +181,9 @@ fn token(payload: &str) -> String {
 
 /// A line of a request; mostly one that some rule may look at.
 fn line() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    let sample = |name: &'static str, values: &'static [&'static str]| {
+        prop::sample::select(values).prop_map(move |value| (name.to_string(), value.to_string()))
+    };
     let named = |name: &'static str| value().prop_map(move |value| (name.to_string(), value));
     let text = prop_oneof![
         named("x-a"),
@@ -202,6 +205,10 @@ fn line() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         value().prop_map(|value| (":path".into(), format!("{value}?q={value}&q=z"))),
         prop::sample::select(vec!["GET", "7"]).prop_map(|method| (":method".into(), method.into())),
         value().prop_map(|value| (":authority".into(), format!("{value}:80"))),
+        sample("sec-fetch-site", &["cross-site", "same-site", "none"]),
+        sample("sec-fetch-mode", &["navigate", "cors"]),
+        sample("sec-fetch-dest", &["document", "empty"]),
+        sample("origin", &["https://shop.test", "null", "http://a:8080"]),
     ];
     prop_oneof![
         9 => text.prop_map(|(name, value): (String, String)| (name.into_bytes(), value.into_bytes())),

@@ -22,6 +22,9 @@ const BLUE_AWAY: &str = "- blue 1: header x-dev is absent, wanted one of `a`, `b
 const GRAY_AWAY: &str = "- gray 1: cookie gray is absent, wanted `1`";
 const ALL_AWAY: &str = "- all 1: path is `/`, wanted `/all`";
 
+const HELD_BACK: &str =
+    "; another site caused the request, so the user's cookies may be missing and none is set";
+
 /// The lane, the rule, the reason, and what came close with why not.
 fn told(lanes: &[(&str, &str)], request: &Message) -> String {
     let edge = edge(lanes);
@@ -128,6 +131,33 @@ fn a_percentage_says_from_where_on_its_user_is_in() {
         format!("gray: rule 1: 100 % of users (this user is in the lane from {from} % on)")
     );
     assert!(told(&lanes, &get("/")).contains("(a new user, who is in the lane from "));
+}
+
+#[test]
+fn another_site_is_told_where_it_held_a_cookie_back() {
+    let lanes = [
+        ("gray", "{rules: [{when: {path: {exact: /x}}}]}"),
+        (
+            "half",
+            "{rules: [{when: {path: {exact: /}}, percent: 50}, {when: {path: {exact: /all}}, percent: 100}]}",
+        ),
+    ];
+    let close = "half 1: the request does not tell who its user is";
+    for (path, expected) in [
+        ("/", format!("baseline: no rule matched{HELD_BACK}\n- {close}\n")),
+        ("/x", format!("gray: rule 1: path = /x{HELD_BACK}\n")),
+        (
+            "/all",
+            format!(
+                "half: rule 2: 100 % of users with path = /all \
+                 (an unknown user, who is in the lane from 100 % on){HELD_BACK}\n"
+            ),
+        ),
+    ] {
+        let form = get(path).but(":method", "POST").with("sec-fetch-site", "cross-site");
+        let told = told(&lanes, &form);
+        assert!(told.starts_with(&expected), "{told}");
+    }
 }
 
 #[test]

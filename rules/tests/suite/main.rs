@@ -10,6 +10,7 @@
 //! The runner must be of the `wasm-bindgen` version in Cargo.lock; `cargo xtask test node` sees to it.
 
 mod carriers;
+mod causes;
 mod cookies;
 mod explain;
 mod inbound;

@@ -144,8 +144,13 @@ fn vary_lists_what_decisions_read() {
     let decision = get("/").with("x-dev", "b").decide(&edge);
     assert!(decision.lane.is_none() && !decision.response.is_empty());
     let answer = answered(&decision, &response().with("vary", "accept"));
-    assert_eq!(answer.values("vary"), ["accept", "cookie, x-canary-lane, x-dev, x-user, authorization"]);
+    let foreign = "sec-fetch-site, sec-fetch-mode, sec-fetch-dest, origin";
+    let listed = format!("cookie, x-canary-lane, {foreign}, x-dev, x-user, authorization");
+    assert_eq!(answer.values("vary"), ["accept", &listed]);
     assert!(answer.values("cache-control").is_empty());
+    let no_share = edge_with(&settings, &lanes[..1]);
+    let decision = get("/").with("x-dev", "b").decide(&no_share);
+    assert_eq!(answered(&decision, &response()).values("vary"), ["cookie, x-canary-lane, x-dev"]);
     let none = edge_with(&settings, &[]);
     assert!(get("/").decide(&none).response.is_empty());
 }
