@@ -10,7 +10,7 @@ pub use plugin::EdgePlugin;
 
 use crate::host::{HeaderMap, Host};
 use crate::metrics::{Event, LaneSlot};
-use crate::stream::{Next, apply, remove_unseen};
+use crate::stream::{Next, apply, change_request, remove_unseen};
 use crate::vm::Vm;
 
 /// A stream at an edge's guard, before authentication.
@@ -42,8 +42,7 @@ impl<H: Host> Guard<H> {
         if !edits.is_empty() {
             // The edge behind sees no trace of it any more, so it counts here.
             metrics.event(Event::Forged);
-            apply(&self.host, metrics, HeaderMap::Request, &edits);
-            self.host.clear_route_cache();
+            change_request(&self.host, metrics, &edits);
         }
         Next::Continue
     }
@@ -94,10 +93,7 @@ impl<H: Host> EdgeStream<H> {
         if forged {
             metrics.event(Event::Forged);
         }
-        if !edits.is_empty() {
-            apply(&self.host, metrics, HeaderMap::Request, &edits);
-            self.host.clear_route_cache();
-        }
+        change_request(&self.host, metrics, &edits);
         if !response.is_empty() {
             if let Some(vary) = response.vary {
                 self.plugin.vary.get_or_init(|| vary.clone());

@@ -9,7 +9,7 @@ use crate::flow_map;
 use crate::host::{HeaderMap, Host};
 use crate::metrics::{Direction, Event};
 use crate::plugin::HopPlugin;
-use crate::stream::{Next, apply};
+use crate::stream::{Next, change_request};
 use crate::vm::Vm;
 
 /// A stream from the application.
@@ -47,10 +47,7 @@ impl<H: Host> Outbound<H> {
         if decided.unknown_ids {
             metrics.event(Event::Lost);
         }
-        if !decided.edits.is_empty() {
-            apply(&self.host, metrics, HeaderMap::Request, &decided.edits);
-            self.host.clear_route_cache();
-        }
+        change_request(&self.host, metrics, &decided.edits);
         Next::Continue
     }
 }

@@ -14,6 +14,12 @@ const UNTAGGED_CALLS_MAX: u64 = 4;
 /// Of a pass of a request in a lane.
 const TAGGED_CALLS_MAX: u64 = 6;
 
+/// Of an edge's pass of a request in no lane: it sees the headers and mints the id.
+const EDGE_UNTAGGED_CALLS: u64 = 2;
+/// Of an edge's pass of a request in a lane: it sees the headers, writes tag, baggage and id, and has the route
+/// chosen anew; it sees the response's, adds the cookie, and makes it private.
+const EDGE_TAGGED_CALLS: u64 = 8;
+
 /// Request, response and end.
 fn pass(plugin: &Plugin, lines: &[(Vec<u8>, Vec<u8>)]) -> Cost {
     let mut stream = plugin.request(0, lines.to_vec());
@@ -100,6 +106,19 @@ fn check_tagged_outbound(build: Build) {
     {
         let cost = pass(&sidecar.outbound, &forwarded(&arrived, names));
         check(&cost, TAGGED_CALLS_MAX);
+    }
+}
+
+#[test]
+fn an_edge_s_passes() {
+    let gateway = Gateway::new();
+    for (cookie, calls) in [("a=1", EDGE_UNTAGGED_CALLS), ("gray=1", EDGE_TAGGED_CALLS)] {
+        let lines = ordinary([("cookie", cookie), ("x-request-id", REQUEST_ID)]);
+        let lines = lines_of(&lines.into_iter().collect());
+        let cost = pass(&gateway.edge, &lines);
+        assert_eq!(cost.host_calls(), calls, "{cost}");
+        let guard = pass(&gateway.guard, &lines);
+        assert_eq!(guard.host_calls(), 1, "{guard}");
     }
 }
 

@@ -26,6 +26,7 @@ fn an_edge_leaves_other_requests_untagged_but_minted() {
     assert_eq!(tag(&stream), None);
     assert_eq!(stream.headers().first("baggage"), None);
     assert_ne!(stream.headers().first("x-request-id"), Some(REQUEST_ID.as_bytes()));
+    assert_eq!(stream.route_cache_clears(), 0, "no route depends on the id");
 }
 
 #[test]

@@ -78,8 +78,8 @@ pub(crate) fn plugin(proxy: &Proxy, configuration: &Value) -> Plugin {
 /// A gateway: guard and edge, one behind the other.
 pub(crate) struct Gateway {
     pub(crate) proxy: Proxy,
-    guard: Plugin,
-    edge: Plugin,
+    pub(crate) guard: Plugin,
+    pub(crate) edge: Plugin,
 }
 
 impl Gateway {

@@ -53,7 +53,22 @@ fn a_baseline_request_is_counted_and_its_id_minted() {
     let passed = pass(&root, &worker.fake, &[(":path", "/"), ("x-request-id", UUID)]);
     assert_eq!(passed.tag(), [""; 0]);
     assert_ne!(passed.lines("x-request-id"), [UUID]);
+    assert_eq!(passed.calls, ["headers", "set_header"], "its route does not depend on the id");
     assert_eq!(worker.count("canaryctl.lane.baseline.edge"), 1);
+}
+
+#[test]
+fn whatever_else_is_changed_the_route_is_chosen_anew() {
+    let worker = Worker::new();
+    let root = worker.plugin(&edge());
+    let repeated = [("x-request-id", UUID), ("x-request-id", "b")];
+    assert_eq!(pass(&root, &worker.fake, &repeated).calls, ["headers", "set_header"]);
+    let minted = pass(&root, &worker.fake, &[("x-request-id", UUID)]).lines("x-request-id");
+    assert_eq!(pass(&root, &worker.fake, &[("x-request-id", &minted[0])]).calls, ["headers"]);
+    for forged in [("x-canary-lane", "gray"), ("baggage", "canary-lane=gray")] {
+        let passed = pass(&root, &worker.fake, &[forged, ("x-request-id", UUID)]);
+        assert_eq!(passed.calls.last(), Some(&"clear_route_cache"), "{forged:?}");
+    }
 }
 
 #[test]
