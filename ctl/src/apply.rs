@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use canary_istio::{Action, Change, Expects, ObjectRef};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::Value;
 
 use crate::names::FIELD_MANAGER;
-use crate::steer::LackingPod;
 use crate::world;
 
 /// A write that was made.
@@ -102,22 +102,24 @@ pub async fn change(
     Ok(Written { object: change.object.clone(), resource_version: Some(version) })
 }
 
-/// Puts labels of ours on a running pod. One that went meanwhile lacks nothing.
+/// Changes a running pod's labels; returns its addresses, or nothing where it is gone by now.
 ///
 /// # Errors
 /// When the API server refuses.
-pub async fn label(client: &Client, pod: &LackingPod) -> Result<(), ApplyError> {
-    let api: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(client.clone(), &pod.namespace);
+pub async fn label(
+    client: &Client,
+    pod: &ObjectRef,
+    merge: &Value,
+) -> Result<Option<Vec<String>>, ApplyError> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    let patch = serde_json::json!({"metadata": {"labels": pod.labels}});
-    match api.patch_metadata(&pod.name, &params, &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => {
-            let object =
-                ObjectRef { kind: "Pod".into(), namespace: pod.namespace.clone(), name: pod.name.clone() };
-            Err(failed("label", &object, error))
+    match api.patch(&pod.name, &params, &Patch::Merge(merge)).await {
+        Ok(patched) => {
+            let addresses = patched.status.and_then(|status| status.pod_ips).unwrap_or_default();
+            Ok(Some(addresses.into_iter().map(|address| address.ip).collect()))
         }
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(failed("label", pod, error)),
     }
 }
 

@@ -12,28 +12,52 @@
 //! and a proxy that knows any of these services has to show it for each of them. One that knows neither is out of
 //! sight and not waited for: it calls none of the services that the change is about.
 
+mod barrier;
 mod debug;
 mod judge;
 mod marker;
+mod sidecars;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use canary_istio::Host;
+use canary_istio::{Host, ObjectRef};
 use kube::Client;
 
 use crate::apply::Written;
-use debug::Debug;
-use judge::{Known, Proxy};
+use barrier::{Barrier, Round};
 
 pub use debug::Istiods;
 pub use marker::objects;
+pub use sidecars::Sidecars;
 
 /// Shortest and longest pause between two questions.
 const ASK_EVERY_MIN: Duration = Duration::from_millis(40);
 const ASK_EVERY_MAX: Duration = Duration::from_millis(500);
 /// How many late proxies an error names.
 const NAMED_MAX: usize = 10;
+
+/// What has to arrive.
+#[derive(Debug, Clone, Default)]
+pub struct News {
+    /// The writes; without any, what is there already.
+    pub written: Vec<Written>,
+    /// The services that they are about.
+    pub services: BTreeSet<Host>,
+    /// Running pods whose labels changed.
+    pub labelled: Vec<Labelled>,
+}
+
+/// A running pod whose labels changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    /// The pod.
+    pub pod: ObjectRef,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// What they are now; none for one that it lost.
+    pub labels: BTreeMap<String, Option<String>>,
+}
 
 /// Why it is not proven that all proxies have it.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +93,9 @@ pub enum ArrivalError {
         /// The object.
         object: String,
     },
+    /// Nobody had the time to answer.
+    #[error("istiod was not asked in time")]
+    NoAnswer,
     /// Proxies have not confirmed.
     #[error("{}", late(.0))]
     Late(
@@ -89,82 +116,32 @@ fn late(proxies: &[String]) -> String {
     format!("{count} {has} not confirmed it: {named}{more}")
 }
 
-/// Waits until every proxy in sight has what was written about these services, and returns how many those are.
-/// With nothing written: until they have all that there is.
+/// Waits until every proxy in sight has the news, and returns how many those are.
 ///
 /// # Errors
 /// By the deadline, what or whom it waits for; earlier when the API server refuses.
 pub async fn wait(
     client: &Client,
-    istiods: &Istiods,
-    written: &[Written],
-    services: &BTreeSet<Host>,
+    root_namespace: &str,
+    news: &News,
+    sidecars: &Sidecars,
     deadline: Instant,
 ) -> Result<usize, ArrivalError> {
-    let mut debugs = istiods.connect(client);
-    for debug in &mut debugs {
-        heard(debug, written, deadline).await?;
-    }
-    let marked = marker::write(client, services).await?;
+    let mut barrier = Barrier::new(client, root_namespace, news, sidecars);
     let mut pause = ASK_EVERY_MIN;
+    let mut waits_for = None;
     loop {
-        let mut proxies: Vec<Proxy> = Vec::new();
-        let mut silent = None;
-        for debug in &mut debugs {
-            match debug.proxies(&marked).await {
-                Ok(found) => proxies.extend(found),
-                Err(error) => silent = Some(error),
-            }
-        }
-        let late = judge::late(&proxies);
-        if late.is_empty() && silent.is_none() {
-            return Ok(proxies.iter().filter(|proxy| proxy.in_sight).count());
+        // The last answer may take until the deadline and no longer.
+        match tokio::time::timeout_at(deadline.into(), barrier.round()).await {
+            Ok(Ok(Round::Through(proxies))) => return Ok(proxies),
+            Ok(Ok(Round::Waits(error))) => waits_for = Some(error),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {}
         }
         if Instant::now() >= deadline {
-            return Err(silent.unwrap_or(ArrivalError::Late(alive(client, late).await)));
+            return Err(waits_for.unwrap_or(ArrivalError::NoAnswer));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(ASK_EVERY_MAX);
     }
-}
-
-/// Waits until an istiod's store has every write.
-async fn heard(debug: &mut Debug, written: &[Written], deadline: Instant) -> Result<(), ArrivalError> {
-    if written.is_empty() {
-        return Ok(());
-    }
-    let mut pause = ASK_EVERY_MIN;
-    loop {
-        let asked = debug.config().await;
-        let missing = match &asked {
-            Ok(config) => written.iter().find(|write| judge::known(config, write) == Known::NotYet),
-            Err(_) => written.first(),
-        };
-        let Some(missing) = missing else { return Ok(()) };
-        if Instant::now() >= deadline {
-            asked?;
-            return Err(ArrivalError::Unheard {
-                pod: debug.pod().into(),
-                object: missing.object.to_string(),
-            });
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(ASK_EVERY_MAX);
-    }
-}
-
-/// Those of the late whose pods are there at all: istiod keeps a dead proxy's connection for a while.
-async fn alive(client: &Client, late: BTreeSet<String>) -> Vec<String> {
-    let mut alive = Vec::with_capacity(late.len());
-    for proxy in late {
-        let there = match proxy.rsplit_once('.') {
-            Some((name, namespace)) => crate::world::get(client, "v1", "Pod", Some(namespace), name).await,
-            None => Ok(None),
-        };
-        // Who cannot be asked for is named all the same.
-        if !matches!(there, Ok(None)) {
-            alive.push(proxy);
-        }
-    }
-    alive
 }

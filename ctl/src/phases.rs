@@ -2,19 +2,22 @@
 
 mod touched;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use canary_istio::{Change, Host, Phase};
+use canary_istio::{Change, ObjectRef, Phase};
 use kube::Client;
+use serde_json::Value;
 
 use crate::apply::{self, ApplyError, Versions, Written};
-use crate::arrival::{self, ArrivalError, Istiods};
+use crate::arrival::{self, ArrivalError, Labelled, News, Sidecars};
+use crate::steer::PodChange;
 
 /// Makes changes, phase by phase.
 pub struct Phases<'a> {
     client: &'a Client,
     root_namespace: &'a str,
+    sidecars: Sidecars,
     timeout: Duration,
 }
 
@@ -42,6 +45,13 @@ pub enum PhaseError {
         #[source]
         source: ArrivalError,
     },
+    /// Not every proxy ranks pods by their new labels.
+    #[error("labels of pods")]
+    Labels(
+        /// Who does not.
+        #[source]
+        ArrivalError,
+    ),
 }
 
 impl PhaseError {
@@ -49,8 +59,9 @@ impl PhaseError {
     #[must_use]
     pub fn late_proxies(&self) -> usize {
         match self {
-            Self::Arrival { source: ArrivalError::Late(proxies), .. } => proxies.len(),
-            Self::Arrival { .. } | Self::Apply(_) => 0,
+            Self::Arrival { source: ArrivalError::Late(proxies), .. }
+            | Self::Labels(ArrivalError::Late(proxies)) => proxies.len(),
+            Self::Arrival { .. } | Self::Labels(_) | Self::Apply(_) => 0,
         }
     }
 }
@@ -59,60 +70,93 @@ impl PhaseError {
 const ORDER: [Phase; 5] = [Phase::EdgeOff, Phase::Subsets, Phase::Routes, Phase::EdgeOn, Phase::Collect];
 
 impl<'a> Phases<'a> {
-    /// For this cluster; each phase may take this long to reach every proxy.
+    /// For this cluster, where these pods have a proxy; each phase may take this long to reach every proxy.
     #[must_use]
-    pub fn new(client: &'a Client, root_namespace: &'a str, timeout: Duration) -> Self {
-        Self { client, root_namespace, timeout }
+    pub fn new(client: &'a Client, root_namespace: &'a str, sidecars: Sidecars, timeout: Duration) -> Self {
+        Self { client, root_namespace, sidecars, timeout }
     }
 
-    /// Makes the changes. With `settle`, what is there already must have arrived before the first of them:
-    /// an earlier run may have ended between a write and its proof.
+    /// Makes the changes. What is `unsettled` must have arrived before the first of them: an earlier run may
+    /// have ended between a write and its proof.
     ///
     /// # Errors
     /// The first write that fails, or the proxies that do not confirm a phase in time. What was done stays.
-    pub async fn run(&self, changes: &[&Change], settle: bool) -> Result<Done, PhaseError> {
+    pub async fn run(&self, changes: &[&Change], unsettled: Option<&[Written]>) -> Result<Done, PhaseError> {
         let mut versions = Versions::default();
         let mut done = Done::default();
-        let mut settle = settle;
+        let mut unsettled = unsettled;
         for phase in ORDER {
             let due: Vec<&&Change> = changes.iter().filter(|change| change.phase == phase).collect();
             if due.is_empty() {
                 continue;
             }
-            let arrived = |source| PhaseError::Arrival { phase, source };
             if phase == Phase::Collect {
                 for change in due {
                     done.written.push(apply::change(self.client, change, &mut versions).await?);
                 }
                 continue;
             }
-            let istiods = Istiods::find(self.client, self.root_namespace).await.map_err(arrived)?;
-            if std::mem::take(&mut settle) {
-                self.settle(&istiods).await.map_err(arrived)?;
+            if let Some(written) = unsettled.take() {
+                let news = News { written: written.to_vec(), ..News::default() };
+                self.prove(&news).await.map_err(|source| PhaseError::Arrival { phase, source })?;
             }
-            let first = done.written.len();
-            let hosts = due.iter().flat_map(|change| touched::hosts(change)).collect();
+            let mut news = News {
+                services: due.iter().flat_map(|change| touched::hosts(change)).collect(),
+                ..News::default()
+            };
             for change in due {
-                done.written.push(apply::change(self.client, change, &mut versions).await?);
+                let written = apply::change(self.client, change, &mut versions).await?;
+                news.written.push(written.clone());
+                done.written.push(written);
             }
-            let written = done.written.get(first..).unwrap_or_default();
-            done.proxies = Some(self.prove(&istiods, written, &hosts).await.map_err(arrived)?);
+            let proxies = self.prove(&news).await.map_err(|source| PhaseError::Arrival { phase, source })?;
+            done.proxies = Some(proxies);
         }
         Ok(done)
     }
 
-    /// Proves that what is written now has arrived, whoever wrote it when.
-    async fn settle(&self, istiods: &Istiods) -> Result<(), ArrivalError> {
-        self.prove(istiods, &[], &BTreeSet::new()).await.map(drop)
+    /// Puts the labels on pods that rules are going to read, and waits until every proxy has them.
+    ///
+    /// # Errors
+    /// When the API server refuses, or who has not heard of them in time.
+    pub async fn label(&self, pods: &[PodChange]) -> Result<(), PhaseError> {
+        let set = |change: &PodChange| {
+            let labels = change.set.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
+            Some((change.to_set()?, labels.collect()))
+        };
+        self.relabel(pods.iter().filter_map(|change| Some((&change.pod, set(change)?)))).await
     }
 
-    async fn prove(
+    /// Takes labels off pods that no rule reads any more, and waits until every proxy has heard.
+    ///
+    /// # Errors
+    /// As for [`Self::label`].
+    pub async fn unlabel(&self, pods: &[&PodChange]) -> Result<(), PhaseError> {
+        let unset = |change: &PodChange| {
+            let labels = change.unset.iter().map(|key| (key.clone(), None));
+            Some((change.to_unset()?, labels.collect()))
+        };
+        self.relabel(pods.iter().filter_map(|change| Some((&change.pod, unset(change)?)))).await
+    }
+
+    async fn relabel(
         &self,
-        istiods: &Istiods,
-        written: &[Written],
-        hosts: &BTreeSet<Host>,
-    ) -> Result<usize, ArrivalError> {
+        pods: impl Iterator<Item = (&ObjectRef, (Value, BTreeMap<String, Option<String>>))>,
+    ) -> Result<(), PhaseError> {
+        let mut news = News::default();
+        for (pod, (patch, labels)) in pods {
+            if let Some(addresses) = apply::label(self.client, pod, &patch).await? {
+                news.labelled.push(Labelled { pod: pod.clone(), addresses, labels });
+            }
+        }
+        if news.labelled.is_empty() {
+            return Ok(());
+        }
+        self.prove(&news).await.map(drop).map_err(PhaseError::Labels)
+    }
+
+    async fn prove(&self, news: &News) -> Result<usize, ArrivalError> {
         let deadline = std::time::Instant::now() + self.timeout;
-        arrival::wait(self.client, istiods, written, hosts, deadline).await
+        arrival::wait(self.client, self.root_namespace, news, &self.sidecars, deadline).await
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canary_istio::failover::PodLabels;
 use canary_istio::{ClusterPlan, Desired, Finding, LaneRouting, Object, plan_cluster, plugins};
 use canary_rules::lane::{self, Compiled, Lane};
 use canary_rules::name::LaneName;
@@ -12,8 +11,11 @@ use serde::Deserialize as _;
 
 use crate::world::Seen;
 
+pub mod pods;
 #[cfg(test)]
 mod tests;
+
+pub use pods::PodChange;
 
 /// What it takes, and what came of each Lane.
 #[derive(Debug, Default)]
@@ -22,8 +24,8 @@ pub struct Course {
     pub plan: ClusterPlan,
     /// The Lanes by name.
     pub lanes: BTreeMap<String, Verdict>,
-    /// Pods that lack labels of ours, with those.
-    pub pods: Vec<LackingPod>,
+    /// Running pods whose labels of ours are not as the plan wants them.
+    pub pods: Vec<PodChange>,
 }
 
 /// What came of a Lane.
@@ -68,17 +70,6 @@ pub struct Member {
     pub pods: usize,
 }
 
-/// A pod that lacks labels of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LackingPod {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The labels.
-    pub labels: BTreeMap<String, String>,
-}
-
 /// Plots the course at this time (Unix, in seconds).
 #[must_use]
 pub fn course(seen: &Seen, settings: &MeshSettings, now_unix_s: i64) -> Course {
@@ -97,7 +88,7 @@ pub fn course(seen: &Seen, settings: &MeshSettings, now_unix_s: i64) -> Course {
         };
         verdicts.insert(name.into(), Verdict::On(Box::new(on)));
     }
-    let pods = lacking_pods(&plan.pod_labels, seen);
+    let pods = pods::changes(&plan.pod_labels, &lanes, seen);
     Course { plan, lanes: verdicts, pods }
 }
 
@@ -220,47 +211,13 @@ fn members(name: &LaneName, lane: &Lane, seen: &Seen) -> Vec<Member> {
                 (None, None) => false,
             };
             if is_member {
-                let pods = pods_of(seen, service.host.namespace(), &workload.labels).count();
+                let pods = pods::of(seen, service.host.namespace(), &workload.labels).count();
                 members.push(Member { service: full.clone(), workload: workload.name.clone(), pods });
             }
         }
     }
     members.sort();
     members
-}
-
-fn pods_of<'a>(
-    seen: &'a Seen,
-    namespace: &'a str,
-    labels: &'a BTreeMap<String, String>,
-) -> impl Iterator<Item = &'a Object> {
-    let carries = move |pod: &&Object| {
-        let own = &pod.value()["metadata"]["labels"];
-        pod.namespace() == namespace && labels.iter().all(|(key, value)| own[key] == *value)
-    };
-    let lives = |pod: &&Object| pod.value()["metadata"]["deletionTimestamp"].is_null();
-    seen.pods.iter().filter(carries).filter(lives)
-}
-
-/// Pods of the workloads whose pods lack labels. A Deployment's template is never touched: that would
-/// replace its pods.
-fn lacking_pods(wanted: &[PodLabels], seen: &Seen) -> Vec<LackingPod> {
-    let mut lacking: BTreeMap<(String, String), BTreeMap<String, String>> = BTreeMap::new();
-    for wanted in wanted {
-        let service = seen.observed.services.iter().find(|service| service.host == wanted.host);
-        let workloads = service.map_or(&[][..], |service| &service.workloads);
-        let Some(workload) = workloads.iter().find(|workload| workload.name == wanted.workload) else {
-            continue;
-        };
-        for pod in pods_of(seen, wanted.host.namespace(), &workload.labels) {
-            let own = &pod.value()["metadata"]["labels"];
-            let missing = wanted.labels.iter().filter(|(key, value)| own[*key] != **value);
-            let entry = lacking.entry((pod.namespace().into(), pod.name().into())).or_default();
-            entry.extend(missing.map(|(key, value)| (key.clone(), value.clone())));
-        }
-    }
-    let all = lacking.into_iter().filter(|(_, labels)| !labels.is_empty());
-    all.map(|((namespace, name), labels)| LackingPod { namespace, name, labels }).collect()
 }
 
 /// The findings that a lane's user should know: all but those that name another lane.

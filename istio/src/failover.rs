@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::lane::LANE_LABEL;
 use crate::plan::{HostPlan, Subset, TierOf};
@@ -20,6 +21,10 @@ pub const LANE_KEY_PREFIX: &str = "lane.canaryctl.io/";
 /// Value of a lane's own label key on its members.
 const MEMBER: &str = "member";
 
+/// A running pod's annotation that lists the labels put on it, with commas: they go again, and those that its
+/// owner wrote stay.
+pub const LABELLED_ANNOTATION: &str = "canaryctl.io/labelled";
+
 /// Labels that the pods of a workload must carry for the rules to find them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PodLabels {
@@ -29,6 +34,12 @@ pub struct PodLabels {
     pub workload: String,
     /// The labels, all of them ours.
     pub labels: Labels,
+}
+
+/// The labels that were put on a running pod, as its annotation lists them.
+pub fn labelled(pod: &Value) -> impl Iterator<Item = &str> {
+    let listed = pod["metadata"]["annotations"][LABELLED_ANNOTATION].as_str().unwrap_or_default();
+    listed.split(',').filter(|key| !key.is_empty())
 }
 
 /// The lane's own label key, e.g. `lane.canaryctl.io/gray`.

@@ -14,11 +14,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ArrivalError;
-use super::judge::{self, Proxy, Sync, Watches};
+use super::judge::{self, Endpoints, Proxy, Sync, Watches};
 use super::marker::Marked;
+use super::sidecars;
 
 /// istiod's monitoring port.
 const PORT: u16 = 15014;
+/// Which of a cluster's istiods it is.
+const REVISION_LABEL: &str = "istio.io/rev";
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer that is read, in bytes.
@@ -28,7 +31,15 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Istiods {
     namespace: String,
-    pods: Vec<String>,
+    pods: Vec<Serving>,
+}
+
+/// An istiod's pod.
+#[derive(Debug, Clone)]
+struct Serving {
+    name: String,
+    is_ready: bool,
+    revision: String,
 }
 
 impl Istiods {
@@ -47,8 +58,7 @@ impl Istiods {
             let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
             phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
         };
-        let serving = found.items.into_iter().filter(serves);
-        let pods: Vec<String> = serving.filter_map(|pod| pod.metadata.name).collect();
+        let pods: Vec<Serving> = found.items.iter().filter(|pod| serves(pod)).map(Serving::read).collect();
         if pods.is_empty() {
             return Err(ArrivalError::NoIstiod { namespace: namespace.into() });
         }
@@ -61,21 +71,37 @@ impl Istiods {
     /// When one does not answer.
     pub async fn versions(&self, client: &Client) -> Result<BTreeSet<String>, ArrivalError> {
         let mut versions = BTreeSet::new();
-        for mut debug in self.connect(client) {
+        for (mut debug, _) in self.connect(client) {
             let answer = debug.text("/version").await?;
             versions.insert(String::from_utf8_lossy(&answer).trim().to_owned());
         }
         Ok(versions)
     }
 
-    /// A connection to each; it is made when first used.
-    pub(super) fn connect(&self, client: &Client) -> Vec<Debug> {
-        let debug = |pod: &String| Debug {
+    /// A connection to each, made when first used, and whether it says that it can serve proxies.
+    pub(super) fn connect(&self, client: &Client) -> Vec<(Debug, bool)> {
+        let debug = |pod: &Serving| Debug {
             api: Api::namespaced(client.clone(), &self.namespace),
-            pod: pod.clone(),
+            pod: pod.name.clone(),
             connection: None,
         };
-        self.pods.iter().map(debug).collect()
+        self.pods.iter().map(|pod| (debug(pod), pod.is_ready)).collect()
+    }
+
+    /// Their revisions.
+    pub(super) fn revisions(&self) -> BTreeSet<String> {
+        self.pods.iter().map(|pod| pod.revision.clone()).collect()
+    }
+}
+
+impl Serving {
+    fn read(pod: &Pod) -> Self {
+        let label = |key: &str| pod.metadata.labels.as_ref().and_then(|labels| labels.get(key));
+        Self {
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            is_ready: sidecars::is_ready(pod),
+            revision: label(REVISION_LABEL).cloned().unwrap_or_default(),
+        }
     }
 }
 
@@ -94,6 +120,11 @@ impl Debug {
     /// What is in its store.
     pub(super) async fn config(&mut self) -> Result<Vec<Value>, ArrivalError> {
         self.get("/debug/configz").await
+    }
+
+    /// The endpoints that it knows.
+    pub(super) async fn endpoints(&mut self) -> Result<Endpoints, ArrivalError> {
+        self.get("/debug/endpointShardz").await
     }
 
     /// Its proxies, as to this marker.

@@ -1,22 +1,17 @@
 //! What istiod's answers say. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use canary_istio::ObjectRef;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Labelled;
 use super::marker::Marked;
 use crate::apply::Written;
 
 /// xDS types, as istiod names them.
 const ENDPOINTS: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
-
-/// Whether an istiod has a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    Yes,
-    NotYet,
-}
 
 /// A proxy, as one istiod sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +101,44 @@ pub(super) fn proxies(watches: &Watches, sync: &[Sync], marked: &Marked) -> Vec<
     watches.clients.iter().map(proxy).collect()
 }
 
+/// An answer of `/debug/endpointShardz`, as far as it matters: by host and namespace.
+pub(super) type Endpoints = HashMap<String, HashMap<String, Shards>>;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Shards {
+    #[serde(rename = "Shards", default)]
+    by_registry: HashMap<String, Option<Vec<Endpoint>>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Endpoint {
+    #[serde(rename = "Addresses", default)]
+    addresses: Option<Vec<String>>,
+    #[serde(rename = "Labels", default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// The first pod with an endpoint that does not have the pod's labels as they are now. One without any endpoint serves nobody yet,
+/// and will have them once it does.
+pub(super) fn unlabelled<'l>(endpoints: &Endpoints, labelled: &'l [Labelled]) -> Option<&'l Labelled> {
+    let shards = endpoints.values().flat_map(HashMap::values);
+    let all = shards.flat_map(|shards| shards.by_registry.values().flatten().flatten());
+    let mut by_address: HashMap<&str, Vec<&Endpoint>> = HashMap::new();
+    for endpoint in all {
+        for address in endpoint.addresses.iter().flatten() {
+            by_address.entry(address).or_default().push(endpoint);
+        }
+    }
+    let carries = |endpoint: &Endpoint, pod: &Labelled| {
+        let own = endpoint.labels.as_ref();
+        pod.labels.iter().all(|(key, value)| own.and_then(|own| own.get(key)) == value.as_ref())
+    };
+    labelled.iter().find(|pod| {
+        let own = pod.addresses.iter().flat_map(|address| by_address.get(address.as_str())).flatten();
+        own.into_iter().any(|endpoint| !carries(endpoint, pod))
+    })
+}
+
 /// Whether an istiod knows of the proxy, and that it has acknowledged all that it was sent.
 fn is_settled(sync: &[Sync], proxy: &str) -> bool {
     let mut of_proxy = sync.iter().filter(|sync| sync.proxy == proxy).peekable();
@@ -133,31 +166,34 @@ pub(super) fn late(proxies: &[Proxy]) -> BTreeSet<String> {
     proxies.iter().filter(late).map(|proxy| proxy.name.clone()).collect()
 }
 
-/// Whether an answer of `/debug/configz` holds a write, or something later.
-pub(super) fn known(config: &[Value], write: &Written) -> Known {
-    let object = config.iter().find(|object| {
-        object["kind"] == *write.object.kind
-            && object["metadata"]["name"] == *write.object.name
-            && object["metadata"]["namespace"] == *write.object.namespace
-    });
-    let is_known = match (&write.resource_version, object) {
-        (None, found) => found.is_none(),
-        (Some(_), None) => false,
-        (Some(version), Some(object)) => {
-            let theirs = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-            // Versions of one API server are numbers that grow.
-            match (theirs.parse::<u64>(), version.parse::<u64>()) {
-                (Ok(theirs), Ok(ours)) => theirs >= ours,
-                _ => theirs == version,
-            }
+/// The first write that an answer of `/debug/configz` holds neither as it was made nor as it is by now.
+pub(super) fn unknown<'w>(config: &[Value], written: &'w [Written]) -> Option<&'w Written> {
+    let key = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let metadata = &object["metadata"];
+        ObjectRef {
+            kind: text(&object["kind"]),
+            namespace: text(&metadata["namespace"]),
+            name: text(&metadata["name"]),
         }
     };
-    if is_known { Known::Yes } else { Known::NotYet }
+    let version =
+        |object: &Value| object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+    let theirs: HashMap<ObjectRef, String> =
+        config.iter().map(|object| (key(object), version(object))).collect();
+    written.iter().find(|write| match (&write.resource_version, theirs.get(&write.object)) {
+        (None, found) => found.is_some(),
+        (Some(_), None) => true,
+        // Versions of one API server are numbers that grow.
+        (Some(ours), Some(theirs)) => match (theirs.parse::<u64>(), ours.parse::<u64>()) {
+            (Ok(theirs), Ok(ours)) => theirs < ours,
+            _ => theirs != ours,
+        },
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use canary_istio::ObjectRef;
     use serde_json::json;
 
     use super::*;
@@ -232,7 +268,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(theirs: Option<&str>, ours: Option<&str>, want: Known) {
+    fn check(theirs: Option<&str>, ours: Option<&str>, is_known: bool) {
         let config: Vec<Value> = theirs
             .iter()
             .map(|version| {
@@ -242,17 +278,40 @@ mod tests {
             .collect();
         let object =
             ObjectRef { kind: "VirtualService".into(), namespace: "shop".into(), name: "web".into() };
-        let write = Written { object, resource_version: ours.map(str::to_owned) };
-        assert_eq!(known(&config, &write), want, "{theirs:?} {ours:?}");
+        let written = [Written { object, resource_version: ours.map(str::to_owned) }];
+        assert_eq!(unknown(&config, &written).is_none(), is_known, "{theirs:?} {ours:?}");
+    }
+
+    #[test]
+    fn labels_have_arrived_when_every_endpoint_of_the_pod_has_them() {
+        let endpoint = |address: &str, lane: Value| json!({"Addresses": [address], "Labels": lane});
+        let endpoints = |lane: Value| -> Endpoints {
+            let ports = [endpoint("10.0.0.7", lane), endpoint("10.0.0.8", Value::Null)];
+            let shards = json!({"Shards": {"Kubernetes/one": ports, "Kubernetes/two": null}});
+            serde_json::from_value(json!({"stock.shop": {"shop": shards}})).expect("endpoints")
+        };
+        let pod = |address: &str| Labelled {
+            pod: ObjectRef { kind: "Pod".into(), namespace: "shop".into(), name: "stock-a".into() },
+            addresses: vec![address.into()],
+            labels: [("lane".to_owned(), Some("gray".to_owned())), ("old".to_owned(), None)].into(),
+        };
+        let check = |address: &str, lane: Value, has_arrived: bool| {
+            assert_eq!(unlabelled(&endpoints(lane), &[pod(address)]).is_none(), has_arrived);
+        };
+        check("10.0.0.7", json!({"lane": "gray", "app": "stock"}), true);
+        check("10.0.0.7", json!({"lane": "blue"}), false);
+        check("10.0.0.7", json!({"lane": "gray", "old": "1"}), false);
+        check("10.0.0.7", Value::Null, false);
+        check("10.0.0.9", Value::Null, true);
     }
 
     #[test]
     fn a_write_is_known_when_it_or_a_later_one_is_there() {
-        check(Some("9"), Some("10"), Known::NotYet);
-        check(Some("10"), Some("10"), Known::Yes);
-        check(Some("11"), Some("10"), Known::Yes);
-        check(None, Some("10"), Known::NotYet);
-        check(Some("10"), None, Known::NotYet);
-        check(None, None, Known::Yes);
+        check(Some("9"), Some("10"), false);
+        check(Some("10"), Some("10"), true);
+        check(Some("11"), Some("10"), true);
+        check(None, Some("10"), false);
+        check(Some("10"), None, false);
+        check(None, None, true);
     }
 }

@@ -16,6 +16,8 @@ use crate::world;
 const NAME: &str = "canaryctl-marker";
 /// The Service's port.
 const PORT: u16 = 80;
+/// How often a write is tried that others get ahead of.
+const TRIES_MAX: usize = 8;
 const ISTIO_API: &str = "networking.istio.io/v1";
 
 fn host() -> String {
@@ -70,21 +72,25 @@ pub(super) async fn write(client: &Client, services: &BTreeSet<Host>) -> Result<
     Ok(Marked { subset, services: marked, own: host(), blind })
 }
 
-/// Writes the marker into our rule for a service; false where there is none, or where somebody was faster.
+/// Writes the marker into our rule for a service; false where there is none.
 async fn write_into(client: &Client, service: &Host, epoch: u64) -> Result<bool, ArrivalError> {
     let (namespace, name) = (service.namespace(), own::name(service));
     let failed = |source| failed(namespace, &name, source);
     let api = rules(client, namespace);
-    let Some(found) = api.get_opt(&name).await.map_err(failed)? else { return Ok(false) };
-    let found = serde_json::to_value(&found).map_err(|error| failed(kube::Error::SerdeError(error)))?;
-    let marked = serde_json::from_value(with_marker(&found, epoch));
-    let marked: DynamicObject = marked.map_err(|error| failed(kube::Error::SerdeError(error)))?;
     let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-    match api.replace(&name, &params, &marked).await {
-        Ok(_) => Ok(true),
-        // What it says now is another plan's business, and gets a marker with that.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-        Err(source) => Err(failed(source)),
+    let mut tries = 1;
+    loop {
+        let Some(found) = api.get_opt(&name).await.map_err(failed)? else { return Ok(false) };
+        let found = serde_json::to_value(&found).map_err(|error| failed(kube::Error::SerdeError(error)))?;
+        let marked = serde_json::from_value(with_marker(&found, epoch));
+        let marked: DynamicObject = marked.map_err(|error| failed(kube::Error::SerdeError(error)))?;
+        match api.replace(&name, &params, &marked).await {
+            Ok(_) => return Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
+            // Whatever it says by now, a proxy that shows the marker has it.
+            Err(kube::Error::Api(status)) if status.code == 409 && tries < TRIES_MAX => tries += 1,
+            Err(source) => return Err(failed(source)),
+        }
     }
 }
 

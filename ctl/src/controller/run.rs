@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use canary_istio::observed::manifests::ManifestError;
-use canary_istio::{Change, ObjectRef, Phase};
+use canary_istio::{Change, Object, ObjectRef, Observed, Phase};
 use jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use super::Options;
 use super::metrics::Metrics;
 use super::report::{Outcome, Reporter};
-use crate::apply::{self, ApplyError, Written};
+use crate::apply::{ApplyError, Written};
+use crate::arrival::Sidecars;
 use crate::phases::{PhaseError, Phases};
 use crate::settings::{Installation, ReadError};
-use crate::steer::{self, Course, Verdict};
+use crate::steer::{self, Course, PodChange, Verdict};
 use crate::world::{self, Watched};
 use canary_rules::settings::MeshSettings;
 
@@ -46,6 +47,14 @@ pub(super) struct Run<'a> {
     reached: usize,
     /// What the last run wrote: a plan made before it is heard of would do it again.
     unheard: Vec<Written>,
+}
+
+/// What a run may do.
+struct Due<'c> {
+    changes: Vec<&'c Change>,
+    unset: Vec<&'c PodChange>,
+    /// When there will be more, if that is known.
+    next: Option<Duration>,
 }
 
 /// Why a run did not come to its end.
@@ -131,18 +140,19 @@ impl<'a> Run<'a> {
 
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
         self.reporter.hold(&seen, &course).await?;
-        for pod in &course.pods {
-            apply::label(&self.client, pod).await?;
-        }
+        let sidecars = Sidecars::of(&seen.pods);
+        let client = self.client.clone();
+        let phases = Phases::new(&client, &root_namespace, sidecars, self.options.arrival_timeout);
+        phases.label(&course.pods).await?;
 
-        let (due, next) = self.due(&course.plan.changes);
-        let ups = due.iter().any(|change| change.phase != Phase::Collect);
+        let due = self.due(&course);
+        let ups = due.changes.iter().any(|change| change.phase != Phase::Collect);
         if ups {
             self.reporter.report(&seen, &course, &Outcome::Working).await?;
         }
-        if !due.is_empty() {
-            let phases = Phases::new(&self.client, &root_namespace, self.options.arrival_timeout);
-            match phases.run(&due, self.unsettled && ups).await {
+        if !due.changes.is_empty() {
+            let unsettled = (self.unsettled && ups).then(|| there(&seen.observed));
+            match phases.run(&due.changes, unsettled.as_deref()).await {
                 Ok(done) => {
                     self.metrics.writes.fetch_add(done.written.len() as u64, Ordering::Relaxed);
                     self.reached = done.proxies.unwrap_or(self.reached);
@@ -159,10 +169,13 @@ impl<'a> Run<'a> {
                 }
             }
         }
+        if !due.unset.is_empty() {
+            phases.unlabel(&due.unset).await?;
+        }
         self.unsettled = false;
         self.reporter.report(&seen, &course, &Outcome::Done(self.reached)).await?;
         self.reporter.release(&seen, &course).await?;
-        Ok(next)
+        Ok(due.next)
     }
 
     /// Waits until the watches have brought what the last run wrote.
@@ -186,30 +199,47 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The changes that may be made now, and when the next one of the others may.
-    fn due<'c>(&mut self, changes: &'c [Change]) -> (Vec<&'c Change>, Option<Duration>) {
+    /// What may be done now, and when the rest may.
+    fn due<'c>(&mut self, course: &'c Course) -> Due<'c> {
         let now = Instant::now();
-        let collects = changes.iter().filter(|change| change.phase == Phase::Collect);
-        let mut waiting = HashMap::new();
-        for change in collects {
-            let since = self.waiting.get(&change.object).copied().unwrap_or(now);
-            waiting.insert(change.object.clone(), since);
-        }
-        self.waiting = waiting;
-        let left = |change: &Change| {
-            let since = self.waiting.get(&change.object).copied().unwrap_or(now);
-            self.options.collect_after.saturating_sub(now.duration_since(since))
+        let collects = course.plan.changes.iter().filter(|change| change.phase == Phase::Collect);
+        let lingering = course.pods.iter().filter(|change| change.lingers);
+        let waits = collects.map(|change| &change.object).chain(lingering.map(|change| &change.pod));
+        let since = |object: &ObjectRef| self.waiting.get(object).copied().unwrap_or(now);
+        self.waiting = waits.map(|object| (object.clone(), since(object))).collect();
+        let left = |object: &ObjectRef| match self.waiting.get(object) {
+            Some(since) => self.options.collect_after.saturating_sub(now.duration_since(*since)),
+            None => Duration::ZERO,
         };
-        let is_due = |change: &&Change| change.phase != Phase::Collect || left(change).is_zero();
-        let due = changes.iter().filter(is_due).collect();
-        let next = changes.iter().filter(|change| change.phase == Phase::Collect).map(left);
-        (due, next.filter(|left| !left.is_zero()).min())
+        let changes = course.plan.changes.iter();
+        Due {
+            changes: changes
+                .filter(|change| change.phase != Phase::Collect || left(&change.object).is_zero())
+                .collect(),
+            unset: course
+                .pods
+                .iter()
+                .filter(|change| !change.unset.is_empty() && left(&change.pod).is_zero())
+                .collect(),
+            next: self.waiting.keys().map(left).filter(|left| !left.is_zero()).min(),
+        }
     }
 
     fn count_lanes(&self, course: &Course) {
         let on = course.lanes.values().filter(|verdict| matches!(verdict, Verdict::On(_))).count();
         self.metrics.lanes.store(on as u64, Ordering::Relaxed);
     }
+}
+
+/// All that is ours or has something of ours, as it was seen.
+fn there(observed: &Observed) -> Vec<Written> {
+    let objects = observed.virtual_services.iter().chain(&observed.destination_rules).chain(&observed.edge);
+    let ours = objects.filter(|object| object.is_ours() || object.is_edited());
+    let written = |object: &Object| Written {
+        object: object.reference().clone(),
+        resource_version: object.resource_version().map(str::to_owned),
+    };
+    ours.map(written).collect()
 }
 
 /// An error and its causes on one line, none said twice.

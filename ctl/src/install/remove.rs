@@ -1,6 +1,5 @@
 //! Takes an installation out of a cluster: lanes first, then what was made for them, then the filter.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use canary_istio::plugins::{API_VERSION as PLUGIN_API, ROLE_LABEL};
@@ -14,14 +13,14 @@ use kube::{Api, Client};
 
 use super::Progress;
 use crate::apply::Written;
-use crate::arrival::{self, Istiods};
+use crate::arrival::{self, News, Sidecars};
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::lanes::Lanes;
 use crate::names;
 use crate::phases::Phases;
 use crate::settings::{self, Installation};
-use crate::steer;
+use crate::steer::{self, PodChange};
 use crate::world;
 
 /// How much is removed.
@@ -202,7 +201,13 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
             }
         };
         let changes: Vec<&Change> = course.plan.changes.iter().collect();
+        let sidecars = Sidecars::of(&seen.pods);
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        let phases = Phases::new(client, root_namespace, sidecars, timeout);
         if changes.is_empty() {
+            let labelled: Vec<&PodChange> = course.pods.iter().collect();
+            let done = phases.unlabel(&labelled).await;
+            done.map_err(|error| Failure::from_error(Code::Failed, &error))?;
             return Ok(written);
         }
         if Instant::now() > deadline {
@@ -212,8 +217,7 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
             )
             .help("run the same command again"));
         }
-        let phases = Phases::new(client, root_namespace, deadline.saturating_duration_since(Instant::now()));
-        let done = phases.run(&changes, false).await;
+        let done = phases.run(&changes, None).await;
         written += done.map_err(|error| Failure::from_error(Code::Failed, &error))?.written.len();
     }
 }
@@ -232,10 +236,10 @@ async fn remove_plugins(client: &Client, root_namespace: &str, deadline: Instant
         },
         resource_version: None,
     };
-    let written: Vec<Written> = plugins.iter().map(gone).collect();
+    let news = News { written: plugins.iter().map(gone).collect(), ..News::default() };
     let arrived = async {
-        let istiods = Istiods::find(client, root_namespace).await?;
-        arrival::wait(client, &istiods, &written, &BTreeSet::new(), deadline).await
+        let sidecars = Sidecars::list(client).await?;
+        arrival::wait(client, root_namespace, &news, &sidecars, deadline).await
     };
     arrived.await.map_err(|error| Failure::from_error(Code::Timeout, &error))?;
     Ok(plugins.len())

@@ -1,6 +1,5 @@
 //! Brings an installation into a cluster, step by step; each step can be repeated.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use canary_istio::ObjectRef;
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use super::Plan;
 use crate::apply::Written;
-use crate::arrival::{self, Istiods};
+use crate::arrival::{self, News, Sidecars};
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::names;
@@ -65,19 +64,18 @@ pub async fn install(
     for plugin in &plan.plugins(&keys) {
         written.push(apply_plugin(client, plugin).await?);
     }
+    let plugins = written.len();
+    let news = News { written, ..News::default() };
     let arrived = async {
-        let istiods = Istiods::find(client, &plan.installation.presence.root_namespace).await?;
-        arrival::wait(client, &istiods, &written, &BTreeSet::new(), deadline).await
+        let sidecars = Sidecars::list(client).await?;
+        let root_namespace = &plan.installation.presence.root_namespace;
+        arrival::wait(client, root_namespace, &news, &sidecars, deadline).await
     };
     let proxies = arrived.await.map_err(|error| {
         Failure::from_error(Code::Timeout, &error)
             .help("canaryctl install goes on from here once that is mended")
     })?;
-    progress.done(
-        "plugins",
-        &format!("{} on {proxies} of {proxies} proxies", written.len()),
-        started.elapsed(),
-    );
+    progress.done("plugins", &format!("{plugins} on {proxies} of {proxies} proxies"), started.elapsed());
 
     let started = Instant::now();
     for object in plan.controller() {

@@ -86,11 +86,71 @@ fn members_are_found_by_label_and_their_pods_get_the_lanes_own_key() {
     let course = plotted(objects, BORN);
     let member = Member { service: "shop/stock".into(), workload: "stock-v2".into(), pods: 1 };
     assert_eq!(on(&course, "gray").members, [member]);
-    let key = ("lane.canaryctl.io/gray".to_owned(), "member".to_owned());
+    assert_eq!(labels(&course), ["stock-v2-a +lane.canaryctl.io/gray=member"]);
+}
+
+/// What becomes of pods' labels, as `pod +key=value -key`.
+fn labels(course: &Course) -> Vec<String> {
+    let text = |change: &PodChange| {
+        let set = change.set.iter().map(|(key, value)| format!(" +{key}={value}"));
+        let unset = change.unset.iter().map(|key| format!(" -{key}"));
+        let lingers = if change.lingers { " later" } else { "" };
+        format!("{}{}{lingers}", change.pod.name, set.chain(unset).collect::<String>())
+    };
+    course.pods.iter().map(text).collect()
+}
+
+/// The shop once v2 serves gray, by labels that were put on its pod.
+fn labelled() -> Vec<Value> {
+    let mut objects = shop(json!({}));
+    let pod = objects.iter_mut().find(|object| object["metadata"]["name"] == "stock-v2-a").expect("a pod");
+    pod["metadata"]["labels"]["canaryctl.io/lane"] = "gray".into();
+    pod["metadata"]["labels"]["lane.canaryctl.io/gray"] = "member".into();
+    pod["metadata"]["annotations"] =
+        json!({"canaryctl.io/labelled": "canaryctl.io/lane,lane.canaryctl.io/gray"});
+    objects
+}
+
+fn gray_of(version: &str) -> Value {
+    lane("gray", json!({"members": {"stock": {"version": version}}}))
+}
+
+#[test]
+fn a_pod_is_labelled_while_it_serves_a_lane() {
+    let mut objects = shop(json!({}));
+    objects.push(gray_of("v2"));
+    let course = plotted(objects, BORN);
+    assert_eq!(labels(&course), ["stock-v2-a +canaryctl.io/lane=gray +lane.canaryctl.io/gray=member"]);
+    let listed = json!({"canaryctl.io/labelled": "canaryctl.io/lane,lane.canaryctl.io/gray"});
+    assert_eq!(course.pods[0].to_set().expect("a patch")["metadata"]["annotations"], listed);
+    assert_eq!(course.pods[0].to_unset(), None);
+
+    let still = plotted([labelled(), vec![gray_of("v2")]].concat(), BORN);
+    assert_eq!(labels(&still), [""; 0]);
+}
+
+#[test]
+fn a_pod_that_serves_no_lane_loses_the_labels_that_were_put_on_it() {
+    let gone = "stock-v2-a -canaryctl.io/lane -lane.canaryctl.io/gray";
+    let off = plotted(labelled(), BORN);
+    assert_eq!(labels(&off), [format!("{gone} later")], "requests of the lane are under way");
     assert_eq!(
-        course.pods,
-        [LackingPod { namespace: "shop".into(), name: "stock-v2-a".into(), labels: [key].into() }]
+        off.pods[0].to_unset(),
+        Some(json!({"metadata": {
+            "labels": {"canaryctl.io/lane": null, "lane.canaryctl.io/gray": null},
+            "annotations": {"canaryctl.io/labelled": null},
+        }}))
     );
+    let moved = plotted([labelled(), vec![gray_of("v1")]].concat(), BORN);
+    let now = "stock-v1-a +canaryctl.io/lane=gray +lane.canaryctl.io/gray=member";
+    assert_eq!(labels(&moved), [now, gone]);
+}
+
+#[test]
+fn labels_that_a_pods_owner_wrote_stay() {
+    let mut objects = shop(json!({"canaryctl.io/lane": "gray", "lane.canaryctl.io/gray": "member"}));
+    objects.push(lane("other", json!({})));
+    assert_eq!(labels(&plotted(objects, BORN)), [""; 0]);
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Lanes as people turn them on and off, under load.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use canary_localmesh::Protocol;
+use serde_json::Value;
 
 use crate::flows::Caller;
 use crate::judge::{Rules, lane_pods_saw_only};
 use crate::load::Load;
+use crate::manifests;
 use crate::shop::{GRAY_SERVICES, Shop};
 
 pub(crate) async fn install(shop: &Shop) {
@@ -87,7 +90,7 @@ pub(crate) async fn beside(shop: &Shop) {
     shop.cluster().canaryctl(&["enable", "dev-alice", "--header", "x-dev=alice"]).ok();
     let caller = Caller::new(shop, Protocol::Http1);
     let paths = async || {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for _ in 0..20 {
             for headers in [&[("cookie", "gray=1")][..], &[("x-dev", "alice")], &[]] {
                 let answer = caller.send(headers).await;
@@ -114,6 +117,53 @@ pub(crate) async fn beside(shop: &Shop) {
     lane_pods_saw_only(shop, "alice", "dev-alice", 20);
     shop.remove("alice");
     shop.remove("gray");
+}
+
+pub(crate) async fn moved(shop: &Shop) {
+    shop.installed();
+    let stock = |version| manifests::deployment(shop.namespace(), Shop::service("stock"), version, None, 2);
+    shop.cluster().apply(&[stock("v2"), stock("v3")]);
+    shop.rolled_out();
+    let caller = Caller::new(shop, Protocol::Http1);
+    let gray_flows = async |wanted: &str| {
+        for flow in 0..40 {
+            let answer = caller.send(&[("cookie", "gray=1")]).await;
+            assert_eq!(answer.failure, None);
+            assert_eq!(answer.path(), format!("web-v1 cart-v1 stock-{wanted} price-v1"), "flow {flow}");
+        }
+    };
+    let enable = |member: &str| {
+        let member = format!("stock=version:{member}");
+        shop.cluster().canaryctl(&["enable", "--cookie", "gray=1", "--member", &member]).ok();
+    };
+    enable("v2");
+    gray_flows("v2").await;
+    assert_eq!(labels_of_ours(shop).len(), 2, "{:?}", labels_of_ours(shop));
+    enable("v3");
+    gray_flows("v3").await;
+    // What nobody serves any more is plain again.
+    let only_v3 = || labels_of_ours(shop).iter().all(|pod| pod.starts_with("stock-v3-")).then_some(());
+    shop.cluster().until("v2 is plain again", Duration::from_secs(10), only_v3);
+    assert_eq!(labels_of_ours(shop).len(), 2);
+    gray_flows("v3").await;
+    shop.cluster().canaryctl(&["disable"]).ok();
+    shop.remove("v2");
+    shop.remove("v3");
+}
+
+/// Pods that carry labels or notes of ours, with those.
+#[track_caller]
+fn labels_of_ours(shop: &Shop) -> Vec<String> {
+    let pods = shop.cluster().get(&["-n", shop.namespace(), "pods"]);
+    let ours = |pod: &Value| {
+        let metadata = &pod["metadata"];
+        let keys = ["labels", "annotations"].map(|kind| metadata[kind].as_object());
+        let keys = keys.into_iter().flatten().flat_map(|map| map.keys());
+        let keys: Vec<&str> = keys.map(String::as_str).filter(|key| key.contains("canaryctl.io/")).collect();
+        let name = metadata["name"].as_str().unwrap_or_default();
+        (!keys.is_empty()).then(|| format!("{name} {}", keys.join(" ")))
+    };
+    pods["items"].as_array().into_iter().flatten().filter_map(ours).collect()
 }
 
 pub(crate) async fn strict(shop: &Shop) {
@@ -181,8 +231,10 @@ pub(crate) async fn uninstall(shop: &Shop) {
 
 pub(crate) async fn uninstall_alone(shop: &Shop) {
     shop.installed();
-    shop.gray("gray", "gray", &["stock"]);
-    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
+    shop.cluster().apply(&[manifests::deployment(shop.namespace(), Shop::service("stock"), "v2", None, 1)]);
+    shop.rolled_out();
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1", "--member", "stock=version:v2"]).ok();
+    assert_eq!(labels_of_ours(shop).len(), 1, "{:?}", labels_of_ours(shop));
     shop.cluster()
         .kubectl(&["-n", "canaryctl-system", "scale", "deploy", "canaryctl-controller", "--replicas=0"])
         .ok();
@@ -191,7 +243,7 @@ pub(crate) async fn uninstall_alone(shop: &Shop) {
         .ok();
     shop.cluster().canaryctl(&["uninstall", "--purge", "--yes"]).ok();
     nothing_of_ours(shop);
-    shop.remove("gray");
+    shop.remove("v2");
 }
 
 /// Asserts that no object in the cluster is ours.
@@ -207,6 +259,7 @@ fn nothing_of_ours(shop: &Shop) {
     ]);
     let left: Vec<&str> = ours.stdout.lines().filter(|name| name.contains("canaryctl")).collect();
     assert!(left.is_empty(), "{left:?}");
+    assert_eq!(labels_of_ours(shop), [""; 0]);
 }
 
 pub(crate) async fn check(shop: &Shop) {

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     suite.test("a_lane_comes_and_goes_under_load_and_nobody_is_misled", lanes::come_and_go);
     suite.test("chosen_users_stay_and_no_tag_from_outside_is_believed", lanes::edges);
     suite.test("lanes_beside_each_other_never_spill", lanes::beside);
+    suite.test("a_lane_moves_to_other_pods_and_leaves_none_marked", lanes::moved);
     suite.test("a_strict_lane_refuses_where_it_has_nobody", lanes::strict);
     suite.test("a_lane_that_cannot_be_is_refused_with_the_reason", lanes::refused);
     suite.test("check_says_what_stands_in_the_way", lanes::check);

@@ -13,6 +13,8 @@ use crate::manifests::{self, CHAIN, Service};
 
 /// How long pods may take to be ready, and the first request to come through.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+/// Istio's drain time, 45 s, and some.
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// The services with a gray version: cart has none, and hands on no header of ours.
 pub(crate) const GRAY_SERVICES: [&str; 3] = ["web", "stock", "price"];
 
@@ -62,13 +64,27 @@ impl Shop {
         manifests::host(&self.namespace)
     }
 
-    /// Installs canaryctl where it is not yet.
+    /// Installs canaryctl where it is not yet, and waits until no connection from before passes it by.
     #[track_caller]
     pub(crate) fn installed(&self) {
         let there =
             self.cluster.kubectl(&["-n", "canaryctl-system", "get", "deploy", "canaryctl-controller"]);
-        if there.code != 0 {
-            self.cluster.canaryctl(&["install", "--yes"]).ok();
+        if there.code == 0 {
+            return;
+        }
+        self.cluster.canaryctl(&["install", "--yes"]).ok();
+        let gateway = ("istio-system", "deploy/istio-ingressgateway".to_owned());
+        let of_shop = CHAIN.iter().map(|service| (self.namespace(), format!("deploy/{}-v1", service.name)));
+        for (namespace, proxy) in of_shop.chain([gateway]) {
+            self.cluster.until("old connections are drained", DRAINED_WITHIN, || {
+                let asked = ["-n", namespace, "exec", &proxy, "-c", "istio-proxy", "--"];
+                let stats = ["pilot-agent", "request", "GET", "stats?filter=draining"];
+                let answer = self.cluster.kubectl(&[asked.as_slice(), &stats].concat()).ok();
+                let drains = |line: &str| {
+                    line.starts_with("listener_manager.total_") && !line.trim_end().ends_with(": 0")
+                };
+                (!answer.stdout.lines().any(drains)).then_some(())
+            });
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::{Distribution, HttpRoutes, Namespace, Object, ObjectError, Observed, ObservedService, Port};
+use crate::failover;
 use crate::service::{Host, HostError, Labels, Workload};
 
 #[cfg(test)]
@@ -92,7 +93,9 @@ impl Found {
                 self.add_workload(&object, labels);
             }
             "Pod" if !is_owned(&object) => {
-                let labels = labels(&object.value()["metadata"]["labels"]);
+                let mut labels = labels(&object.value()["metadata"]["labels"]);
+                // What we put there says nothing of what its owner wants.
+                failover::labelled(object.value()).for_each(|key| drop(labels.remove(key)));
                 self.add_workload(&object, labels);
             }
             "ReplicaSet" | "Pod" => {}

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::{restore, routes};
+
 /// The version of Istio's networking objects that we write.
 pub const API_VERSION: &str = "networking.istio.io/v1";
 /// The label that says who an object belongs to.
@@ -123,6 +125,15 @@ impl Object {
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.value["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER
+    }
+
+    /// Whether it is somebody else's and has something of ours in it.
+    #[must_use]
+    pub fn is_edited(&self) -> bool {
+        let routes = self.spec()["http"].as_array();
+        let is_ours = |route: &Value| route["name"].as_str().is_some_and(routes::is_ours);
+        self.value["metadata"]["annotations"].get(restore::ANNOTATION).is_some()
+            || routes.into_iter().flatten().any(is_ours)
     }
 }
 

@@ -43,6 +43,15 @@ fn a_service_gets_the_workloads_that_it_selects() {
 }
 
 #[test]
+fn labels_that_were_put_on_a_lone_pod_are_not_its_own() {
+    let pod = json!({"kind": "Pod", "metadata": {"name": "web-alone", "namespace": "shop",
+        "labels": {"app": "web", "canaryctl.io/lane": "gray", "lane.canaryctl.io/gray": "member"},
+        "annotations": {"canaryctl.io/labelled": "canaryctl.io/lane,lane.canaryctl.io/gray"}}});
+    let observed = read([web(), pod]).expect("manifests").observed;
+    assert_eq!(observed.services[0].workloads[0].labels, Labels::from([("app".into(), "web".into())]));
+}
+
+#[test]
 fn lists_are_opened_and_namespaces_filled_in() {
     let list = json!({"kind": "List", "items": [
         {"kind": "VirtualService", "metadata": {"name": "web"}, "spec": {}},

@@ -1,0 +1,208 @@
+//! Round by round: istiods hear of the news, the marker follows, proxies show it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use kube::Client;
+
+use super::debug::{Debug, Istiods};
+use super::judge::{self, Proxy};
+use super::marker::{self, Marked};
+use super::{ArrivalError, News, Sidecars};
+
+/// How often istiods are looked for, and late proxies' pods looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The state of a proof.
+pub(super) struct Barrier<'a> {
+    client: &'a Client,
+    root_namespace: &'a str,
+    news: &'a News,
+    sidecars: &'a Sidecars,
+    istiods: Vec<Istiod>,
+    revisions: BTreeSet<String>,
+    marked: Option<Marked>,
+    looked_for_istiods: Option<Instant>,
+    looked_at_pods: Option<Instant>,
+    /// Proxies of pods that are gone, end, or serve nobody yet.
+    excused: BTreeSet<String>,
+}
+
+struct Istiod {
+    debug: Debug,
+    /// Whether it says that it can serve proxies.
+    is_ready: bool,
+    /// Whether its store has the news.
+    has_heard: bool,
+}
+
+/// What came of a round.
+pub(super) enum Round {
+    /// So many proxies have it.
+    Through(usize),
+    /// It waits for this.
+    Waits(ArrivalError),
+}
+
+impl<'a> Barrier<'a> {
+    pub(super) fn new(
+        client: &'a Client,
+        root_namespace: &'a str,
+        news: &'a News,
+        sidecars: &'a Sidecars,
+    ) -> Self {
+        Self {
+            client,
+            root_namespace,
+            news,
+            sidecars,
+            istiods: Vec::new(),
+            revisions: BTreeSet::new(),
+            marked: None,
+            looked_for_istiods: None,
+            // The first look is worth its price only at one who takes his time.
+            looked_at_pods: Some(Instant::now()),
+            excused: BTreeSet::new(),
+        }
+    }
+
+    /// Asks everybody once.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub(super) async fn round(&mut self) -> Result<Round, ArrivalError> {
+        match self.find_istiods().await {
+            Ok(()) => {}
+            Err(error @ ArrivalError::NoIstiod { .. }) => return Ok(Round::Waits(error)),
+            Err(error) => return Err(error),
+        }
+        if let Some(error) = self.hear().await {
+            return Ok(Round::Waits(error));
+        }
+        let marked = match self.marked.take() {
+            Some(marked) => marked,
+            None => marker::write(self.client, &self.news.services).await?,
+        };
+        let asked = self.proxies(&marked).await;
+        self.marked = Some(marked);
+        let proxies = match asked {
+            Ok(proxies) => proxies,
+            Err(silent) => return Ok(Round::Waits(silent)),
+        };
+        let late = self.late(&proxies).await?;
+        if late.is_empty() {
+            return Ok(Round::Through(proxies.iter().filter(|proxy| proxy.in_sight).count()));
+        }
+        Ok(Round::Waits(ArrivalError::Late(late.into_iter().collect())))
+    }
+
+    /// Looks who is there now and then: istiods come and go during a long wait.
+    async fn find_istiods(&mut self) -> Result<(), ArrivalError> {
+        if self.looked_for_istiods.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        let found = Istiods::find(self.client, self.root_namespace).await?;
+        let mut before = std::mem::take(&mut self.istiods);
+        for (debug, is_ready) in found.connect(self.client) {
+            match before.iter().position(|istiod| istiod.debug.pod() == debug.pod()) {
+                Some(at) => self.istiods.push(Istiod { is_ready, ..before.swap_remove(at) }),
+                None => {
+                    // A proxy that it tells of the marker need not have been told of the news.
+                    self.marked = None;
+                    self.istiods.push(Istiod { debug, is_ready, has_heard: false });
+                }
+            }
+        }
+        self.revisions = found.revisions();
+        self.looked_for_istiods = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Asks those that have not heard of the news; says what the first of them lacks.
+    async fn hear(&mut self) -> Option<ArrivalError> {
+        let news = self.news;
+        let unheard = self.istiods.iter_mut().filter(|istiod| !istiod.has_heard);
+        let asked = join_all(unheard.map(|istiod| async move {
+            let missing = missing(&mut istiod.debug, news).await;
+            istiod.has_heard = missing.is_none();
+            // One that does not serve yet, or no more, has nobody's ear; who was its client shows.
+            missing.filter(|error| istiod.is_ready || !matches!(error, ArrivalError::Silent { .. }))
+        }));
+        let missing = asked.await.into_iter().flatten().next();
+        self.note_silence(missing.as_ref());
+        missing
+    }
+
+    /// Everybody's proxies, as to this marker.
+    async fn proxies(&mut self, marked: &Marked) -> Result<Vec<Proxy>, ArrivalError> {
+        let heard = self.istiods.iter_mut().filter(|istiod| istiod.has_heard);
+        let asked = join_all(heard.map(|istiod| async {
+            let answer = istiod.debug.proxies(marked).await;
+            if istiod.is_ready { answer } else { Ok(answer.unwrap_or_default()) }
+        }));
+        let mut proxies = Vec::new();
+        let mut silent = None;
+        for answer in asked.await {
+            match answer {
+                Ok(found) => proxies.extend(found),
+                Err(error) => silent = Some(error),
+            }
+        }
+        self.note_silence(silent.as_ref());
+        silent.map_or(Ok(proxies), Err)
+    }
+
+    /// One that does not answer may be gone.
+    fn note_silence(&mut self, error: Option<&ArrivalError>) {
+        if matches!(error, Some(ArrivalError::Silent { .. })) {
+            self.looked_for_istiods = None;
+        }
+    }
+
+    /// Who has not confirmed: proxies that istiods know of, and ready pods of whose proxy none knows.
+    async fn late(&mut self, proxies: &[Proxy]) -> Result<BTreeSet<String>, ArrivalError> {
+        let mut late = judge::late(proxies);
+        let known: BTreeSet<&str> = proxies.iter().map(|proxy| proxy.name.as_str()).collect();
+        let sidecars = self.sidecars.of_revisions(&self.revisions);
+        let unknown = sidecars.filter(|name| !known.contains(name));
+        late.extend(unknown.map(str::to_owned));
+        late.retain(|name| !self.excused.contains(name));
+        let looks_again = self.looked_at_pods.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+        // Whom no istiod knows, nothing is heard of by waiting.
+        let only_unknown = late.iter().all(|name| !known.contains(name.as_str()));
+        if late.is_empty() || !(looks_again || only_unknown) {
+            return Ok(late);
+        }
+        self.looked_at_pods = Some(Instant::now());
+        for name in &late {
+            if !self.sidecars.counts(self.client, name, known.contains(name.as_str())).await {
+                self.excused.insert(name.clone());
+            }
+        }
+        late.retain(|name| !self.excused.contains(name));
+        Ok(late)
+    }
+}
+
+/// What an istiod lacks of the news, or why it does not say.
+async fn missing(debug: &mut Debug, news: &News) -> Option<ArrivalError> {
+    let found = async {
+        if !news.written.is_empty()
+            && let Some(write) = judge::unknown(&debug.config().await?, &news.written)
+        {
+            return Ok(Some(write.object.to_string()));
+        }
+        if !news.labelled.is_empty()
+            && let Some(labelled) = judge::unlabelled(&debug.endpoints().await?, &news.labelled)
+        {
+            return Ok(Some(format!("the labels of {}", labelled.pod)));
+        }
+        Ok(None)
+    };
+    match found.await {
+        Ok(None) => None,
+        Ok(Some(object)) => Some(ArrivalError::Unheard { pod: debug.pod().into(), object }),
+        Err(error) => Some(error),
+    }
+}

@@ -1,0 +1,132 @@
+//! The pods that have a proxy, as the API server knows them: what no istiod knows of is not there for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canary_istio::Object;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ListParams, PartialObjectMeta};
+use kube::{Api, Client};
+use serde_json::Value;
+
+use super::ArrivalError;
+
+/// Istio's note on what it has put into a pod.
+const STATUS_ANNOTATION: &str = "sidecar.istio.io/status";
+const TEMPLATES_ANNOTATION: &str = "inject.istio.io/templates";
+const PROXY: &str = "istio-proxy";
+/// Most objects in one answer of the API server.
+const PAGE: u32 = 500;
+
+/// Names of pods with a proxy, as `pod.namespace`, with the revision of Istio that they belong to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sidecars(BTreeMap<String, String>);
+
+impl Sidecars {
+    /// Those of these pods.
+    #[must_use]
+    pub fn of(pods: &[Object]) -> Self {
+        Self(pods.iter().filter_map(|pod| sidecar(&pod.value()["metadata"])).collect())
+    }
+
+    /// Those of the cluster.
+    ///
+    /// # Errors
+    /// When pods cannot be listed.
+    pub async fn list(client: &Client) -> Result<Self, ArrivalError> {
+        let api: Api<Pod> = Api::all(client.clone());
+        let mut params = ListParams::default().limit(PAGE);
+        let mut found = BTreeMap::new();
+        loop {
+            let page = api.list_metadata(&params).await.map_err(|source| ArrivalError::Api {
+                tried: "list pods".into(),
+                source: Box::new(source),
+            })?;
+            let metadata = |pod: &PartialObjectMeta<Pod>| serde_json::to_value(&pod.metadata).ok();
+            found.extend(page.items.iter().filter_map(metadata).filter_map(|pod| sidecar(&pod)));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(Self(found)),
+            }
+        }
+    }
+
+    /// Those that belong to one of these revisions; one that states none does.
+    pub(super) fn of_revisions(&self, revisions: &BTreeSet<String>) -> impl Iterator<Item = &str> {
+        let asks_them =
+            |revision: &String| revision.is_empty() || revisions.contains("") || revisions.contains(revision);
+        self.0.iter().filter(move |(_, revision)| asks_them(revision)).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether a late proxy is waited for: not one whose pod is gone or ends, and one that no istiod knows only
+    /// while its pod is ready. Who cannot be asked for is.
+    pub(super) async fn counts(&self, client: &Client, proxy: &str, is_known: bool) -> bool {
+        let Some((name, namespace)) = proxy.rsplit_once('.') else { return true };
+        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        match api.get_opt(name).await {
+            Ok(None) => false,
+            Ok(Some(pod)) => !ends(&pod) && (is_known || is_ready(&pod)),
+            Err(_) => true,
+        }
+    }
+}
+
+/// A pod's name and revision, if it has a proxy that asks an istiod.
+fn sidecar(metadata: &Value) -> Option<(String, String)> {
+    let annotation = |name: &str| metadata["annotations"][name].as_str();
+    if annotation(TEMPLATES_ANNOTATION).is_some_and(|templates| templates.contains("grpc")) {
+        return None;
+    }
+    let status: Value = serde_json::from_str(annotation(STATUS_ANNOTATION)?).ok()?;
+    let lists = |kind: &str| status[kind].as_array().is_some_and(|names| names.contains(&PROXY.into()));
+    if !metadata["deletionTimestamp"].is_null() || !(lists("containers") || lists("initContainers")) {
+        return None;
+    }
+    let (name, namespace) = (metadata["name"].as_str()?, metadata["namespace"].as_str()?);
+    Some((format!("{name}.{namespace}"), status["revision"].as_str().unwrap_or_default().to_owned()))
+}
+
+fn ends(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(annotations: Value, want: Option<&str>) {
+        let pod = json!({"name": "web", "namespace": "shop", "annotations": annotations});
+        let found = sidecar(&pod).map(|(name, revision)| format!("{name} {revision}"));
+        assert_eq!(found.as_deref(), want);
+    }
+
+    #[test]
+    fn a_pod_has_a_proxy_where_istio_says_that_it_put_one_in() {
+        let status = r#"{"initContainers":["istio-init"],"containers":["istio-proxy"],"revision":"default"}"#;
+        let native = r#"{"initContainers":["istio-init","istio-proxy"],"containers":null,"revision":"1-31"}"#;
+        check(json!({STATUS_ANNOTATION: status}), Some("web.shop default"));
+        check(json!({STATUS_ANNOTATION: native}), Some("web.shop 1-31"));
+        check(json!({STATUS_ANNOTATION: r#"{"containers":["other"]}"#}), None);
+        check(json!({STATUS_ANNOTATION: status, TEMPLATES_ANNOTATION: "grpc-agent"}), None);
+        check(json!({}), None);
+    }
+
+    #[test]
+    fn pods_of_another_control_plane_are_its_own_business() {
+        let all =
+            Sidecars([("a.x", "one"), ("b.x", "two"), ("c.x", "")].map(|(n, r)| (n.into(), r.into())).into());
+        let of = |revisions: &[&str]| {
+            all.of_revisions(&revisions.iter().map(|r| (*r).to_owned()).collect()).collect::<String>()
+        };
+        assert_eq!(of(&["one"]), "a.xc.x");
+        assert_eq!(of(&[""]), "a.xb.xc.x", "one that does not say who it is");
+    }
+}
