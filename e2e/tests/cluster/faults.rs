@@ -83,6 +83,42 @@ pub(crate) async fn controller(shop: &Shop) {
     shop.remove("gray");
 }
 
+pub(crate) async fn istiods(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    let istiod = |args: &[&str]| shop.cluster().kubectl(&[&["-n", "istio-system"], args].concat()).ok();
+    let scaled = |replicas: &str| {
+        istiod(&["scale", "deploy", "istiod", &format!("--replicas={replicas}")]);
+        istiod(&["rollout", "status", "deploy", "istiod", "--timeout=90s"]);
+    };
+    // Which of the two a proxy asks is chance.
+    scaled("2");
+    let load = Load::start(shop, Rules::Off);
+    for round in 0..3 {
+        load.rules(Rules::Moving);
+        let enabling =
+            shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1", "--timeout", "120s"]);
+        let killing = async {
+            tokio::time::sleep(Duration::from_millis(200 * round)).await;
+            let pods = istiod(&["get", "pods", "-l", "app=istiod", "-o", "name"]).stdout;
+            let first = pods.lines().next().expect("an istiod");
+            istiod(&["delete", first, "--force", "--grace-period=0"]);
+        };
+        let (enabled, ()) = tokio::join!(enabling, killing);
+        enabled.ok();
+        load.rules(Rules::On);
+        load.more(60).await;
+        load.rules(Rules::Moving);
+        shop.cluster().canaryctl_beside(&["disable", "--timeout", "120s"]).await.ok();
+        load.rules(Rules::Off);
+        load.more(60).await;
+    }
+    load.end().await.clean(300);
+    lane_pods_saw_only(shop, "gray", "gray", 20);
+    scaled("1");
+    shop.remove("gray");
+}
+
 pub(crate) async fn frozen_proxy(shop: &Shop) {
     shop.installed();
     shop.gray("gray", "gray", &["stock"]);

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
     suite.test("a_users_own_edit_stays_and_a_wiped_route_comes_back", users_objects::edited);
     suite.test("the_baseline_rolls_and_lane_pods_die_beside_a_lane", faults::pods);
     suite.test("a_controller_that_dies_is_followed_by_one_that_finishes", faults::controller);
+    suite.test("istiods_come_and_go_and_nobody_is_misled", faults::istiods);
     suite.test("a_proxy_that_hangs_is_named_and_nothing_goes_on_without_it", faults::frozen_proxy);
     suite.test("proxies_that_see_only_their_own_namespace_are_waited_for_too", faults::restricted);
     suite.test("the_kill_switch_needs_no_controller", faults::kill_switch);
