@@ -29,6 +29,7 @@ const OUTSIDE_WORLD: &[&str] = &[
 const ARROWS: &[Arrow] = &[
     Arrow { package: "canary-rules", forbidden: OUTSIDE_WORLD },
     Arrow { package: "canary-istio", forbidden: OUTSIDE_WORLD },
+    Arrow { package: "canary-release", forbidden: OUTSIDE_WORLD },
     // The filter is the one crate that talks to the proxy, and to nothing else.
     Arrow {
         package: "canary-filter",

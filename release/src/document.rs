@@ -1,0 +1,175 @@
+//! The Release document: what people write, `canaryctl.io/v1alpha1`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use canary_rules::lane::{KeySource, Rule};
+use canary_rules::name::LaneName;
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Status;
+
+/// The `kind` of Release documents.
+pub const KIND: &str = "Release";
+
+/// A Release document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Release {
+    /// Always `canaryctl.io/v1alpha1`.
+    pub api_version: String,
+    /// Always `Release`.
+    pub kind: String,
+    /// Its name and what Kubernetes keeps of it.
+    pub metadata: Metadata,
+    /// What is released, and how.
+    pub spec: ReleaseSpec,
+    /// Its journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+}
+
+/// What is read of a Release's metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// Its name; also that of its lane, unless it names one.
+    pub name: LaneName,
+    /// Counts changes of `spec`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// When it was made, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation_timestamp: Option<String>,
+    /// When somebody deleted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<String>,
+}
+
+/// What is released, and how.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseSpec {
+    /// The lane that carries it; default: called as the Release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<LaneName>,
+    /// The workloads that get new images, all of them together.
+    pub workloads: Vec<WorkloadSpec>,
+    /// Who gets the new versions whatever the share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// How shares tell users apart, as in a Lane.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<KeySource>,
+    /// The shares of users, one after the other; none: those of the rules alone, until it is promoted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// Whether it stays where it is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub paused: bool,
+    /// How many steps need not be held any longer: what `promote` counts up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub passed: u32,
+    /// Where it goes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub intent: Intent,
+}
+
+/// Where a release goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Intent {
+    /// To everybody.
+    #[default]
+    Forward,
+    /// Back to what was before, from wherever it is.
+    Abort,
+    /// Once through: back to the images from before.
+    Undo,
+}
+
+/// A Deployment that gets new images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadSpec {
+    /// The Deployment.
+    pub deployment: WorkloadRef,
+    /// New images by container.
+    pub images: BTreeMap<String, String>,
+    /// How many pods the lane has; default: as many of the Deployment's as the share is of all users, at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+}
+
+/// A Deployment, as `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WorkloadRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl TryFrom<String> for WorkloadRef {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(Self { namespace: namespace.into(), name: name.into() })
+            }
+            _ => Err(format!("`{text}` is not a Deployment as `namespace/name`")),
+        }
+    }
+}
+
+impl From<WorkloadRef> for String {
+    fn from(workload: WorkloadRef) -> Self {
+        workload.to_string()
+    }
+}
+
+impl fmt::Display for WorkloadRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A share of users, and for how long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Step {
+    /// In percent, in steps of 0.01.
+    pub share: f64,
+    /// How long it is held, in seconds; default: until it is promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_seconds: Option<u32>,
+}
+
+impl Release {
+    /// The lane that carries it.
+    #[must_use]
+    pub fn lane(&self) -> &LaneName {
+        self.spec.lane.as_ref().unwrap_or(&self.metadata.name)
+    }
+
+    /// The step of this number, counted from 0. Without any there is one, for those of the rules.
+    #[must_use]
+    pub fn step(&self, number: usize) -> Option<Step> {
+        match self.spec.steps.is_empty() {
+            true => (number == 0).then(Step::default),
+            false => self.spec.steps.get(number).copied(),
+        }
+    }
+
+    /// How many steps there are.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.spec.steps.len().max(1)
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,0 +1,435 @@
+//! What is next.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::action::Action;
+use crate::document::{Intent, Release, WorkloadRef, WorkloadSpec};
+use crate::journal::{Outcome, Phase, Status, Trouble, WorkloadStatus};
+use crate::{lane, workload};
+
+#[cfg(test)]
+mod tests;
+
+/// What a release looks at.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// Deployments.
+    pub deployments: BTreeMap<WorkloadRef, Value>,
+    /// Lanes by name.
+    pub lanes: BTreeMap<String, Value>,
+    /// What is wrong with pods of a Deployment, where that is known.
+    pub ailing: BTreeMap<WorkloadRef, String>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Next {
+    /// The journal; it is written before any action, and again once there is more to say.
+    pub status: Status,
+    /// The writes, in order.
+    pub actions: Vec<Action>,
+    /// When to ask again at the latest, in seconds, if that is known.
+    pub again_in_s: Option<u32>,
+}
+
+/// What a release does next at this time (Unix, in seconds). `taken` is what keeps it from its workloads or its
+/// lane, as [`holder`] says.
+#[must_use]
+pub fn next(release: &Release, world: &World, taken: Option<&str>, now: i64) -> Next {
+    let status = release.status.clone().unwrap_or_default();
+    let mut turn = Turn { release, world, now, next: Next { status, ..Next::default() } };
+    turn.next.status.observed_generation = release.metadata.generation.unwrap_or(0);
+    turn.next.status.trouble = None;
+    if let Err(stop) = turn.take(taken)
+        && let Stop::Waits(trouble) = stop
+    {
+        turn.next.status.trouble = Some(trouble);
+    }
+    turn.next
+}
+
+/// The release that holds what this one wants: the first to come holds its workloads and its lane until it ends.
+#[must_use]
+pub fn holder(release: &Release, all: &[Release]) -> Option<String> {
+    let age =
+        |release: &Release| (release.metadata.creation_timestamp.clone(), release.metadata.name.clone());
+    let is_before = |other: &&Release| {
+        let runs = !other.status.as_ref().is_some_and(|status| status.phase.is_final());
+        runs && other.metadata.name != release.metadata.name && age(other) < age(release)
+    };
+    all.iter().filter(is_before).find_map(|other| {
+        let name = &other.metadata.name;
+        if other.lane() == release.lane() {
+            return Some(format!("lane {} is that of release {name}", release.lane()));
+        }
+        let theirs = |workload: &&WorkloadSpec| {
+            other.spec.workloads.iter().any(|theirs| theirs.deployment == workload.deployment)
+        };
+        let shared = release.spec.workloads.iter().find(theirs)?;
+        Some(format!("Deployment {} is in release {name}", shared.deployment))
+    })
+}
+
+/// Why a turn ends.
+enum Stop {
+    /// There is something to write first.
+    Acts,
+    /// It waits.
+    Waits(Trouble),
+}
+
+type Turned = Result<(), Stop>;
+
+struct Turn<'a> {
+    release: &'a Release,
+    world: &'a World,
+    now: i64,
+    next: Next,
+}
+
+fn waits(reason: &str, message: impl Into<String>) -> Stop {
+    Stop::Waits(Trouble { reason: reason.into(), message: message.into(), needs_help: false })
+}
+
+fn needs_help(reason: &str, message: impl Into<String>) -> Stop {
+    Stop::Waits(Trouble { reason: reason.into(), message: message.into(), needs_help: true })
+}
+
+impl<'a> Turn<'a> {
+    fn take(&mut self, taken: Option<&str>) -> Turned {
+        let release = self.release;
+        let is_deleted = release.metadata.deletion_timestamp.is_some();
+        let aborts = release.spec.intent == Intent::Abort || is_deleted;
+        match self.next.status.phase {
+            Phase::Pending if aborts => self.goes_to(Phase::Aborted, "aborted before it began"),
+            Phase::Preparing | Phase::Stepping | Phase::Promoting if aborts => {
+                self.next.status.outcome = Some(Outcome::Aborted);
+                self.goes_to(Phase::Ending, "aborts")
+            }
+            Phase::Pending => match taken {
+                Some(message) => Err(needs_help("Taken", message)),
+                None => self.begin(),
+            },
+            Phase::Preparing => self.prepare(),
+            Phase::Stepping => self.step(),
+            Phase::Promoting => self.promote(),
+            Phase::Ending => self.end(),
+            Phase::Completed if release.spec.intent == Intent::Undo && !is_deleted => {
+                self.goes_to(Phase::Undoing, "undoes")
+            }
+            Phase::Undoing => self.undo(),
+            Phase::Completed | Phase::Aborted | Phase::Undone => Ok(()),
+        }
+    }
+
+    /// A transition is journalled before anything is done for it.
+    fn goes_to(&mut self, phase: Phase, what: &str) -> Turned {
+        self.next.status.phase = phase;
+        self.next.status.held_since = None;
+        self.next.status.note(self.now, what);
+        Err(Stop::Acts)
+    }
+
+    fn acts(&mut self, actions: Vec<Action>) -> Turned {
+        if actions.is_empty() {
+            return Ok(());
+        }
+        self.next.actions = actions;
+        Err(Stop::Acts)
+    }
+
+    fn stable(&self, spec: &WorkloadSpec) -> Result<&'a Value, Stop> {
+        let missing = || needs_help("NotFound", format!("there is no Deployment {}", spec.deployment));
+        self.world.deployments.get(&spec.deployment).ok_or_else(missing)
+    }
+
+    fn copy(&self, spec: &WorkloadSpec) -> Option<&'a Value> {
+        self.world.deployments.get(&workload::copy_of(&spec.deployment, self.release))
+    }
+
+    fn lane(&self) -> Option<&'a Value> {
+        self.world.lanes.get(self.release.lane().as_str())
+    }
+
+    fn journal(&self, at: usize) -> Option<&WorkloadStatus> {
+        self.next.status.workloads.get(at)
+    }
+
+    /// Judges the release, and keeps what was before.
+    fn begin(&mut self) -> Turned {
+        let mut workloads = Vec::new();
+        for spec in &self.release.spec.workloads {
+            let stable = self.stable(spec)?;
+            let images = workload::images(stable);
+            if let Some(unknown) = spec.images.keys().find(|container| !images.contains_key(*container)) {
+                let known = images.keys().cloned().collect::<Vec<_>>().join(", ");
+                let message = format!("{} has no container {unknown}: it has {known}", spec.deployment);
+                return Err(needs_help("NoContainer", message));
+            }
+            if workload::has(stable, &spec.images) {
+                return Err(needs_help("NoChange", format!("{} has these images already", spec.deployment)));
+            }
+            self.has_capacity(spec, stable)?;
+            if self.copy(spec).is_some() {
+                let name = workload::copy_of(&spec.deployment, self.release);
+                return Err(needs_help("NameTaken", format!("there is a Deployment {name} already")));
+            }
+            let before = images.into_iter().filter(|(container, _)| spec.images.contains_key(container));
+            workloads.push(WorkloadStatus {
+                deployment: spec.deployment.clone(),
+                before: before.collect(),
+                replicas: 0,
+                available: 0,
+                promoted: false,
+            });
+        }
+        if self.lane().is_some() {
+            let message = format!("there is a lane {} already", self.release.lane());
+            return Err(needs_help("LaneTaken", message));
+        }
+        self.next.status.workloads = workloads;
+        self.goes_to(Phase::Preparing, "begins")
+    }
+
+    /// A share beyond what the lane's pods can serve is refused.
+    fn has_capacity(&self, spec: &WorkloadSpec, stable: &Value) -> Turned {
+        let Some(replicas) = spec.replicas else { return Ok(()) };
+        let largest = self.release.spec.steps.iter().map(|step| step.share).fold(0.0, f64::max);
+        let needed = workload::needed(largest, workload::replicas(stable));
+        if replicas >= needed {
+            return Ok(());
+        }
+        let message = format!(
+            "{largest} % of the users of {} take {needed} pods, and the lane gets {replicas}",
+            spec.deployment
+        );
+        Err(needs_help("Capacity", message))
+    }
+
+    /// Copies without pods, and a lane that everybody knows.
+    fn prepare(&mut self) -> Turned {
+        let mut actions = Vec::new();
+        for spec in &self.release.spec.workloads {
+            match self.copy(spec) {
+                None => actions.push(Action::Create {
+                    deployment: workload::copy(self.stable(spec)?, spec, self.release),
+                }),
+                Some(copy) if !lane::is_of(copy, self.release) => {
+                    let name = workload::copy_of(&spec.deployment, self.release);
+                    return Err(needs_help("NameTaken", format!("Deployment {name} is somebody else's")));
+                }
+                Some(_) => {}
+            }
+        }
+        self.acts(actions)?;
+        self.lane_with(0.0)?;
+        self.next.status.step = 0;
+        self.goes_to(Phase::Stepping, "every proxy knows the lane")
+    }
+
+    /// The lane with this share, and every proxy has it.
+    fn lane_with(&mut self, share: f64) -> Turned {
+        let wanted = lane::document(self.release, share);
+        let name = self.release.lane();
+        match self.lane() {
+            Some(lane) if !lane::is_of(lane, self.release) => {
+                Err(needs_help("LaneTaken", format!("lane {name} is somebody else's")))
+            }
+            Some(lane) if !lane["metadata"]["deletionTimestamp"].is_null() => {
+                Err(needs_help("LaneGoes", format!("somebody deleted lane {name}")))
+            }
+            Some(lane) if lane::says(lane, &wanted) => lane::programmed(lane).map_err(|message| {
+                waits("Lane", format!("lane {name} is on its way to the proxies: {message}"))
+            }),
+            _ => self.acts(vec![Action::ApplyLane { lane: wanted }]),
+        }
+    }
+
+    fn step(&mut self) -> Turned {
+        let number = self.next.status.step;
+        let Some(step) = self.release.step(number) else {
+            return self.goes_to(Phase::Promoting, "promotes");
+        };
+        self.is_as_before()?;
+        self.has_pods(step.share)?;
+        self.lane_with(step.share)?;
+        if self.next.status.held_since.is_none() {
+            self.next.status.held_since = Some(self.now);
+            let of = self.release.steps();
+            self.next
+                .status
+                .note(self.now, format!("step {} of {of}: {} %", number.saturating_add(1), step.share));
+        }
+        if self.release.spec.paused {
+            return Err(waits("Paused", "paused"));
+        }
+        let passed = usize::try_from(self.release.spec.passed).unwrap_or(usize::MAX);
+        if passed >= self.release.steps() {
+            return self.goes_to(Phase::Promoting, "promotes");
+        }
+        let held = self.now.saturating_sub(self.next.status.held_since.unwrap_or(self.now));
+        let left = step.hold_seconds.map(|seconds| i64::from(seconds).saturating_sub(held));
+        match left {
+            _ if passed > number => {}
+            Some(left) if left <= 0 => {}
+            Some(left) => {
+                self.next.again_in_s = u32::try_from(left).ok();
+                return Err(waits("Holds", format!("goes on in {left} s")));
+            }
+            None => return Err(waits("Promote", "waits to be promoted")),
+        }
+        self.next.status.step = number.saturating_add(1);
+        self.next.status.held_since = None;
+        if self.next.status.step >= self.release.steps() {
+            return self.goes_to(Phase::Promoting, "promotes");
+        }
+        Err(Stop::Acts)
+    }
+
+    /// Nobody else has given the Deployments other images.
+    fn is_as_before(&self) -> Turned {
+        for (at, spec) in self.release.spec.workloads.iter().enumerate() {
+            let stable = self.stable(spec)?;
+            if self.journal(at).is_some_and(|journal| !workload::has(stable, &journal.before)) {
+                let message = format!(
+                    "somebody changed the images of Deployment {}: abort, or set them back",
+                    spec.deployment
+                );
+                return Err(needs_help("StableChanged", message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The lane has the images, and the pods that this share takes.
+    fn has_pods(&mut self, share: f64) -> Turned {
+        let mut actions = Vec::new();
+        let mut lacks = None;
+        for (at, spec) in self.release.spec.workloads.iter().enumerate() {
+            let name = workload::copy_of(&spec.deployment, self.release);
+            let Some(copy) = self.copy(spec) else {
+                actions.push(Action::Create {
+                    deployment: workload::copy(self.stable(spec)?, spec, self.release),
+                });
+                continue;
+            };
+            let needed = workload::needed(share, workload::replicas(self.stable(spec)?));
+            let wanted = spec.replicas.unwrap_or(needed).max(workload::replicas(copy));
+            if !workload::has(copy, &spec.images) {
+                actions.push(Action::SetImages { deployment: name.clone(), images: spec.images.clone() });
+            }
+            if workload::replicas(copy) < wanted {
+                actions.push(Action::Scale { deployment: name.clone(), replicas: wanted });
+            }
+            let available = workload::available(copy).min(wanted);
+            if let Some(journal) = self.next.status.workloads.get_mut(at) {
+                (journal.replicas, journal.available) = (wanted, available);
+            }
+            if available < wanted || !workload::is_rolled_out(copy) {
+                lacks = lacks.or_else(|| Some(self.lack(&name, copy, available, wanted)));
+            }
+        }
+        self.acts(actions)?;
+        lacks.map_or(Ok(()), Err)
+    }
+
+    fn lack(&self, name: &WorkloadRef, deployment: &Value, available: u32, wanted: u32) -> Stop {
+        let said = self.world.ailing.get(name).cloned().or_else(|| workload::failure(deployment));
+        let count = format!("{available} of {wanted} pods of Deployment {name} are available");
+        match said {
+            Some(why) => needs_help("Pods", format!("{count}: {why}")),
+            None => waits("Pods", count),
+        }
+    }
+
+    /// The Deployments get the images behind the lane.
+    fn promote(&mut self) -> Turned {
+        let mut actions = Vec::new();
+        let mut lacks = None;
+        for (at, spec) in self.release.spec.workloads.iter().enumerate() {
+            let stable = self.stable(spec)?;
+            let has_them = workload::has(stable, &spec.images);
+            let was_seen = self.journal(at).is_some_and(|journal| journal.promoted);
+            match (has_them, was_seen) {
+                (true, _) => {
+                    if let Some(journal) = self.next.status.workloads.get_mut(at) {
+                        journal.promoted = true;
+                    }
+                }
+                (false, true) => {
+                    let message =
+                        format!("somebody set Deployment {} back: abort, or set it again", spec.deployment);
+                    return Err(needs_help("StableChanged", message));
+                }
+                (false, false) => actions.push(Action::SetImages {
+                    deployment: spec.deployment.clone(),
+                    images: spec.images.clone(),
+                }),
+            }
+            if !workload::is_rolled_out(stable) {
+                let (available, wanted) = (workload::available(stable), workload::replicas(stable));
+                lacks = lacks.or_else(|| Some(self.lack(&spec.deployment, stable, available, wanted)));
+            }
+        }
+        self.acts(actions)?;
+        if let Some(lacks) = lacks {
+            return Err(lacks);
+        }
+        self.next.status.outcome = Some(Outcome::Completed);
+        self.goes_to(Phase::Ending, "every Deployment has the new images")
+    }
+
+    /// First nobody is led to the lane any more, then its pods go.
+    fn end(&mut self) -> Turned {
+        if let Some(lane) = self.lane().filter(|lane| lane::is_of(lane, self.release)) {
+            if lane["metadata"]["deletionTimestamp"].is_null() {
+                self.acts(vec![Action::DeleteLane { lane: self.release.lane().clone() }])?;
+            }
+            return Err(waits("Lane", "the lane is on its way out of the proxies"));
+        }
+        if self.next.status.outcome == Some(Outcome::Aborted) {
+            self.set_back()?;
+        }
+        let mut actions = Vec::new();
+        for spec in &self.release.spec.workloads {
+            let Some(copy) = self.copy(spec).filter(|copy| lane::is_of(copy, self.release)) else { continue };
+            if copy["metadata"]["deletionTimestamp"].is_null() {
+                actions
+                    .push(Action::Delete { deployment: workload::copy_of(&spec.deployment, self.release) });
+            }
+        }
+        self.acts(actions)?;
+        match self.next.status.outcome {
+            Some(Outcome::Completed) => self.goes_to(Phase::Completed, "completed"),
+            Some(Outcome::Aborted) | None => self.goes_to(Phase::Aborted, "aborted"),
+        }
+    }
+
+    fn undo(&mut self) -> Turned {
+        self.set_back()?;
+        self.goes_to(Phase::Undone, "undone")
+    }
+
+    /// Deployments that have the new images get those from before. Images that somebody else has set stay.
+    fn set_back(&mut self) -> Turned {
+        let mut actions = Vec::new();
+        let mut lacks = None;
+        for (at, spec) in self.release.spec.workloads.iter().enumerate() {
+            // One that is gone has nothing to be set back.
+            let Some(stable) = self.world.deployments.get(&spec.deployment) else { continue };
+            let Some(journal) = self.journal(at).cloned() else { continue };
+            let is_back = workload::has(stable, &journal.before);
+            if !is_back && workload::has(stable, &spec.images) {
+                let images = journal.before;
+                actions.push(Action::SetImages { deployment: spec.deployment.clone(), images });
+            } else if is_back && journal.promoted && !workload::is_rolled_out(stable) {
+                let (available, wanted) = (workload::available(stable), workload::replicas(stable));
+                lacks = lacks.or_else(|| Some(self.lack(&spec.deployment, stable, available, wanted)));
+            }
+        }
+        self.acts(actions)?;
+        lacks.map_or(Ok(()), Err)
+    }
+}

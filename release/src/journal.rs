@@ -1,0 +1,126 @@
+//! A release's journal: how far it has come, in its status.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::WorkloadRef;
+
+/// Most entries of a history.
+const HISTORY_MAX: usize = 64;
+
+/// How far a release has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// The `generation` of the spec that this was said of.
+    pub observed_generation: i64,
+    /// Where it is.
+    pub phase: Phase,
+    /// The step that it is at, counted from 0.
+    pub step: usize,
+    /// Since when every proxy has the step's share, Unix, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<i64>,
+    /// How it ends, once that is decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The workloads, in the order of the spec.
+    pub workloads: Vec<WorkloadStatus>,
+    /// What it waits for or stumbles over; none while all goes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// What happened, the oldest first.
+    pub history: Vec<Entry>,
+}
+
+/// Where a release is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Nothing is done yet.
+    #[default]
+    Pending,
+    /// The lane and its workloads are made; nobody is in it but by rule.
+    Preparing,
+    /// A share of users is in the lane.
+    Stepping,
+    /// The Deployments get the new images, behind the lane.
+    Promoting,
+    /// The lane goes, then its workloads.
+    Ending,
+    /// All users have the new versions.
+    Completed,
+    /// All users have the versions from before.
+    Aborted,
+    /// The Deployments get the images from before.
+    Undoing,
+    /// All users have the versions from before again.
+    Undone,
+}
+
+impl Phase {
+    /// Whether nothing more is done by itself.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Aborted | Self::Undone)
+    }
+}
+
+/// How a release ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// With the new versions.
+    Completed,
+    /// With the old ones.
+    Aborted,
+}
+
+/// A workload of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadStatus {
+    /// The Deployment.
+    pub deployment: WorkloadRef,
+    /// Its images from before, by container.
+    pub before: BTreeMap<String, String>,
+    /// Pods that the lane is to have.
+    #[serde(default)]
+    pub replicas: u32,
+    /// Those that are available.
+    #[serde(default)]
+    pub available: u32,
+    /// Whether the Deployment was seen with the new images.
+    #[serde(default)]
+    pub promoted: bool,
+}
+
+/// What a release waits for or stumbles over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trouble {
+    /// One word.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// Whether somebody has to do something.
+    #[serde(default)]
+    pub needs_help: bool,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// When, Unix, in seconds.
+    pub at: i64,
+    /// What, in words.
+    pub what: String,
+}
+
+impl Status {
+    pub(crate) fn note(&mut self, at: i64, what: impl Into<String>) {
+        self.history.push(Entry { at, what: what.into() });
+        let surplus = self.history.len().saturating_sub(HISTORY_MAX);
+        self.history.drain(..surplus);
+    }
+}
