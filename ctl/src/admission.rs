@@ -1,36 +1,54 @@
-//! Who may put what into a Lane: a ValidatingAdmissionPolicy, judged by the API server.
+//! Who may put what into a Lane or a Release: ValidatingAdmissionPolicies, judged by the API server.
 //!
 //! Whoever may write Lanes still needs, for what they put in: for a member of a namespace the right to update
 //! VirtualServices there, for that is what routing it elsewhere amounts to; for rules, which decide about users
 //! at the edge, the verb `route` on lanes. Members found by their label were put in by who may write the pods.
+//! Whoever starts a release needs that verb too, and the right to update the Deployments that it is about.
 
 use serde_json::{Value, json};
 
-/// Its name and its binding's.
-const NAME: &str = "canaryctl-lanes";
-
-/// The policy and its binding, with these labels.
+/// The policies and their bindings, with these labels.
 #[must_use]
 pub fn objects(labels: &Value) -> Vec<Value> {
-    let unchanged = |field: &str| {
-        format!(
-            "oldObject != null && has(oldObject.spec.{field}) && oldObject.spec.{field} == object.spec.{field}"
-        )
-    };
-    // `shop/stock`, `stock.shop`, or `stock`, which may be in any namespace.
-    let namespaces = "!has(object.spec.members) ? [] : object.spec.members.map(key, \
-                      key.contains('/') ? key.split('/')[0] : key.contains('.') ? key.split('.')[1] : '')";
+    let lanes = policy("canaryctl-lanes", "lanes", NAMESPACES, &lanes());
+    let releases = policy("canaryctl-releases", "releases", RELEASED, &releases());
+    let mut objects = [lanes, releases].concat();
+    for object in &mut objects {
+        object["metadata"]["labels"] = labels.clone();
+    }
+    objects
+}
+
+/// The namespaces of members: `shop/stock`, `stock.shop`, or `stock`, which may be in any.
+const NAMESPACES: &str = "!has(object.spec.members) ? [] : object.spec.members.map(key, \
+                          key.contains('/') ? key.split('/')[0] : key.contains('.') ? key.split('.')[1] : '')";
+/// The namespaces of a release's Deployments.
+const RELEASED: &str = "object.spec.workloads.map(workload, workload.deployment.split('/')[0])";
+
+/// Whether a field is as it was.
+fn unchanged(field: &str) -> String {
+    format!(
+        "oldObject != null && has(oldObject.spec.{field}) && oldObject.spec.{field} == object.spec.{field}"
+    )
+}
+
+/// Who may decide about users at the edge.
+fn may_route(field: &str) -> Value {
+    json!({
+        "expression": format!(
+            "!has(object.spec.{field}) || size(object.spec.{field}) == 0 || ({}) \
+             || authorizer.group('canaryctl.io').resource('lanes').check('route').allowed()",
+            unchanged(field)
+        ),
+        "message": format!("{field} decide about users at the edge: that takes the verb `route` on lanes.canaryctl.io"),
+        "reason": "Forbidden",
+    })
+}
+
+fn lanes() -> Value {
     let may_update = "authorizer.group('networking.istio.io').resource('virtualservices')";
-    let validations = json!([
-        {
-            "expression": format!(
-                "!has(object.spec.rules) || size(object.spec.rules) == 0 || ({}) \
-                 || authorizer.group('canaryctl.io').resource('lanes').check('route').allowed()",
-                unchanged("rules")
-            ),
-            "message": "rules decide about users at the edge: that takes the verb `route` on lanes.canaryctl.io",
-            "reason": "Forbidden",
-        },
+    json!([
+        may_route("rules"),
         {
             "expression": format!(
                 "!has(object.spec.members) || ({}) || variables.namespaces.all(space, space == '' \
@@ -44,25 +62,46 @@ pub fn objects(labels: &Value) -> Vec<Value> {
                  : space).join(', ')",
             "reason": "Forbidden",
         },
-    ]);
-    let metadata = json!({"name": NAME, "labels": labels});
+    ])
+}
+
+fn releases() -> Value {
+    json!([
+        may_route("rules"),
+        may_route("steps"),
+        {
+            "expression": format!(
+                "({}) || variables.namespaces.all(space, \
+                 authorizer.group('apps').resource('deployments').namespace(space).check('update').allowed())",
+                unchanged("workloads")
+            ),
+            "messageExpression":
+                "'a release takes the right to update deployments.apps in the namespaces: ' \
+                 + variables.namespaces.join(', ')",
+            "reason": "Forbidden",
+        },
+    ])
+}
+
+/// A policy for a resource of ours, with the namespaces that it is about, and its binding.
+fn policy(name: &str, resource: &str, namespaces: &str, validations: &Value) -> [Value; 2] {
     let api_version = "admissionregistration.k8s.io/v1";
-    vec![
+    [
         json!({
-            "apiVersion": api_version, "kind": "ValidatingAdmissionPolicy", "metadata": metadata,
+            "apiVersion": api_version, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
             "spec": {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": [{
                     "apiGroups": ["canaryctl.io"], "apiVersions": ["*"],
-                    "operations": ["CREATE", "UPDATE"], "resources": ["lanes"],
+                    "operations": ["CREATE", "UPDATE"], "resources": [resource],
                 }]},
                 "variables": [{"name": "namespaces", "expression": namespaces}],
                 "validations": validations,
             },
         }),
         json!({
-            "apiVersion": api_version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata,
-            "spec": {"policyName": NAME, "validationActions": ["Deny"]},
+            "apiVersion": api_version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
         }),
     ]
 }

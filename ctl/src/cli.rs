@@ -50,6 +50,9 @@ enum Verb {
     Diff(verb::diff::Args),
     /// Print the objects that lanes need, without a cluster.
     Render(verb::render::Args),
+    /// Release new versions of several workloads as one: step by step, and back at any time.
+    #[command(subcommand)]
+    Release(verb::release::Verb),
     /// Take everything away again.
     Uninstall(verb::uninstall::Args),
     /// Tell which lane a request gets, why, and what the edge would set.
@@ -114,6 +117,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Status(args) => verb::status::run(&args, cluster),
         Verb::Diff(args) => verb::diff::run(&args, cluster),
         Verb::Render(args) => verb::render::run(&args),
+        Verb::Release(verb) => verb::release::run(&verb, cluster),
         Verb::Uninstall(args) => verb::uninstall::run(&args, cluster),
         Verb::Version(args) => verb::version::run(&args, cluster),
         Verb::Image(args) => verb::image::run(&args),

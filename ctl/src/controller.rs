@@ -6,6 +6,7 @@
 
 mod lease;
 mod metrics;
+mod releases;
 mod report;
 mod run;
 

@@ -1,11 +1,14 @@
-//! The CustomResourceDefinition of Lanes, made from the type that documents are read into.
+//! The CustomResourceDefinitions of Lanes and Releases, made from the types that documents are read into.
 
+mod release;
 mod structural;
 #[cfg(test)]
 mod tests;
 
 use canary_rules::lane::{API_VERSION, KIND};
 use serde_json::{Value, json};
+
+pub use release::release;
 
 /// Name of the resource in addresses.
 const PLURAL: &str = "lanes";
@@ -84,27 +87,42 @@ fn schema() -> Value {
     schema
 }
 
-/// What the controller says of a Lane.
-fn status() -> Value {
-    let text = || json!({"type": "string"});
-    let number = || json!({"type": "integer", "format": "int64"});
-    let list = |item: Value| json!({"type": "array", "items": item});
-    let object = |properties: Value| json!({"type": "object", "properties": properties});
-    let conditions = json!({
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn number() -> Value {
+    json!({"type": "integer", "format": "int64"})
+}
+
+fn list(item: &Value) -> Value {
+    json!({"type": "array", "items": item})
+}
+
+fn object(properties: &Value) -> Value {
+    json!({"type": "object", "properties": properties})
+}
+
+fn conditions() -> Value {
+    let mut conditions = list(&object(&json!({
         "type": text(), "status": text(), "reason": text(), "message": text(),
         "observedGeneration": number(),
         "lastTransitionTime": {"type": "string", "format": "date-time"},
-    });
-    let mut conditions = list(object(conditions));
+    })));
     conditions["x-kubernetes-list-type"] = "map".into();
     conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
     conditions["items"]["required"] = json!(["type", "status"]);
-    let mut status = object(json!({
+    conditions
+}
+
+/// What the controller says of a Lane.
+fn status() -> Value {
+    let mut status = object(&json!({
         "observedGeneration": number(),
-        "conditions": conditions,
-        "members": list(object(json!({"service": text(), "workload": text(), "pods": number()}))),
-        "proxies": object(json!({"total": number(), "reached": number()})),
-        "findings": list(object(json!({"code": text(), "severity": text(), "message": text()}))),
+        "conditions": conditions(),
+        "members": list(&object(&json!({"service": text(), "workload": text(), "pods": number()}))),
+        "proxies": object(&json!({"total": number(), "reached": number()})),
+        "findings": list(&object(&json!({"code": text(), "severity": text(), "message": text()}))),
         "epoch": number(),
         "buckets": text(),
     }));

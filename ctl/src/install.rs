@@ -57,7 +57,7 @@ impl Plan {
     /// # Errors
     /// When the settings cannot be written as JSON.
     pub fn foundation(&self, keys: &KeyRing) -> Result<Vec<Value>, SettingsError> {
-        let mut objects = vec![objects::namespace(self), lane_definition()];
+        let mut objects = vec![objects::namespace(self), crate::crd::lane(), crate::crd::release()];
         objects.extend(crate::admission::objects(&self.labels(&[])));
         objects.extend(objects::rights(self));
         let labelled = |mut object: Value| {
@@ -84,11 +84,6 @@ impl Plan {
     pub fn controller(&self) -> Vec<Value> {
         objects::controller(self)
     }
-}
-
-/// The CustomResourceDefinition of Lanes.
-fn lane_definition() -> Value {
-    crate::crd::lane()
 }
 
 /// Where proxies get a build from our own server in the cluster.

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod files;
 pub mod filter;
 pub mod names;
+pub mod releases;
 pub mod settings;
 pub mod steer;
 pub mod verb;

@@ -14,5 +14,7 @@ pub const SETTINGS: &str = "canaryctl-settings";
 pub const KEYS: &str = "canaryctl-keys";
 /// Who writes, as managed fields name it.
 pub const FIELD_MANAGER: &str = "canaryctl";
+/// Keeps a Release until nothing of it is left but what it came to.
+pub const RELEASE_FINALIZER: &str = "canaryctl.io/release";
 /// Keeps a Lane until no proxy routes by it any more.
 pub const FINALIZER: &str = "canaryctl.io/routes";

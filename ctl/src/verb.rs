@@ -15,6 +15,7 @@ pub mod install;
 pub mod lanes;
 pub mod man;
 pub mod registry;
+pub mod release;
 pub mod render;
 pub mod rules;
 pub mod status;

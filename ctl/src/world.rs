@@ -33,6 +33,10 @@ pub struct Seen {
     pub lanes: Vec<Object>,
     /// Every pod's metadata.
     pub pods: Vec<Object>,
+    /// The Releases, as JSON.
+    pub releases: Vec<Object>,
+    /// The Deployments, as JSON, while there are Releases.
+    pub deployments: Vec<Object>,
 }
 
 impl World {
@@ -44,11 +48,23 @@ impl World {
         let is_pod = |object: &Value| object["kind"] == "Pod";
         let pods = self.objects.iter().filter(|object| is_pod(object));
         let pods = pods.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
+        let has_releases = self.objects.iter().any(|object| object["kind"] == canary_release::KIND);
+        let is_wanted = |object: &&Value| has_releases && object["kind"] == "Deployment";
+        let deployments = self.objects.iter().filter(is_wanted);
+        let deployments = deployments.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
         let manifests = manifests::read(self.objects)?;
         let mut observed = manifests.observed;
         observed.mesh = mesh_config.map(mesh).unwrap_or_default();
-        let lanes = manifests.rest.into_iter().filter(|object| object.reference().kind == "Lane");
-        Ok(Seen { observed, lanes: lanes.collect(), pods })
+        let mut lanes = Vec::new();
+        let mut releases = Vec::new();
+        for object in manifests.rest {
+            match object.reference().kind.as_str() {
+                canary_rules::lane::KIND => lanes.push(object),
+                canary_release::KIND => releases.push(object),
+                _ => {}
+            }
+        }
+        Ok(Seen { observed, lanes, pods, releases, deployments })
     }
 }
 

@@ -154,6 +154,12 @@ impl Release {
         self.spec.lane.as_ref().unwrap_or(&self.metadata.name)
     }
 
+    /// The Deployment that serves the lane for one of its Deployments.
+    #[must_use]
+    pub fn copy_of(&self, workload: &WorkloadRef) -> WorkloadRef {
+        crate::workload::copy_of(workload, self)
+    }
+
     /// The step of this number, counted from 0. Without any there is one, for those of the rules.
     #[must_use]
     pub fn step(&self, number: usize) -> Option<Step> {

@@ -240,9 +240,9 @@ impl<'a> Turn<'a> {
             Some(lane) if !lane["metadata"]["deletionTimestamp"].is_null() => {
                 Err(needs_help("LaneGoes", format!("somebody deleted lane {name}")))
             }
-            Some(lane) if lane::says(lane, &wanted) => lane::programmed(lane).map_err(|message| {
-                waits("Lane", format!("lane {name} is on its way to the proxies: {message}"))
-            }),
+            Some(lane) if lane::says(lane, &wanted) => {
+                lane::programmed(lane).map_err(|message| waits("Lane", format!("lane {name}: {message}")))
+            }
             _ => self.acts(vec![Action::ApplyLane { lane: wanted }]),
         }
     }
@@ -276,7 +276,7 @@ impl<'a> Turn<'a> {
             Some(left) if left <= 0 => {}
             Some(left) => {
                 self.next.again_in_s = u32::try_from(left).ok();
-                return Err(waits("Holds", format!("goes on in {left} s")));
+                return Err(waits("Holds", "goes on by itself"));
             }
             None => return Err(waits("Promote", "waits to be promoted")),
         }
@@ -336,8 +336,24 @@ impl<'a> Turn<'a> {
     }
 
     fn lack(&self, name: &WorkloadRef, deployment: &Value, available: u32, wanted: u32) -> Stop {
+        self.ails(
+            name,
+            deployment,
+            format!("{available} of {wanted} pods of Deployment {name} are available"),
+        )
+    }
+
+    fn rolls(&self, name: &WorkloadRef, deployment: &Value) -> Stop {
+        let (updated, wanted) = (workload::updated(deployment), workload::replicas(deployment));
+        self.ails(
+            name,
+            deployment,
+            format!("Deployment {name} rolls: {updated} of {wanted} pods are as it says"),
+        )
+    }
+
+    fn ails(&self, name: &WorkloadRef, deployment: &Value, count: String) -> Stop {
         let said = self.world.ailing.get(name).cloned().or_else(|| workload::failure(deployment));
-        let count = format!("{available} of {wanted} pods of Deployment {name} are available");
         match said {
             Some(why) => needs_help("Pods", format!("{count}: {why}")),
             None => waits("Pods", count),
@@ -369,8 +385,7 @@ impl<'a> Turn<'a> {
                 }),
             }
             if !workload::is_rolled_out(stable) {
-                let (available, wanted) = (workload::available(stable), workload::replicas(stable));
-                lacks = lacks.or_else(|| Some(self.lack(&spec.deployment, stable, available, wanted)));
+                lacks = lacks.or_else(|| Some(self.rolls(&spec.deployment, stable)));
             }
         }
         self.acts(actions)?;
@@ -425,8 +440,7 @@ impl<'a> Turn<'a> {
                 let images = journal.before;
                 actions.push(Action::SetImages { deployment: spec.deployment.clone(), images });
             } else if is_back && journal.promoted && !workload::is_rolled_out(stable) {
-                let (available, wanted) = (workload::available(stable), workload::replicas(stable));
-                lacks = lacks.or_else(|| Some(self.lack(&spec.deployment, stable, available, wanted)));
+                lacks = lacks.or_else(|| Some(self.rolls(&spec.deployment, stable)));
             }
         }
         self.acts(actions)?;

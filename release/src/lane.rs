@@ -60,9 +60,11 @@ fn same(a: &Value, b: &Value) -> bool {
 pub(crate) fn programmed(lane: &Value) -> Result<(), String> {
     let conditions = lane["status"]["conditions"].as_array();
     let programmed = conditions.into_iter().flatten().find(|condition| condition["type"] == "Programmed");
-    let Some(condition) = programmed else { return Err("nothing is said of it yet".into()) };
-    match condition["status"] == "True" && condition["observedGeneration"] == lane["metadata"]["generation"] {
-        true => Ok(()),
-        false => Err(condition["message"].as_str().unwrap_or_default().into()),
+    let Some(condition) = programmed else { return Err("the controller has not seen it yet".into()) };
+    let is_current = condition["observedGeneration"] == lane["metadata"]["generation"];
+    match (is_current, condition["status"] == "True") {
+        (true, true) => Ok(()),
+        (true, false) => Err(condition["message"].as_str().unwrap_or_default().into()),
+        (false, _) => Err("the controller has not seen it yet".into()),
     }
 }

@@ -92,6 +92,14 @@ pub(crate) fn available(deployment: &Value) -> u32 {
     }
 }
 
+/// How many pods of a Deployment are as it says now.
+pub(crate) fn updated(deployment: &Value) -> u32 {
+    match is_observed(deployment) {
+        true => number(&deployment["status"]["updatedReplicas"], 0),
+        false => 0,
+    }
+}
+
 /// Whether all pods of a Deployment are as it says, and available.
 pub(crate) fn is_rolled_out(deployment: &Value) -> bool {
     let status = &deployment["status"];

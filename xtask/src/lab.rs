@@ -13,7 +13,8 @@ use crate::tools::{self, Envoy};
 use crate::{build, filter, process, workspace};
 
 /// The image of the app that tests run in pods: the local mesh's app, in its real surroundings.
-const APP_IMAGE: &str = "canary-lab.test/app:1";
+/// The app, and the same again as a release would bring it.
+const APP_IMAGES: [&str; 2] = ["canary-lab.test/app:1", "canary-lab.test/app:2"];
 /// The image of canaryctl.
 const CANARYCTL_IMAGE: &str = "canary-lab.test/canaryctl:1";
 /// Names a lab to tests.
@@ -140,14 +141,15 @@ fn images() -> Result<Vec<OsString>> {
         image.push(program);
         image
     };
-    Ok(vec![
-        "--image".into(),
-        image(APP_IMAGE, &app()?),
-        "--image".into(),
-        image(CANARYCTL_IMAGE, &canaryctl),
-        "--program".into(),
-        canaryctl.into(),
-    ])
+    let app = app()?;
+    let mut all = Vec::new();
+    for (name, program) in
+        APP_IMAGES.map(|name| (name, &app)).into_iter().chain([(CANARYCTL_IMAGE, &canaryctl)])
+    {
+        all.extend(["--image".into(), image(name, program)]);
+    }
+    all.extend(["--program".into(), canaryctl.into()]);
+    Ok(all)
 }
 
 /// The app as a static program, which needs nothing else in its image.

@@ -76,7 +76,7 @@ impl Reporter {
         match self.lanes().patch(lane.name(), &params, &Patch::Merge(&patch)).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(RunError::Report(lane.name().into(), Box::new(error))),
+            Err(error) => Err(RunError::Report(format!("lane {}", lane.name()), Box::new(error))),
         }
     }
 
@@ -105,7 +105,7 @@ impl Reporter {
             match self.lanes().patch_status(lane.name(), &params, &Patch::Merge(&patch)).await {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => return Err(RunError::Report(lane.name().into(), Box::new(error))),
+                Err(error) => return Err(RunError::Report(format!("lane {}", lane.name()), Box::new(error))),
             }
         }
         Ok(())

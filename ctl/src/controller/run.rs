@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Options;
 use super::metrics::Metrics;
+use super::releases;
 use super::report::{Outcome, Reporter};
 use crate::apply::{ApplyError, Written};
 use crate::arrival::Sidecars;
@@ -72,7 +73,7 @@ pub(super) enum RunError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Phase(#[from] PhaseError),
-    #[error("cannot write the status of lane {0}")]
+    #[error("cannot write the status of {0}")]
     Report(String, #[source] Box<kube::Error>),
 }
 
@@ -135,6 +136,9 @@ impl<'a> Run<'a> {
         let mesh_config = world::mesh_config(&self.client, &root_namespace).await;
         let mesh_config = mesh_config.map_err(|error| RunError::Read("Istio's settings", Box::new(error)))?;
         let seen = self.watched.world().see(mesh_config.as_ref())?;
+        // A release that cannot go on keeps no lane from being as it should be.
+        let released = releases::round(&self.client, &seen).await;
+        self.unheard.extend(released.written);
         let course = steer::course(&seen, &settings, Timestamp::now().as_second());
         self.count_lanes(&course);
 
@@ -157,7 +161,7 @@ impl<'a> Run<'a> {
                     self.metrics.writes.fetch_add(done.written.len() as u64, Ordering::Relaxed);
                     self.reached = done.proxies.unwrap_or(self.reached);
                     self.metrics.late_proxies.store(0, Ordering::Relaxed);
-                    self.unheard = done.written;
+                    self.unheard.extend(done.written);
                 }
                 // Somebody was faster, or what was planned by was old: the next plan knows better.
                 Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => return Err(error.into()),
@@ -175,7 +179,7 @@ impl<'a> Run<'a> {
         self.unsettled = false;
         self.reporter.report(&seen, &course, &Outcome::Done(self.reached)).await?;
         self.reporter.release(&seen, &course).await?;
-        Ok(due.next)
+        Ok([due.next, released.again_in].into_iter().flatten().min())
     }
 
     /// Waits until the watches have brought what the last run wrote.

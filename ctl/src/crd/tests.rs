@@ -2,20 +2,59 @@ use std::path::Path;
 
 use super::*;
 
-/// The file in the repository, for people who apply manifests themselves.
-fn published() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crds/canaryctl.io_lanes.yaml")
+/// Compares a definition with its file in the repository, for people who apply manifests themselves.
+#[track_caller]
+fn check_published(name: &str, installed: &Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crds").join(name);
+    if std::env::var_os("CANARY_UPDATE").is_some() {
+        std::fs::write(&file, serde_saphyr::to_string(installed).expect("YAML")).expect("written");
+    }
+    let there: Value =
+        serde_saphyr::from_str(&std::fs::read_to_string(&file).expect("a file")).expect("YAML");
+    assert_eq!(there, *installed, "write it anew: CANARY_UPDATE=1 cargo test -p canaryctl crd");
 }
 
 #[test]
-fn the_published_definition_is_the_one_that_is_installed() {
-    let text = serde_saphyr::to_string(&lane()).expect("YAML");
-    if std::env::var_os("CANARY_UPDATE").is_some() {
-        std::fs::write(published(), &text).expect("written");
-    }
-    let there: Value =
-        serde_saphyr::from_str(&std::fs::read_to_string(published()).expect("a file")).expect("YAML");
-    assert_eq!(there, lane(), "write it anew: CANARY_UPDATE=1 cargo test -p canaryctl crd");
+fn the_published_definitions_are_those_that_are_installed() {
+    check_published("canaryctl.io_lanes.yaml", &lane());
+    check_published("canaryctl.io_releases.yaml", &release());
+}
+
+/// The API server drops what a definition does not know.
+#[test]
+fn a_release_has_every_field_of_its_type_and_no_other() {
+    let workload = |name: &str| json!({"deployment": name, "images": {"app": "a:2"}, "replicas": 2});
+    let document = json!({
+        "apiVersion": API_VERSION, "kind": canary_release::KIND, "metadata": {"name": "r"},
+        "spec": {
+            "lane": "gray", "workloads": [workload("shop/cart")], "rules": [{"percent": 1.0}],
+            "key": [{"header": "x-user"}], "steps": [{"share": 1.0, "holdSeconds": 60}], "paused": true,
+            "passed": 1, "intent": "abort",
+        },
+        "status": {
+            "observedGeneration": 1, "phase": "Stepping", "step": 1, "heldSince": 7, "outcome": "Aborted",
+            "workloads": [{
+                "deployment": "shop/cart", "before": {"app": "a:1"}, "replicas": 1, "available": 1, "promoted": true,
+            }],
+            "trouble": {"reason": "Pods", "message": "none", "needsHelp": true},
+            "history": [{"at": 7, "what": "begins"}],
+        },
+    });
+    let release: canary_release::Release = serde_json::from_value(document.clone()).expect("a release");
+    assert_eq!(serde_json::to_value(&release).expect("JSON"), document, "every field is given");
+    let definition = release::release();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let known = |part: &str| {
+        let known = schema[part]["properties"].as_object().expect("fields");
+        known
+            .keys()
+            .filter(|field| *field != "conditions")
+            .cloned()
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let given = |part: &str| document[part].as_object().expect("fields").keys().cloned().collect();
+    assert_eq!(known("spec"), given("spec"));
+    assert_eq!(known("status"), given("status"));
 }
 
 #[test]

@@ -32,10 +32,15 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
     let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
     let read = ["get", "list", "watch"];
     let cluster_rules = [
-        rule("canaryctl.io", &["lanes"], &["get", "list", "watch", "patch"]),
-        rule("canaryctl.io", &["lanes/status"], &["patch"]),
+        // A release makes its lane and ends it.
+        rule("canaryctl.io", &["lanes"], &["get", "list", "watch", "create", "patch", "delete"]),
+        rule("canaryctl.io", &["lanes"], &["route"]),
+        rule("canaryctl.io", &["releases"], &["get", "list", "watch", "patch"]),
+        rule("canaryctl.io", &["lanes/status", "releases/status"], &["patch"]),
         rule("", &["namespaces", "services"], &read),
-        rule("apps", &["deployments", "statefulsets", "daemonsets"], &read),
+        rule("apps", &["statefulsets", "daemonsets"], &read),
+        // A release gives Deployments images, and makes and deletes those that serve its lane.
+        rule("apps", &["deployments"], &["get", "list", "watch", "create", "patch", "delete"]),
         rule("gateway.networking.k8s.io", &["httproutes"], &read),
         // Lane pods get the label by which proxies prefer them; no other field of a pod is touched.
         rule("", &["pods"], &["get", "list", "watch", "patch"]),

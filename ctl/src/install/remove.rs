@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use canary_istio::plugins::{API_VERSION as PLUGIN_API, ROLE_LABEL};
 use canary_istio::{Change, ObjectRef};
+use canary_release::Phase;
 use canary_rules::settings::MeshSettings;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -19,6 +20,7 @@ use crate::failure::{Code, Failure};
 use crate::lanes::Lanes;
 use crate::names;
 use crate::phases::Phases;
+use crate::releases::Releases;
 use crate::settings::{self, Installation};
 use crate::steer::{self, PodChange};
 use crate::world;
@@ -52,6 +54,7 @@ pub async fn remove(
     progress: &mut dyn Progress,
 ) -> Result<(), Failure> {
     let namespace = names::NAMESPACE;
+    no_release_runs(client).await?;
     let root_namespace = end_lanes(client, deadline, progress).await?;
 
     // From here on nobody else writes, so that nothing comes back.
@@ -59,7 +62,8 @@ pub async fn remove(
     delete_kind(client, "apps/v1", "Deployment", Some(namespace), names::CONTROLLER).await?;
     await_gone(client, "v1", "Pod", namespace, names::CONTROLLER, deadline).await?;
     let changes = restore(client, &root_namespace, deadline).await?;
-    release_lanes(client).await?;
+    release(client, canary_rules::lane::KIND, names::FINALIZER).await?;
+    release(client, canary_release::KIND, names::RELEASE_FINALIZER).await?;
     progress.done("objects", &format!("{changes} restored or removed"), started.elapsed());
 
     let started = Instant::now();
@@ -96,6 +100,7 @@ pub async fn remove(
         let everything = [
             ("v1", "Namespace", namespace),
             ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "lanes.canaryctl.io"),
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "releases.canaryctl.io"),
         ];
         for (api_version, kind, name) in everything {
             delete_kind(client, api_version, kind, None, name).await?;
@@ -104,6 +109,19 @@ pub async fn remove(
     }
     progress.done("parts", "removed", started.elapsed());
     Ok(())
+}
+
+/// Half a release is nobody's wish: who uninstalls says first which way it goes.
+async fn no_release_runs(client: &Client) -> Result<(), Failure> {
+    let running = Releases::new(client).list().await?.into_iter().find(|release| {
+        let status = release.status.as_ref();
+        !status.is_none_or(|status| status.phase.is_final() || status.phase == Phase::Pending)
+    });
+    let Some(running) = running else { return Ok(()) };
+    let name = &running.metadata.name;
+    Err(Failure::new(Code::Conflict, format!("release {name} is under way")).help(format!(
+        "canaryctl release promote --full {name} brings it to its end, canaryctl release abort {name} back"
+    )))
 }
 
 /// Ends every Lane while the controller is there to do it in order. Returns Istio's root namespace.
@@ -151,24 +169,24 @@ async fn controller_is_there(client: &Client) -> Result<bool, Failure> {
     Ok(ready.unwrap_or(0) > 0)
 }
 
-/// Lets Lanes go that a controller did not live to see end.
-async fn release_lanes(client: &Client) -> Result<(), Failure> {
-    let resource = world::resource(canary_rules::lane::API_VERSION, canary_rules::lane::KIND);
+/// Lets objects of a kind go that a controller did not live to see end.
+async fn release(client: &Client, kind: &str, finalizer: &str) -> Result<(), Failure> {
+    let resource = world::resource(canary_rules::lane::API_VERSION, kind);
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let found = match api.list(&ListParams::default()).await {
         Ok(found) => found,
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        Err(error) => return Err(api_failure("list lanes", &error)),
+        Err(error) => return Err(api_failure(&format!("list {kind}s"), &error)),
     };
-    for lane in found.items {
-        let name = lane.metadata.name.unwrap_or_default();
-        let rest: Vec<String> =
-            lane.metadata.finalizers.into_iter().flatten().filter(|held| held != names::FINALIZER).collect();
+    for object in found.items {
+        let name = object.metadata.name.unwrap_or_default();
+        let all = object.metadata.finalizers.into_iter().flatten();
+        let rest: Vec<String> = all.filter(|held| held != finalizer).collect();
         let patch = serde_json::json!({"metadata": {"finalizers": rest}});
         match api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => return Err(api_failure(&format!("let lane {name} go"), &error)),
+            Err(error) => return Err(api_failure(&format!("let {kind} {name} go"), &error)),
         }
     }
     Ok(())

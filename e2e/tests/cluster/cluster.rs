@@ -143,8 +143,9 @@ impl Cluster {
         }
     }
 
-    /// Ends lanes that a failed test left, so that the next one finds none.
+    /// Ends releases and lanes that a failed test left, so that the next one finds none.
     pub(crate) fn forget_lanes(&self) {
+        self.kubectl(&["delete", "releases", "--all", "--timeout=60s"]);
         let there = self.kubectl(&["get", "lanes", "-o", "name"]);
         if there.code == 0 && !there.stdout.trim().is_empty() {
             self.canaryctl(&["disable", "--all"]);

@@ -59,6 +59,8 @@ fn rights(namespace: &str) -> Vec<Value> {
             "metadata": {"name": name, "labels": {"canary-test": "yes"}},
             "roleRef": reference(role), "subjects": user(subject)})
     };
+    let releases = json!([{"apiGroups": ["canaryctl.io"], "resources": ["releases"], "verbs": ["*"]}]);
+    let deployments = json!([{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["update"]}]);
     let lanes =
         |verbs: Value| json!([{"apiGroups": ["canaryctl.io"], "resources": ["lanes"], "verbs": verbs}]);
     let routes = json!([{"apiGroups": ["networking.istio.io"], "resources": ["virtualservices"], "verbs": ["update"]}]);
@@ -66,6 +68,13 @@ fn rights(namespace: &str) -> Vec<Value> {
         role("test-lane-writer", lanes(json!(["get", "list", "create", "update", "patch"]))),
         role("test-lane-router", lanes(json!(["route"]))),
         role("test-route-editor", routes),
+        role("test-releaser", releases),
+        role("test-deployer", deployments),
+        everywhere("test-writer-releases", "test-releaser", "writer"),
+        everywhere("test-release-releases", "test-releaser", "release"),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "test-deployer", "namespace": namespace},
+            "roleRef": reference("test-deployer"), "subjects": user("release")}),
         everywhere("test-writer", "test-lane-writer", "writer"),
         everywhere("test-release-writes", "test-lane-writer", "release"),
         everywhere("test-release-routes", "test-lane-router", "release"),
@@ -78,13 +87,14 @@ fn rights(namespace: &str) -> Vec<Value> {
 pub(crate) async fn grants(shop: &Shop) {
     shop.installed();
     shop.cluster().apply(&rights(shop.namespace()));
-    let judged = |user: &str, spec: &Value| {
-        let lane = json!({"apiVersion": "canaryctl.io/v1alpha1", "kind": "Lane", "metadata": {"name": "mine"}, "spec": spec});
+    let judge = |user: &str, kind: &str, spec: &Value| {
+        let lane = json!({"apiVersion": "canaryctl.io/v1alpha1", "kind": kind, "metadata": {"name": "mine"}, "spec": spec});
         let args =
             ["apply", "--dry-run=server", "-f", "-", "--as", user, "--as-group", "system:authenticated"];
         let ran = shop.cluster().run("kubectl", &args, Some(&lane.to_string()));
         if ran.code == 0 { Ok(()) } else { Err(ran.stderr) }
     };
+    let judged = |user: &str, spec: &Value| judge(user, "Lane", spec);
     let rules = json!({"rules": [{"percent": 5}]});
     let own = json!({"members": {format!("{}/stock", shop.namespace()): {"version": "v2"}}});
     let others = json!({"members": {"stock.elsewhere": {"version": "v2"}}});
@@ -104,5 +114,18 @@ pub(crate) async fn grants(shop: &Shop) {
     assert!(error.contains("elsewhere"), "{error}");
     let error = judged("release", &anyones).expect_err("every namespace");
     assert!(error.contains("without its namespace"), "{error}");
+
+    let released = |namespace: &str, steps: Value| {
+        json!({
+            "workloads": [{"deployment": format!("{namespace}/stock-v1"), "images": {"app": "x:2"}}], "steps": steps,
+        })
+    };
+    let (own, none) = (shop.namespace(), json!([]));
+    let error =
+        judge("writer", "Release", &released(own, none.clone())).expect_err("no right to Deployments");
+    assert!(error.contains("update deployments.apps"), "{error}");
+    assert_eq!(judge("release", "Release", &released(own, json!([{"share": 5}]))), Ok(()));
+    let error = judge("release", "Release", &released("elsewhere", none)).expect_err("another namespace");
+    assert!(error.contains("elsewhere"), "{error}");
     shop.cluster().kubectl(&["delete", "clusterrole,clusterrolebinding", "-l", "canary-test=yes"]).ok();
 }

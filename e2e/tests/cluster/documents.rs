@@ -1,5 +1,6 @@
 //! What the documents tell people to type, typed.
 
+use crate::manifests::NEXT_IMAGE;
 use crate::shop::Shop;
 
 /// The commands of a document's `sh` blocks, in order.
@@ -8,9 +9,29 @@ fn commands(document: &str) -> Vec<&str> {
     blocks.filter_map(|block| block.split("```").next()).flat_map(str::lines).collect()
 }
 
+fn read(name: &str) -> String {
+    let file = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+pub(crate) async fn releases(shop: &Shop) {
+    shop.installed();
+    let document = read("releases.md");
+    let commands = commands(&document);
+    assert!(commands.len() > 5, "{commands:?}");
+    for command in commands {
+        let ours = command
+            .replace("-n shop", &format!("-n {}", shop.namespace()))
+            .replace("registry.example/cart:2.4", NEXT_IMAGE)
+            .replace("registry.example/stock:5.1", NEXT_IMAGE);
+        let words: Vec<&str> = ours.split(' ').skip(1).collect();
+        shop.cluster().canaryctl_beside(&words).await.ok();
+    }
+    shop.cluster().kubectl(&["delete", "releases", "--all", "--timeout=60s"]).ok();
+}
+
 pub(crate) async fn cluster(shop: &Shop) {
-    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.md");
-    let document = std::fs::read_to_string(document).expect("docs/cluster.md");
+    let document = read("cluster.md");
     shop.gray("gray", "gray", &["stock"]);
     let commands = commands(&document);
     assert!(commands.len() > 6, "{commands:?}");

@@ -70,8 +70,23 @@ impl Answer {
         self.tree.walk().find(is_it).map(|tree| tree.version.as_str())
     }
 
-    /// Who answered, callers first: `web-gray cart-v1 …`.
+    /// Who answered, callers first, by Deployment: `web-gray cart-v1 …`.
     pub(crate) fn path(&self) -> String {
-        self.tree.walk().map(|tree| tree.instance.as_str()).collect::<Vec<_>>().join(" ")
+        self.tree.walk().map(|tree| deployment_of(&tree.instance)).collect::<Vec<_>>().join(" ")
     }
+
+    /// How many of these services were answered for by a Deployment whose name ends so.
+    pub(crate) fn served_by(&self, services: &[&str], end: &str) -> usize {
+        let of = |service: &&&str| {
+            let is_it = |tree: &&Tree| tree.service.split('.').next() == Some(service);
+            self.tree.walk().find(is_it).is_some_and(|tree| deployment_of(&tree.instance).ends_with(end))
+        };
+        services.iter().filter(of).count()
+    }
+}
+
+/// A pod's name without what its Deployment and its ReplicaSet have added.
+fn deployment_of(pod: &str) -> &str {
+    let mut parts = pod.rsplitn(3, '-');
+    parts.nth(2).unwrap_or(pod)
 }

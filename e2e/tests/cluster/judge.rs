@@ -25,6 +25,20 @@ impl User {
     }
 }
 
+/// A lane, and how its pods are known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lane {
+    /// The services that have pods of it.
+    pub(crate) services: &'static [&'static str],
+    /// How the names of their Deployments end.
+    pub(crate) end: &'static str,
+}
+
+impl Lane {
+    /// The gray versions of [`Shop::gray`].
+    pub(crate) const GRAY: Self = Self { services: &GRAY_SERVICES, end: "-gray" };
+}
+
 /// Where gray users' flows must go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rules {
@@ -34,6 +48,10 @@ pub(crate) enum Rules {
     Moving,
     /// To the lane.
     On,
+    /// To the lane, and so may anybody else's, all the way.
+    Shared,
+    /// To either, and so may anybody else's: a share of all users is coming or going.
+    Spreading,
 }
 
 /// What was seen.
@@ -46,17 +64,19 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Judges a flow by the rules that held when it was sent.
-    pub(crate) fn judge(&mut self, user: User, rules: Rules, answer: &Answer) {
+    pub(crate) fn judge(&mut self, lane: Lane, user: User, rules: Rules, answer: &Answer) {
         self.sent += 1;
         *self.by_user.entry(user).or_default() += 1;
         if let Some(failure) = &answer.failure {
             self.faults.push(format!("{user:?} flow failed: {failure}"));
             return;
         }
-        let gray = GRAY_SERVICES.iter().filter(|service| answer.version(service) == Some("gray")).count();
+        let (gray, all) = (answer.served_by(lane.services, lane.end), lane.services.len());
         let wrong = match (user, rules) {
+            (_, Rules::Spreading) => false,
+            (User::Plain | User::Forger, Rules::Shared) => gray > 0 && gray != all,
             (User::Plain | User::Forger, _) | (User::Gray, Rules::Off) => gray > 0,
-            (User::Gray, Rules::On) => gray != GRAY_SERVICES.len(),
+            (User::Gray, Rules::On | Rules::Shared) => gray != all,
             (User::Gray, Rules::Moving) => false,
         };
         if wrong {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use canary_localmesh::Protocol;
 
 use crate::flows::Caller;
-use crate::judge::{Rules, Tally, User};
+use crate::judge::{Lane, Rules, Tally, User};
 use crate::shop::Shop;
 
 /// Longest time that a load goes on, whatever happens beside it.
@@ -19,6 +19,7 @@ pub(crate) struct Load {
 }
 
 struct Shared {
+    lane: Lane,
     rules: Rules,
     tally: Tally,
     ends: bool,
@@ -27,7 +28,12 @@ struct Shared {
 impl Load {
     /// Starts it; these rules hold for now.
     pub(crate) fn start(shop: &Shop, rules: Rules) -> Self {
-        let shared = Arc::new(Mutex::new(Shared { rules, tally: Tally::default(), ends: false }));
+        Self::of_lane(shop, Lane::GRAY, rules)
+    }
+
+    /// The same for another lane than gray.
+    pub(crate) fn of_lane(shop: &Shop, lane: Lane, rules: Rules) -> Self {
+        let shared = Arc::new(Mutex::new(Shared { lane, rules, tally: Tally::default(), ends: false }));
         let clients = [
             (Protocol::Http1, false),
             (Protocol::Http1, false),
@@ -70,12 +76,12 @@ impl Load {
 async fn client(shared: Arc<Mutex<Shared>>, caller: Caller, new_connections: bool, at: usize) {
     let started = Instant::now();
     for number in at.. {
-        let rules = {
+        let (lane, rules) = {
             let shared = shared.lock().expect("no client panics");
             if shared.ends || started.elapsed() > GOES_ON_MAX {
                 return;
             }
-            shared.rules
+            (shared.lane, shared.rules)
         };
         let (user, headers): (_, &[(&str, &str)]) = match number % 3 {
             0 => (User::Gray, &[("cookie", "a=1; gray=1")]),
@@ -86,6 +92,6 @@ async fn client(shared: Arc<Mutex<Shared>>, caller: Caller, new_connections: boo
             true => caller.anew().send_to(&user.path(), headers).await,
             false => caller.send_to(&user.path(), headers).await,
         };
-        shared.lock().expect("no client panics").tally.judge(user, rules, &answer);
+        shared.lock().expect("no client panics").tally.judge(lane, user, rules, &answer);
     }
 }

@@ -14,6 +14,7 @@ mod lanes;
 mod load;
 mod manifests;
 mod registry;
+mod releases;
 mod shop;
 mod suite;
 mod users_objects;
@@ -43,9 +44,14 @@ fn main() -> ExitCode {
     suite.test("a_proxy_that_hangs_is_named_and_nothing_goes_on_without_it", faults::frozen_proxy);
     suite.test("proxies_that_see_only_their_own_namespace_are_waited_for_too", faults::restricted);
     suite.test("the_kill_switch_needs_no_controller", faults::kill_switch);
+    suite.test("a_release_of_two_services_goes_to_everybody_and_back_under_load", releases::through);
+    suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);
+    suite.test("a_release_goes_on_whoever_dies", releases::killed);
+    suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
     suite.test("the_filter_comes_from_a_registry_too", registry::filter);
     suite.test("a_registry_that_wants_a_password_gets_it_or_says_so", registry::password);
     suite.test("what_the_documents_say_to_type_works", documents::cluster);
+    suite.test("what_the_documents_say_of_releases_works", documents::releases);
     suite.test("an_uninstallation_under_load_leaves_no_trace", lanes::uninstall);
     suite.test("an_uninstallation_needs_no_controller", lanes::uninstall_alone);
     suite.run()

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 /// The image of the app.
 const IMAGE: &str = "canary-lab.test/app:1";
+/// The same as a release brings it.
+pub(crate) const NEXT_IMAGE: &str = "canary-lab.test/app:2";
 /// How long an app goes on serving once its pod ends, in milliseconds: until every proxy knows.
 const DRAIN_MS: u64 = 4000;
 
@@ -77,7 +79,6 @@ pub(crate) fn deployment(
     let config = json!({
         "service": format!("{}.{namespace}", service.name),
         "version": version,
-        "instance": name,
         "listen": "0.0.0.0:8080",
         "behaviour": {
             "calls": service.calls.iter().map(full).collect::<Vec<_>>(),

@@ -73,7 +73,7 @@ impl Found {
             return Ok(());
         }
         let kind = document["kind"].as_str().unwrap_or_default().to_owned();
-        let of_cluster = matches!(kind.as_str(), "Namespace" | "Lane" | "");
+        let of_cluster = matches!(kind.as_str(), "Namespace" | "Lane" | "Release" | "");
         if !of_cluster && document["metadata"]["namespace"].is_null() && document["metadata"].is_object() {
             document["metadata"]["namespace"] = NAMESPACE_DEFAULT.into();
         }

@@ -14,7 +14,8 @@ pub struct AppConfig {
     pub service: Host,
     /// Its version, as its answers state it.
     pub version: String,
-    /// Its own name, e.g. `web-v1`.
+    /// Its own name, e.g. `web-v1`; without one, as in a pod, that of its host.
+    #[serde(default = "host_name")]
     pub instance: String,
     /// Where it listens.
     pub listen: SocketAddr,
@@ -25,6 +26,10 @@ pub struct AppConfig {
     /// What it does with a request.
     #[serde(default)]
     pub behaviour: Behaviour,
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// What an app does with a request.

@@ -1,7 +1,7 @@
 //! A Lane from flags, and a Lane's rules in words.
 
 use canary_rules::edge::Edge;
-use canary_rules::lane::{API_VERSION, KIND, Lane};
+use canary_rules::lane::{API_VERSION, KIND, Lane, Rule};
 use canary_rules::problem::Problems;
 use canary_rules::wire::{FilterConfig, Role};
 use serde::Deserialize as _;
@@ -15,12 +15,9 @@ const LANE: &str = "gray";
 pub(super) const FLAGS: [&str; 10] =
     ["name", "cookie", "header", "query", "percent", "member", "strict", "parent", "priority", "expires"];
 
-/// What a lane is, in flags.
+/// Who is in a lane whatever the share, in flags.
 #[derive(Debug, clap::Args)]
-pub(super) struct LaneArgs {
-    /// The lane; default gray.
-    #[arg(value_name = "LANE")]
-    name: Option<String>,
+pub(crate) struct RuleArgs {
     /// Who has this cookie is in the lane; may be repeated, any of them will do.
     #[arg(long, value_name = "NAME=VALUE")]
     cookie: Vec<String>,
@@ -30,6 +27,33 @@ pub(super) struct LaneArgs {
     /// Who has this in the query of the URL is in the lane.
     #[arg(long, value_name = "NAME=VALUE")]
     query: Vec<String>,
+}
+
+impl RuleArgs {
+    /// The rules, as a Lane has them.
+    ///
+    /// # Errors
+    /// What of it makes no sense.
+    pub(crate) fn rules(&self) -> Result<Vec<Value>, Failure> {
+        let mut rules = Vec::new();
+        for (subject, given) in [("cookie", &self.cookie), ("header", &self.header), ("query", &self.query)] {
+            for text in given {
+                let (name, value) = pair(text, subject, '=')?;
+                rules.push(json!({"when": {subject: {"name": name, "exact": value}}}));
+            }
+        }
+        Ok(rules)
+    }
+}
+
+/// What a lane is, in flags.
+#[derive(Debug, clap::Args)]
+pub(super) struct LaneArgs {
+    /// The lane; default gray.
+    #[arg(value_name = "LANE")]
+    name: Option<String>,
+    #[command(flatten)]
+    rules: RuleArgs,
     /// This share of users is in the lane, in steps of 0.01; each stays on their side of it.
     #[arg(long, value_name = "PERCENT")]
     percent: Option<f64>,
@@ -56,13 +80,7 @@ impl LaneArgs {
     /// # Errors
     /// What of it makes no sense.
     pub(super) fn document(&self) -> Result<Lane, Failure> {
-        let mut rules = Vec::new();
-        for (subject, given) in [("cookie", &self.cookie), ("header", &self.header), ("query", &self.query)] {
-            for text in given {
-                let (name, value) = pair(text, subject, '=')?;
-                rules.push(json!({"when": {subject: {"name": name, "exact": value}}}));
-            }
-        }
+        let mut rules = self.rules.rules()?;
         if let Some(percent) = self.percent {
             rules.push(json!({"percent": percent}));
         }
@@ -133,6 +151,17 @@ fn moment(text: &str) -> Result<String, Failure> {
         .checked_add(from_now)
         .map_err(|error| Failure::new(Code::Usage, format!("--expires {text}: {error}")))?;
     Ok(end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// Whom these rules are for, in words; empty without any.
+#[must_use]
+pub(crate) fn who_of_rules(rules: &[Rule]) -> String {
+    if rules.is_empty() {
+        return String::new();
+    }
+    who(&json!({
+        "apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "release"}, "spec": {"rules": rules},
+    }))
 }
 
 /// Who a lane is for, in words: `cookie gray = 1 · 5 % of users`.

@@ -1,0 +1,254 @@
+//! Takes releases further: asks what is next, journals it, does it.
+
+mod ailing;
+mod write;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use canary_istio::Object;
+use canary_release::{Action, Next, Phase, Release, Status, Trouble, WorkloadRef, World, holder, next};
+use jiff::Timestamp;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use super::run::{RunError, chain};
+use crate::apply::{ApplyError, Written};
+use crate::names::{FIELD_MANAGER, RELEASE_FINALIZER};
+use crate::world::{self, Seen};
+
+/// How soon pods that do not come are looked at again: their Deployment does not say why.
+const LOOK_AT_PODS_EVERY: Duration = Duration::from_secs(2);
+/// How soon what failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(3);
+/// The journal's word for pods that do not come.
+const PODS: &str = "Pods";
+
+/// What a round came to.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// What was written.
+    pub(super) written: Vec<Written>,
+    /// When to look again, if that is known.
+    pub(super) again_in: Option<Duration>,
+}
+
+/// One turn of every release. What keeps one from going on is in its journal or in the log; the others go on.
+pub(super) async fn round(client: &Client, seen: &Seen) -> Round {
+    let mut round = Round::default();
+    if seen.releases.is_empty() {
+        return round;
+    }
+    let mut world = world(seen);
+    let mut all = Vec::with_capacity(seen.releases.len());
+    for object in &seen.releases {
+        match Release::deserialize(object.value()) {
+            Ok(release) => all.push((release, object)),
+            Err(error) => {
+                let refused = refuse(client, object, &error.to_string()).await;
+                round.note(object, refused);
+            }
+        }
+    }
+    let releases: Vec<Release> = all.iter().map(|(release, _)| release.clone()).collect();
+    for (release, object) in &all {
+        world.ailing = ailing::look(client, release, &world).await;
+        let taken = holder(release, &releases);
+        let next = next(release, &world, taken.as_deref(), Timestamp::now().as_second());
+        let taken = turn(client, release, object, next, &world, &mut round).await;
+        round.note(object, taken);
+    }
+    round
+}
+
+impl Round {
+    fn look_again_in(&mut self, time: Duration) {
+        self.again_in = Some(self.again_in.map_or(time, |before| before.min(time)));
+    }
+
+    fn note(&mut self, object: &Object, done: Result<(), RunError>) {
+        if let Err(error) = done {
+            tracing::warn!(release = object.name(), error = %chain(&error), "release waits");
+            self.look_again_in(RETRY_AFTER);
+        }
+    }
+}
+
+fn world(seen: &Seen) -> World {
+    let name =
+        |object: &Object| WorkloadRef { namespace: object.namespace().into(), name: object.name().into() };
+    let deployments = seen.deployments.iter().map(|object| (name(object), object.value().clone()));
+    let lanes = seen.lanes.iter().map(|object| (object.name().to_owned(), object.value().clone()));
+    World { deployments: deployments.collect(), lanes: lanes.collect(), ailing: BTreeMap::new() }
+}
+
+async fn turn(
+    client: &Client,
+    release: &Release,
+    object: &Object,
+    next: Next,
+    world: &World,
+    round: &mut Round,
+) -> Result<(), RunError> {
+    let is_over = next.status.phase.is_final();
+    if object.value()["metadata"]["deletionTimestamp"].is_null() {
+        // Before anything is made that has to be taken away in order.
+        if !is_over && next.status.phase != Phase::Pending && !holds(object) {
+            let all = finalizers(object).chain([RELEASE_FINALIZER]).collect::<Vec<_>>();
+            set_finalizers(client, object, &all).await?;
+            return Ok(());
+        }
+    } else if is_over && holds(object) {
+        let rest = finalizers(object).filter(|name| *name != RELEASE_FINALIZER).collect::<Vec<_>>();
+        return set_finalizers(client, object, &rest).await;
+    }
+    if next.status.trouble.as_ref().is_some_and(|trouble| trouble.reason == PODS) {
+        round.look_again_in(LOOK_AT_PODS_EVERY);
+    }
+    if let Some(seconds) = next.again_in_s {
+        round.look_again_in(Duration::from_secs(seconds.into()));
+    }
+    let before = release.status.clone().unwrap_or_default();
+    let mut status = next.status;
+    if !next.actions.is_empty() {
+        // Whether what troubled it troubles it still, the actions tell.
+        status.trouble.clone_from(&before.trouble);
+    }
+    let mut journal = Journal { client, object, version: object.resource_version().map(str::to_owned) };
+    if release.status.as_ref() != Some(&status) {
+        round.written.push(journal.write(&status).await?);
+    }
+    for action in &next.actions {
+        tracing::info!(release = object.name(), action = words(action), "release");
+        match write::act(client, action, world).await {
+            Ok(written) => round.written.extend(written),
+            Err(error @ ApplyError::Conflict { .. }) => return Err(error.into()),
+            Err(error) => {
+                let message = chain(&error);
+                let refused = Trouble { reason: "Refused".into(), message, needs_help: true };
+                if status.trouble.as_ref() != Some(&refused) {
+                    status.trouble = Some(refused);
+                    round.written.push(journal.write(&status).await?);
+                }
+                round.look_again_in(RETRY_AFTER);
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An action in the log's words.
+fn words(action: &Action) -> String {
+    match action {
+        Action::Create { deployment } => format!("create {}", deployment["metadata"]["name"]),
+        Action::Scale { deployment, replicas } => format!("scale {deployment} to {replicas}"),
+        Action::SetImages { deployment, .. } => format!("set images of {deployment}"),
+        Action::ApplyLane { lane } => format!("apply lane {}", lane["metadata"]["name"]),
+        Action::DeleteLane { lane } => format!("delete lane {lane}"),
+        Action::Delete { deployment } => format!("delete {deployment}"),
+    }
+}
+
+fn finalizers(object: &Object) -> impl Iterator<Item = &str> {
+    let all = object.value()["metadata"]["finalizers"].as_array();
+    all.into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn holds(object: &Object) -> bool {
+    finalizers(object).any(|name| name == RELEASE_FINALIZER)
+}
+
+fn releases(client: &Client) -> Api<DynamicObject> {
+    Api::all_with(client.clone(), &world::resource(canary_rules::lane::API_VERSION, canary_release::KIND))
+}
+
+async fn set_finalizers(client: &Client, object: &Object, names: &[&str]) -> Result<(), RunError> {
+    let patch = json!({"metadata": {"finalizers": names, "resourceVersion": object.resource_version()}});
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    match releases(client).patch(object.name(), &params, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(failed(object, error)),
+    }
+}
+
+/// A release's journal, as it was last read or written: nobody acts by one that somebody else has written
+/// meanwhile.
+struct Journal<'a> {
+    client: &'a Client,
+    object: &'a Object,
+    version: Option<String>,
+}
+
+impl Journal<'_> {
+    async fn write(&mut self, status: &Status) -> Result<Written, RunError> {
+        let mut body = serde_json::to_value(status).unwrap_or_default();
+        body["conditions"] = conditions(self.object, status);
+        // What a merge leaves out stays as it was.
+        for field in ["heldSince", "outcome", "trouble"] {
+            if body[field].is_null() {
+                body[field] = Value::Null;
+            }
+        }
+        self.patch(&body).await
+    }
+
+    async fn patch(&mut self, body: &Value) -> Result<Written, RunError> {
+        let patch = json!({"metadata": {"resourceVersion": self.version}, "status": body});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let api = releases(self.client);
+        let patched = api.patch_status(self.object.name(), &params, &Patch::Merge(&patch)).await;
+        let patched = patched.map_err(|error| failed(self.object, error))?;
+        self.version = patched.metadata.resource_version;
+        Ok(Written { object: self.object.reference().clone(), resource_version: self.version.clone() })
+    }
+}
+
+/// Says that a document is no Release.
+async fn refuse(client: &Client, object: &Object, message: &str) -> Result<(), RunError> {
+    let trouble = json!({"reason": "Invalid", "message": message, "needsHelp": true});
+    if object.value()["status"]["trouble"] == trouble {
+        return Ok(());
+    }
+    let generation = &object.value()["metadata"]["generation"];
+    let mut journal = Journal { client, object, version: object.resource_version().map(str::to_owned) };
+    journal.patch(&json!({"observedGeneration": generation, "trouble": trouble})).await.map(drop)
+}
+
+fn failed(object: &Object, error: kube::Error) -> RunError {
+    match error {
+        kube::Error::Api(status) if status.code == 409 => {
+            ApplyError::Conflict { object: object.reference().clone() }.into()
+        }
+        error => RunError::Report(format!("release {}", object.name()), Box::new(error)),
+    }
+}
+
+/// What `kubectl wait` understands.
+fn conditions(object: &Object, status: &Status) -> Value {
+    let trouble = status.trouble.as_ref();
+    let ails = trouble.filter(|trouble| trouble.needs_help);
+    let phase = serde_json::to_value(status.phase).unwrap_or_default();
+    let phase = phase.as_str().unwrap_or_default().to_owned();
+    let message = |trouble: Option<&Trouble>| trouble.map_or("", |one| &one.message).to_owned();
+    let all = [
+        ("Completed", status.phase == Phase::Completed, phase.clone(), message(trouble)),
+        ("Finished", status.phase.is_final(), phase, message(trouble)),
+        ("Degraded", ails.is_some(), ails.map_or("None".into(), |one| one.reason.clone()), message(ails)),
+    ];
+    let before = object.value()["status"]["conditions"].as_array();
+    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let condition = |(kind, is_so, reason, message): (&str, bool, String, String)| {
+        let truth = if is_so { "True" } else { "False" };
+        let since = before.into_iter().flatten().find(|old| old["type"] == kind && old["status"] == truth);
+        let since = since.map_or_else(|| Value::from(now.clone()), |old| old["lastTransitionTime"].clone());
+        json!({
+            "type": kind, "status": truth, "reason": reason, "message": message,
+            "observedGeneration": status.observed_generation, "lastTransitionTime": since,
+        })
+    };
+    all.into_iter().map(condition).collect()
+}

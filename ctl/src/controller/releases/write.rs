@@ -1,0 +1,132 @@
+//! A release's writes, one by one.
+
+use canary_istio::ObjectRef;
+use canary_release::{Action, RELEASE_LABEL, WorkloadRef, World};
+use canary_rules::lane;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::apply::{ApplyError, Written};
+use crate::names::FIELD_MANAGER;
+use crate::world;
+
+/// Who applies a release's lane: apart from people who apply lanes.
+const LANE_MANAGER: &str = "canaryctl-release";
+
+/// Does it; returns what was written, if that is to be heard of.
+pub(super) async fn act(
+    client: &Client,
+    action: &Action,
+    world: &World,
+) -> Result<Option<Written>, ApplyError> {
+    match action {
+        Action::Create { deployment } => create(client, deployment).await.map(Some),
+        Action::Scale { deployment, replicas } => {
+            change(client, deployment, &Patch::Merge(json!({"spec": {"replicas": replicas}}))).await.map(Some)
+        }
+        Action::SetImages { deployment, images } => {
+            let found = world.deployments.get(deployment).unwrap_or(&Value::Null);
+            let mut lists = json!({});
+            for list in ["containers", "initContainers"] {
+                let containers = found["spec"]["template"]["spec"][list].as_array();
+                let names = containers.into_iter().flatten().filter_map(|one| one["name"].as_str());
+                let set: Vec<Value> = names
+                    .filter_map(|name| Some(json!({"name": name, "image": images.get(name)?})))
+                    .collect();
+                if !set.is_empty() {
+                    lists[list] = set.into();
+                }
+            }
+            let patch = json!({"spec": {"template": {"spec": lists}}});
+            change(client, deployment, &Patch::Strategic(patch)).await.map(Some)
+        }
+        Action::ApplyLane { lane } => apply_lane(client, lane).await.map(Some),
+        Action::DeleteLane { lane } => {
+            let object = reference(lane::KIND, "", lane.as_str());
+            let deleted = lanes(client).delete(lane.as_str(), &DeleteParams::default()).await;
+            gone(&object, deleted.map(drop))
+        }
+        Action::Delete { deployment } => {
+            let object = reference("Deployment", &deployment.namespace, &deployment.name);
+            let api = deployments(client, &deployment.namespace);
+            gone(&object, api.delete(&deployment.name, &DeleteParams::background()).await.map(drop))
+        }
+    }
+}
+
+async fn create(client: &Client, deployment: &Value) -> Result<Written, ApplyError> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let metadata = &deployment["metadata"];
+    let object = reference("Deployment", &text(&metadata["namespace"]), &text(&metadata["name"]));
+    let failed = |source| failed("create", &object, source);
+    let body: Deployment =
+        serde_json::from_value(deployment.clone()).map_err(|error| failed(kube::Error::SerdeError(error)))?;
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+    let api = deployments(client, &object.namespace);
+    match api.create(&params, &body).await {
+        Ok(created) => Ok(Written { object, resource_version: created.metadata.resource_version }),
+        // Made by a run that was not heard of yet; one of somebody else is told apart by its label next time.
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            Err(ApplyError::Conflict { object: object.clone() })
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+async fn change(
+    client: &Client,
+    deployment: &WorkloadRef,
+    patch: &Patch<Value>,
+) -> Result<Written, ApplyError> {
+    let object = reference("Deployment", &deployment.namespace, &deployment.name);
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    let patched = deployments(client, &deployment.namespace).patch(&deployment.name, &params, patch).await;
+    let patched = patched.map_err(|source| failed("change", &object, source))?;
+    Ok(Written { object, resource_version: patched.metadata.resource_version })
+}
+
+async fn apply_lane(client: &Client, lane: &Value) -> Result<Written, ApplyError> {
+    let name = lane["metadata"]["name"].as_str().unwrap_or_default();
+    let object = reference(lane::KIND, "", name);
+    let failed = |source| failed("apply", &object, source);
+    // Applying is not creating: who made a lane of this name in between keeps it.
+    let found = lanes(client).get_opt(name).await.map_err(failed)?;
+    let labels = found.and_then(|found| found.metadata.labels);
+    let owner = labels.as_ref().map(|labels| labels.get(RELEASE_LABEL).cloned().unwrap_or_default());
+    if owner.is_some_and(|owner| Some(owner.as_str()) != lane["metadata"]["labels"][RELEASE_LABEL].as_str()) {
+        return Err(ApplyError::Conflict { object });
+    }
+    let params = PatchParams::apply(LANE_MANAGER).force();
+    let applied = lanes(client).patch(name, &params, &Patch::Apply(lane)).await.map_err(failed)?;
+    Ok(Written { object, resource_version: applied.metadata.resource_version })
+}
+
+/// What is deleted may go on being there for a while: a lane until no proxy routes by it.
+fn gone(object: &ObjectRef, deleted: Result<(), kube::Error>) -> Result<Option<Written>, ApplyError> {
+    match deleted {
+        Ok(()) => Ok(None),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(source) => Err(failed("delete", object, source)),
+    }
+}
+
+fn deployments(client: &Client, namespace: &str) -> Api<Deployment> {
+    Api::namespaced(client.clone(), namespace)
+}
+
+fn lanes(client: &Client) -> Api<DynamicObject> {
+    Api::all_with(client.clone(), &world::resource(lane::API_VERSION, lane::KIND))
+}
+
+fn reference(kind: &str, namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef { kind: kind.into(), namespace: namespace.into(), name: name.into() }
+}
+
+fn failed(verb: &'static str, object: &ObjectRef, error: kube::Error) -> ApplyError {
+    match error {
+        kube::Error::Api(status) if status.code == 409 => ApplyError::Conflict { object: object.clone() },
+        source => ApplyError::Api { verb, object: object.clone(), source: Box::new(source) },
+    }
+}

@@ -1,0 +1,164 @@
+//! The CustomResourceDefinition of Releases.
+
+use canary_release::KIND;
+use canary_rules::lane::API_VERSION;
+use serde_json::{Value, json};
+
+use super::{conditions, list, number, object, text};
+
+/// Name of the resource in addresses.
+const PLURAL: &str = "releases";
+/// Most workloads of a Release: the API server is asked for a right for each of them.
+const WORKLOADS_MAX: u32 = 20;
+/// Most steps and rules.
+const STEPS_MAX: u32 = 64;
+const RULES_MAX: u32 = 64;
+/// Longest a step is held, in seconds: a year.
+const HOLD_S_MAX: u32 = 366 * 24 * 3600;
+
+/// What the API server is told of Releases. The controller judges what takes a look at the cluster.
+#[must_use]
+pub fn release() -> Value {
+    let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
+    let column = |name: &str, kind: &str, path: &str, about: &str| json!({"name": name, "type": kind, "jsonPath": path, "description": about});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{PLURAL}.{group}")},
+        "spec": {
+            "group": group,
+            "scope": "Cluster",
+            "names": {
+                "kind": KIND, "listKind": format!("{KIND}List"), "plural": PLURAL, "singular": "release",
+                "categories": ["canaryctl"],
+            },
+            "versions": [{
+                "name": version,
+                "served": true,
+                "storage": true,
+                "subresources": {"status": {}},
+                "additionalPrinterColumns": [
+                    column("Phase", "string", ".status.phase", "How far it has come"),
+                    column("Step", "integer", ".status.step", "The step that it is at, counted from 0"),
+                    column("Waits", "string", ".status.trouble.message", "What it waits for or stumbles over"),
+                    json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}),
+                ],
+                "schema": {"openAPIV3Schema": schema()},
+            }],
+        },
+    })
+}
+
+fn schema() -> Value {
+    let lane = super::schema();
+    let of_lane = &lane["properties"]["spec"]["properties"];
+    let mut rules = of_lane["rules"].clone();
+    rules["maxItems"] = RULES_MAX.into();
+    let name = lane["properties"]["metadata"]["properties"]["name"].clone();
+    json!({
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": text(),
+            "kind": text(),
+            "metadata": {"type": "object", "properties": {"name": name}},
+            "spec": spec(&name, &rules, &of_lane["key"]),
+            "status": status(),
+        },
+    })
+}
+
+fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
+    let about = |mut schema: Value, description: &str| {
+        schema["description"] = description.into();
+        schema
+    };
+    let deployment = json!({"type": "string", "pattern": "^[a-z0-9-]+/[a-z0-9.-]+$", "maxLength": 317});
+    let images = json!({
+        "type": "object", "minProperties": 1, "maxProperties": 32,
+        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 1024},
+    });
+    let workload = json!({
+        "type": "object",
+        "required": ["deployment", "images"],
+        "properties": {
+            "deployment": about(deployment, "The Deployment, as namespace/name."),
+            "images": about(images, "New images by container."),
+            "replicas": {
+                "type": "integer", "format": "int64", "minimum": 1, "maximum": 10000,
+                "description": "How many pods the lane has; default: as many of the Deployment's as the share is of all users.",
+            },
+        },
+    });
+    let share = json!({"type": "number", "format": "double", "minimum": 0, "maximum": 100});
+    let step = json!({
+        "type": "object",
+        "required": ["share"],
+        "properties": {
+            "share": about(share, "Share of users in percent, in steps of 0.01."),
+            "holdSeconds": {
+                "type": "integer", "format": "int64", "minimum": 0, "maximum": HOLD_S_MAX,
+                "description": "How long it is held, in seconds; default: until it is promoted.",
+            },
+        },
+    });
+    json!({
+        "type": "object",
+        "required": ["workloads"],
+        "properties": {
+            "lane": about(name.clone(), "The lane that carries it; default: called as the Release."),
+            "workloads": {
+                "type": "array", "minItems": 1, "maxItems": WORKLOADS_MAX, "items": workload,
+                "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["deployment"],
+                "description": "The workloads that get new images, all of them together.",
+            },
+            "rules": about(rules.clone(), "Who gets the new versions whatever the share."),
+            "key": about(key.clone(), "How shares tell users apart, as in a Lane."),
+            "steps": {
+                "type": "array", "maxItems": STEPS_MAX, "items": step,
+                "description": "The shares of users, one after the other.",
+            },
+            "paused": {"type": "boolean", "description": "Whether it stays where it is."},
+            "passed": {
+                "type": "integer", "format": "int64", "minimum": 0, "maximum": STEPS_MAX,
+                "description": "How many steps need not be held any longer: what promote counts up.",
+            },
+            "intent": {
+                "type": "string", "enum": ["forward", "abort", "undo"],
+                "description": "Where it goes: to everybody, back from wherever it is, or, once through, back to the images from before.",
+            },
+        },
+        "x-kubernetes-validations": [
+            {
+                "rule": "self.workloads.map(w, w.deployment) == oldSelf.workloads.map(w, w.deployment)",
+                "message": "the workloads of a release do not change: abort it and start another",
+            },
+            {
+                "rule": "has(self.lane) == has(oldSelf.lane) && (!has(self.lane) || self.lane == oldSelf.lane)",
+                "message": "the lane of a release does not change",
+            },
+        ],
+    })
+}
+
+/// What the controller says of a Release.
+fn status() -> Value {
+    let images = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let truth = || json!({"type": "boolean"});
+    let workload = object(&json!({
+        "deployment": text(), "before": images, "replicas": number(), "available": number(), "promoted": truth(),
+    }));
+    let mut status = object(&json!({
+        "observedGeneration": number(),
+        "conditions": conditions(),
+        "phase": text(),
+        "step": number(),
+        "heldSince": number(),
+        "outcome": text(),
+        "workloads": list(&workload),
+        "trouble": object(&json!({"reason": text(), "message": text(), "needsHelp": truth()})),
+        "history": list(&object(&json!({"at": number(), "what": text()}))),
+    }));
+    status["description"] = "What the controller last said of it.".into();
+    status
+}

@@ -1,0 +1,284 @@
+//! `canaryctl release`: new versions of several workloads as one.
+
+mod show;
+mod start;
+
+use std::time::Duration;
+
+use canary_release::{Intent, Phase, Release};
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, ClusterArgs, block_on};
+use crate::duration;
+use crate::failure::{Code, Failure};
+use crate::output::{self, Format};
+use crate::releases::{Releases, journal};
+
+/// How often a watched release is shown again though nothing changed: times go on.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// What to do with releases.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Begin one, and wait until its first step is reached.
+    Start(Box<start::Args>),
+    /// Show how far releases have come.
+    #[command(visible_alias = "get")]
+    Status(StatusArgs),
+    /// List releases.
+    List {
+        /// How to print them.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Go on to the next step, or, after the last, give the Deployments the new images.
+    Promote(PromoteArgs),
+    /// Keep it where it is.
+    Pause(NameArgs),
+    /// Let it go on.
+    Resume(NameArgs),
+    /// Take every user back to the old versions, from wherever it is.
+    Abort(ChangeArgs),
+    /// Once it is through: give the Deployments the images from before.
+    Undo(ChangeArgs),
+    /// Say what happened and when.
+    History(NameArgs),
+}
+
+/// A release.
+#[derive(Debug, clap::Args)]
+pub struct NameArgs {
+    /// The release; default: the one that is under way.
+    #[arg(value_name = "RELEASE")]
+    name: Option<String>,
+}
+
+/// A change, and whether to wait for it.
+#[derive(Debug, clap::Args)]
+pub struct ChangeArgs {
+    #[command(flatten)]
+    release: NameArgs,
+    #[command(flatten)]
+    waiting: ReleaseWaiting,
+}
+
+/// Whether, and how long, to wait for a release.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ReleaseWaiting {
+    /// Wait until it is there.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    wait: bool,
+    /// How long to wait at most.
+    #[arg(long, default_value = "10m", value_parser = duration::parse, value_name = "TIME")]
+    timeout: Duration,
+}
+
+/// The arguments of `promote`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  canaryctl release promote              the next step of the release that is under way
+  canaryctl release promote --full r-7   the new images for everybody, without the steps between")]
+pub struct PromoteArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// Leave out the steps between.
+    #[arg(long)]
+    full: bool,
+}
+
+/// The arguments of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  canaryctl release status            the release that is under way, or else the last one
+  canaryctl release status r-7 -w     shown again whenever it changes
+  kubectl wait release/r-7 --for=condition=Completed")]
+pub struct StatusArgs {
+    #[command(flatten)]
+    release: NameArgs,
+    /// Show it again each time it changes, until it is over.
+    #[arg(short, long)]
+    watch: bool,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When there is no such release, it cannot do what is asked, or is not there in time.
+pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
+    block_on(async {
+        let cluster = Cluster::connect(cluster).await?;
+        let releases = Releases::new(&cluster.client);
+        match verb {
+            Verb::Start(args) => start::run(args, &cluster, &releases).await,
+            Verb::Status(args) => status(args, &releases).await,
+            Verb::List { output } => list(&releases, *output).await,
+            Verb::Promote(args) => promote(args, &releases).await,
+            Verb::Pause(args) => set(&releases, args, &json!({"paused": true}), "stays where it is").await,
+            Verb::Resume(args) => set(&releases, args, &json!({"paused": null}), "goes on").await,
+            Verb::Abort(args) => turn(args, &releases, Intent::Abort).await,
+            Verb::Undo(args) => turn(args, &releases, Intent::Undo).await,
+            Verb::History(args) => {
+                show::history(&named(&releases, args.name.as_deref(), |_| true).await?);
+                Ok(())
+            }
+        }
+    })
+}
+
+/// The release of this name; without a name the one that is meant: of those that could be, if there is only one
+/// under way, or else the last.
+async fn named(
+    releases: &Releases,
+    name: Option<&str>,
+    could_be: impl Fn(&Release) -> bool,
+) -> Result<Release, Failure> {
+    if let Some(name) = name {
+        return releases.get(name).await;
+    }
+    let all: Vec<Release> = releases.list().await?.into_iter().filter(|release| could_be(release)).collect();
+    let running: Vec<&Release> = all.iter().filter(|release| !journal(release).phase.is_final()).collect();
+    match (running.as_slice(), all.last()) {
+        ([one], _) => Ok((*one).clone()),
+        ([], Some(last)) => Ok(last.clone()),
+        ([], None) => Err(Failure::new(Code::Failed, "there is no release to do this with")
+            .help("canaryctl release start --image DEPLOYMENT=IMAGE --cookie gray=1 begins one")),
+        (several, _) => {
+            let names: Vec<&str> = several.iter().map(|release| release.metadata.name.as_str()).collect();
+            Err(Failure::new(Code::Usage, format!("several releases are under way: {}", names.join(", ")))
+                .help("name the one that is meant"))
+        }
+    }
+}
+
+async fn status(args: &StatusArgs, releases: &Releases) -> Result<(), Failure> {
+    let release = named(releases, args.release.name.as_deref(), |_| true).await?;
+    if !args.watch {
+        return show::one(&release, args.output);
+    }
+    let name = release.metadata.name.to_string();
+    let mut shown = String::new();
+    loop {
+        let release = releases.get(&name).await?;
+        let text = show::text(&release, args.output)?;
+        // Times go on by themselves: off a terminal only what changed is a line.
+        if show::without_times(&text) != show::without_times(&shown) || show::is_terminal() {
+            show::replace(&shown, &text);
+            shown = text;
+        }
+        if journal(&release).phase.is_final() {
+            return Ok(());
+        }
+        tokio::time::sleep(SHOW_EVERY).await;
+    }
+}
+
+async fn list(releases: &Releases, format: Format) -> Result<(), Failure> {
+    let all = releases.list().await?;
+    if format.is_text() {
+        show::table(&all);
+        return Ok(());
+    }
+    let values = all.iter().map(show::value).collect::<Result<Vec<Value>, _>>()?;
+    output::objects(&values, format)
+}
+
+async fn set(releases: &Releases, args: &NameArgs, spec: &Value, words: &str) -> Result<(), Failure> {
+    let release = named(releases, args.name.as_deref(), |_| true).await?;
+    let name = &release.metadata.name;
+    let status = journal(&release);
+    if status.phase.is_final() {
+        let message = format!("release {name} is over: {}", show::phase(status.phase));
+        return Err(Failure::new(Code::Conflict, message));
+    }
+    releases.change(&release, spec).await?;
+    anstream::println!("Release {name} {words}.");
+    Ok(())
+}
+
+async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure> {
+    let release = named(releases, args.change.release.name.as_deref(), |_| true).await?;
+    let name = release.metadata.name.as_str();
+    let status = journal(&release);
+    if status.phase.is_final() || release.spec.intent != Intent::Forward {
+        let message = format!("release {name} cannot be promoted: it is {}", show::phase(status.phase));
+        return Err(Failure::new(Code::Conflict, message));
+    }
+    let steps = release.steps();
+    let passed = if args.full { steps } else { status.step.saturating_add(1) };
+    releases.change(&release, &json!({"passed": passed, "paused": null})).await?;
+    let from = status.step;
+    let is_there = move |release: &Release| {
+        let now = journal(release);
+        now.phase.is_final() || (now.phase == Phase::Stepping && now.step > from && now.held_since.is_some())
+    };
+    wait(releases, &release, args.change.waiting, is_there).await
+}
+
+async fn turn(args: &ChangeArgs, releases: &Releases, intent: Intent) -> Result<(), Failure> {
+    let release = named(releases, args.release.name.as_deref(), |_| true).await?;
+    let name = release.metadata.name.as_str();
+    let phase = journal(&release).phase;
+    let can = match intent {
+        Intent::Undo => matches!(phase, Phase::Completed | Phase::Undoing),
+        Intent::Abort | Intent::Forward => !phase.is_final(),
+    };
+    if !can {
+        let (word, help) = match intent {
+            Intent::Undo => ("undone", format!("canaryctl release abort {name} takes everybody back")),
+            _ => ("aborted", format!("canaryctl release undo {name} sets the images back")),
+        };
+        let message = format!("release {name} cannot be {word}: it is {}", show::phase(phase));
+        let failure = Failure::new(Code::Conflict, message);
+        let helps = matches!((intent, phase), (Intent::Abort, Phase::Completed))
+            || (intent == Intent::Undo && !phase.is_final());
+        return Err(if helps { failure.help(help) } else { failure });
+    }
+    releases.change(&release, &json!({"intent": intent})).await?;
+    let wanted = if intent == Intent::Undo { Phase::Undone } else { Phase::Aborted };
+    let is_there = move |release: &Release| {
+        let now = journal(release).phase;
+        now == wanted || (intent == Intent::Abort && now.is_final())
+    };
+    wait(releases, &release, args.waiting, is_there).await
+}
+
+/// Whether the journal speaks of the release as it is now.
+fn is_heard(release: &Release) -> bool {
+    Some(journal(release).observed_generation) == release.metadata.generation
+}
+
+/// Waits until a release is somewhere, tells what happens on the way, and shows it.
+async fn wait(
+    releases: &Releases,
+    release: &Release,
+    waiting: ReleaseWaiting,
+    is_there: impl Fn(&Release) -> bool,
+) -> Result<(), Failure> {
+    if !waiting.wait {
+        let name = &release.metadata.name;
+        anstream::println!("Release {name} goes on.   Watch: canaryctl release status {name} -w");
+        return Ok(());
+    }
+    let mut story = show::Story::after(&journal(release));
+    let name = release.metadata.name.as_str();
+    let until = |release: &Release| match journal(release).trouble {
+        _ if !is_heard(release) => Ok(false),
+        _ if is_there(release) => Ok(true),
+        // Pods that do not come may come yet.
+        Some(trouble) if trouble.needs_help && !matches!(trouble.reason.as_str(), "Pods" | "Refused") => {
+            Err(Failure::new(Code::Documents, format!("release {name} does not go on: {}", trouble.message))
+                .help(format!("canaryctl release abort {name} takes it back")))
+        }
+        _ => Ok(false),
+    };
+    let tell = |release: &Release| {
+        if is_heard(release) {
+            story.tell(release);
+        }
+    };
+    let release = releases.follow(name, waiting.timeout, tell, until).await?;
+    show::one(&release, Format::Text)
+}

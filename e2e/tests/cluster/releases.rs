@@ -1,0 +1,149 @@
+//! New versions of two services as one release, under load.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::judge::{Lane, Rules};
+use crate::load::Load;
+use crate::manifests::NEXT_IMAGE;
+use crate::shop::Shop;
+
+const SERVICES: [&str; 2] = ["stock", "price"];
+const LANE: Lane = Lane { services: &SERVICES, end: "-r" };
+
+/// `canaryctl release …` for release r.
+async fn release(shop: &Shop, args: &[&str]) -> crate::cluster::Ran {
+    shop.cluster().canaryctl_beside(&[&["-n", shop.namespace(), "release"], args].concat()).await
+}
+
+async fn start(shop: &Shop, more: &[&str]) -> crate::cluster::Ran {
+    let images = SERVICES.map(|service| format!("{service}={NEXT_IMAGE}"));
+    let given = ["start", "r", "--image", &images[0], "--image", &images[1], "--cookie", "gray=1"];
+    release(shop, &[&given, more].concat()).await
+}
+
+/// Asserts that the release is over and has left nothing but these images.
+#[track_caller]
+fn is_over(shop: &Shop, image: &str) {
+    let deployments = shop.cluster().get(&["-n", shop.namespace(), "deploy"]);
+    for deployment in deployments["items"].as_array().expect("a list") {
+        let name = deployment["metadata"]["name"].as_str().expect("a name");
+        assert!(!name.ends_with("-r"), "{name} is left");
+        let is_released = SERVICES.iter().any(|service| name == format!("{service}-v1"));
+        let has = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+        assert_eq!(has == NEXT_IMAGE, is_released && image == NEXT_IMAGE, "{name} has {has}");
+    }
+    let lanes = shop.cluster().get(&["lanes"]);
+    assert_eq!(lanes["items"], Value::Array(Vec::new()));
+}
+
+#[track_caller]
+fn forget(shop: &Shop) {
+    shop.cluster().kubectl(&["delete", "releases", "--all", "--wait=true", "--timeout=60s"]).ok();
+}
+
+pub(crate) async fn through(shop: &Shop) {
+    shop.installed();
+    let load = Load::of_lane(shop, LANE, Rules::Off);
+    load.more(50).await;
+    load.rules(Rules::Spreading);
+    let started = start(shop, &["--steps", "10,50"]).await.ok();
+    assert!(started.stdout.contains("step 1 of 2: 10 % of users"), "{started}");
+    load.rules(Rules::Shared);
+    load.more(200).await;
+    let half = release(shop, &["promote"]).await.ok();
+    assert!(half.stdout.contains("step 2 of 2: 50 % of users"), "{half}");
+    load.more(200).await;
+    load.rules(Rules::Spreading);
+    let done = release(shop, &["promote"]).await.ok();
+    assert!(done.stdout.contains("completed"), "{done}");
+    load.rules(Rules::Off);
+    load.more(100).await;
+    is_over(shop, NEXT_IMAGE);
+    let undone = release(shop, &["undo"]).await.ok();
+    assert!(undone.stdout.contains("undone"), "{undone}");
+    load.more(50).await;
+    load.end().await.clean(600);
+    is_over(shop, "");
+    let journal = shop.cluster().get(&["release", "r"])["status"].clone();
+    assert_eq!(journal["phase"], "Undone");
+    forget(shop);
+}
+
+pub(crate) async fn aborted(shop: &Shop) {
+    shop.installed();
+    let load = Load::of_lane(shop, LANE, Rules::Off);
+    for steps in 0..3 {
+        load.rules(Rules::Spreading);
+        start(shop, &["--steps", "20,60"]).await.ok();
+        for _ in 0..steps {
+            // The last one is on its way to the Deployments when it is called back.
+            let waits = if steps == 2 { "--wait=false" } else { "--wait" };
+            release(shop, &["promote", waits]).await.ok();
+            load.more(30).await;
+        }
+        release(shop, &["abort"]).await.ok();
+        load.rules(Rules::Off);
+        load.more(50).await;
+        is_over(shop, "");
+        forget(shop);
+    }
+    load.end().await.clean(200);
+}
+
+pub(crate) async fn killed(shop: &Shop) {
+    shop.installed();
+    let load = Load::of_lane(shop, LANE, Rules::Spreading);
+    let kill = async |rounds: u64| {
+        for round in 0..rounds {
+            tokio::time::sleep(Duration::from_millis(300 + 350 * round)).await;
+            shop.cluster()
+                .kubectl(&[
+                    "-n",
+                    "canaryctl-system",
+                    "delete",
+                    "pods",
+                    "--force",
+                    "--grace-period=0",
+                    "-l",
+                    "app.kubernetes.io/name=canaryctl-controller",
+                ])
+                .ok();
+        }
+    };
+    let (started, ()) = tokio::join!(start(shop, &["--steps", "30"]), kill(3));
+    started.ok();
+    let (done, ()) = tokio::join!(release(shop, &["promote"]), kill(4));
+    done.ok();
+    load.rules(Rules::Off);
+    load.more(50).await;
+    load.end().await.clean(100);
+    is_over(shop, NEXT_IMAGE);
+    release(shop, &["undo"]).await.ok();
+    forget(shop);
+}
+
+pub(crate) async fn stuck(shop: &Shop) {
+    shop.installed();
+    let load = Load::of_lane(shop, LANE, Rules::Off);
+    let none = "canary-lab.test/none:7";
+    let image = format!("stock={none}");
+    let given = ["start", "r", "--image", &image, "--cookie", "gray=1", "--timeout", "20s"];
+    let late = release(shop, &given).await;
+    assert_eq!(late.code, 4, "{late}");
+    assert!(late.stderr.contains("container app: ") && late.stderr.contains("ImagePull"), "{late}");
+    // A second one that wants the same is told who has it.
+    let second = release(shop, &["start", "s", "--image", &image, "--timeout", "20s"]).await;
+    assert_eq!(second.code, 3, "{second}");
+    assert!(second.stderr.contains("is in release r"), "{second}");
+    release(shop, &["abort", "s"]).await.ok();
+    load.more(50).await;
+    release(shop, &["abort", "r"]).await.ok();
+    load.end().await.clean(50);
+    is_over(shop, "");
+    let wrong = release(shop, &["start", "--image", "nothing=x:1"]).await;
+    assert_eq!(wrong.code, 1, "{wrong}");
+    assert!(wrong.stderr.contains("there is no Deployment") && wrong.stderr.contains("stock-v1"), "{wrong}");
+    forget(shop);
+}
