@@ -116,6 +116,35 @@ fn standard_input_and_several_files_work_together() {
 }
 
 #[test]
+fn users_are_named_one_by_one_and_in_a_list() {
+    let list = "docs/examples/testers.txt";
+    let args = ["enable", "--user-id", "carol", "--user-list", list, "--dry-run", "-o", "json"];
+    let output = canaryctl(&args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lane: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let when = serde_json::json!({"header": {"name": "x-user-id", "in": ["carol", "alice", "bob"]}});
+    assert_eq!(lane["spec"]["rules"], serde_json::json!([{"name": "users", "when": when}]));
+}
+
+#[test]
+fn faults_of_a_list_of_users_have_their_place() {
+    let list = "docs/examples/broken-testers.txt";
+    check_failure(
+        &["enable", "--user-list", list, "--user-key", "cookie:u"],
+        3,
+        &["broken-testers.txt:2: `bob"],
+    );
+    check_failure(&["enable", "--user-list", "nowhere.txt"], 1, &["cannot read nowhere.txt", "help:"]);
+    check_failure(&["enable", "--user-id", "a", "--user-key", "sub"], 2, &["wanted header:NAME"]);
+    check_failure(&["enable", "--user-key", "claim:sub"], 2, &["but no user", "--user-list"]);
+    check_failure(
+        &["enable", "--user-id", "a", "-f", "docs/examples/lanes.yaml"],
+        2,
+        &["cannot be used with"],
+    );
+}
+
+#[test]
 fn a_verb_shows_the_flags_of_a_cluster_if_it_asks_one() {
     for (verb, asks) in [
         ("status", true),

@@ -13,6 +13,7 @@ use crate::waiting::{DryRun, Waiting};
 use crate::{files, output};
 
 pub(crate) mod document;
+mod users;
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,7 @@ pub(crate) mod document;
   canaryctl enable --cookie gray=1                 lane gray, for who has the cookie
   canaryctl enable dev-alice --header x-dev=alice  a developer's own lane
   canaryctl enable --cookie gray=1 --percent 5     testers, and 5 % of users besides
+  canaryctl enable --user-list testers.txt --user-key claim:sub
   canaryctl enable --cookie gray=1 --member stock=version:v2
   canaryctl enable -f lanes.yaml
 

@@ -7,13 +7,27 @@ use canary_rules::wire::{FilterConfig, Role};
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
+use super::users::{UserArgs, Users};
 use crate::failure::{Code, Failure};
 
 /// The lane that is meant when none is named.
 const LANE: &str = "gray";
 /// Every flag that says what a lane is; a file says it instead.
-pub(super) const FLAGS: [&str; 10] =
-    ["name", "cookie", "header", "query", "percent", "member", "strict", "parent", "priority", "expires"];
+pub(super) const FLAGS: [&str; 13] = [
+    "name",
+    "cookie",
+    "header",
+    "query",
+    "user_id",
+    "user_list",
+    "user_key",
+    "percent",
+    "member",
+    "strict",
+    "parent",
+    "priority",
+    "expires",
+];
 
 /// Who is in a lane whatever the share, in flags.
 #[derive(Debug, clap::Args)]
@@ -27,14 +41,16 @@ pub(crate) struct RuleArgs {
     /// Who has this in the query of the URL is in the lane.
     #[arg(long, value_name = "NAME=VALUE")]
     query: Vec<String>,
+    #[command(flatten)]
+    users: UserArgs,
 }
 
 impl RuleArgs {
-    /// The rules, as a Lane has them.
+    /// The rules, as a Lane has them, and the users that one of them names.
     ///
     /// # Errors
     /// What of it makes no sense.
-    pub(crate) fn rules(&self) -> Result<Vec<Value>, Failure> {
+    pub(crate) fn rules(&self) -> Result<(Vec<Value>, Option<Users>), Failure> {
         let mut rules = Vec::new();
         for (subject, given) in [("cookie", &self.cookie), ("header", &self.header), ("query", &self.query)] {
             for text in given {
@@ -42,7 +58,9 @@ impl RuleArgs {
                 rules.push(json!({"when": {subject: {"name": name, "exact": value}}}));
             }
         }
-        Ok(rules)
+        let users = self.users.read()?;
+        rules.extend(users.as_ref().map(Users::rule));
+        Ok((rules, users))
     }
 }
 
@@ -80,7 +98,7 @@ impl LaneArgs {
     /// # Errors
     /// What of it makes no sense.
     pub(super) fn document(&self) -> Result<Lane, Failure> {
-        let mut rules = self.rules.rules()?;
+        let (mut rules, users) = self.rules.rules()?;
         if let Some(percent) = self.percent {
             rules.push(json!({"percent": percent}));
         }
@@ -111,8 +129,11 @@ impl LaneArgs {
         match canary_rules::lane::compile(std::slice::from_ref(&without_parent(&lane))) {
             Ok(_) => Ok(lane),
             Err(Problems(problems)) => {
-                let said =
-                    problems.iter().map(|problem| format!("{}: {}", problem.scope.text(), problem.message));
+                let said = problems.iter().map(|problem| {
+                    let user = users.as_ref().and_then(|users| users.place(problem));
+                    let place = user.map_or_else(|| problem.scope.text(), str::to_owned);
+                    format!("{place}: {}", problem.message)
+                });
                 Err(Failure::list(Code::Usage, said))
             }
         }
@@ -167,16 +188,18 @@ pub(crate) fn who_of_rules(rules: &[Rule]) -> String {
 /// Who a lane is for, in words: `cookie gray = 1 · 5 % of users`.
 #[must_use]
 pub(crate) fn who(lane: &Value) -> String {
-    let texts = || {
-        let lane = without_parent(&Lane::deserialize(lane).ok()?);
-        let compiled = canary_rules::lane::compile(std::slice::from_ref(&lane)).ok()?;
-        let config = FilterConfig { lanes: compiled.lanes, ..FilterConfig::new(Role::Edge) };
-        let edge = Edge::new(&config).ok()?;
-        Some(edge.rule_texts(&lane.metadata.name))
-    };
-    match texts() {
+    match rule_texts(lane) {
         Some(texts) if texts.is_empty() => "nobody: it has no rules".into(),
         Some(texts) => texts.join(" · "),
         None => "its rules are refused".into(),
     }
+}
+
+/// A lane's rules in words; none where they are refused.
+pub(crate) fn rule_texts(lane: &Value) -> Option<Vec<String>> {
+    let lane = without_parent(&Lane::deserialize(lane).ok()?);
+    let compiled = canary_rules::lane::compile(std::slice::from_ref(&lane)).ok()?;
+    let config = FilterConfig { lanes: compiled.lanes, ..FilterConfig::new(Role::Edge) };
+    let edge = Edge::new(&config).ok()?;
+    Some(edge.rule_texts(&lane.metadata.name))
 }

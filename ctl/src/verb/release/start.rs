@@ -134,7 +134,7 @@ async fn document(args: &Args, cluster: &Cluster, releases: &Releases) -> Result
         .collect();
     let mut spec = json!({
         "workloads": workloads.into_values().collect::<Vec<_>>(),
-        "rules": args.rules.rules()?,
+        "rules": args.rules.rules()?.0,
         "steps": steps,
     });
     if let Some(lane) = &args.lane {
