@@ -148,6 +148,7 @@ fn faults_of_a_list_of_users_have_their_place() {
 fn a_verb_shows_the_flags_of_a_cluster_if_it_asks_one() {
     for (verb, asks) in [
         ("status", true),
+        ("lanes describe", true),
         ("version", true),
         ("filter push", false),
         ("image save", false),

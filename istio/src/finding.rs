@@ -298,6 +298,12 @@ macro_rules! table {
             pub fn help(&self) -> &'static str {
                 match self { $(Self::$variant { .. } => $help,)* }
             }
+
+            /// What to do about findings of a code, for those who have no more than that.
+            #[must_use]
+            pub fn help_for(code: &str) -> Option<&'static str> {
+                match code { $($code => Some($help),)* _ => None }
+            }
         }
     };
 }

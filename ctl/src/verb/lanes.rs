@@ -8,9 +8,14 @@ use crate::failure::{Code, Failure};
 use crate::lanes::{Lanes, condition};
 use crate::output::{self, Format};
 
+pub mod describe;
+
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// These lanes; default all.
     #[arg(value_name = "LANE")]
     names: Vec<String>,
@@ -19,19 +24,27 @@ pub struct Args {
     output: Format,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Show all of one lane: who is in it, its members and their pods, its conditions, and how to end it.
+    Describe(describe::Args),
+}
+
 /// Runs the verb.
 ///
 /// # Errors
 /// When a lane does not exist, or lanes cannot be read.
 pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
+    if let Some(Verb::Describe(args)) = &args.verb {
+        return describe::run(args, cluster);
+    }
     block_on(async {
         let cluster = Cluster::connect(cluster).await?;
         let all = Lanes::new(&cluster.client).list().await?;
         let name = |lane: &Value| lane["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         if let Some(missing) = args.names.iter().find(|wanted| !all.iter().any(|lane| name(lane) == **wanted))
         {
-            return Err(Failure::new(Code::Failed, format!("there is no lane {missing}"))
-                .help("canaryctl lanes shows those that there are"));
+            return Err(self::missing(missing));
         }
         let lanes: Vec<Value> = all
             .into_iter()
@@ -43,6 +56,11 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         }
         Ok(())
     })
+}
+
+fn missing(name: &str) -> Failure {
+    Failure::new(Code::Failed, format!("there is no lane {name}"))
+        .help("canaryctl lanes shows those that there are")
 }
 
 /// Prints lanes, a line each.

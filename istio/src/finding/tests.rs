@@ -22,3 +22,10 @@ fn a_finding_is_data() {
         })
     );
 }
+
+#[test]
+fn a_code_alone_says_what_to_do() {
+    let finding = Finding::Headless { host: "web.shop".parse().expect("host") };
+    assert_eq!(Finding::help_for(finding.code()), Some(finding.help()));
+    assert_eq!(Finding::help_for("CC999"), None);
+}
