@@ -53,6 +53,15 @@ pub struct EdgeGateway {
     pub labels: Labels,
 }
 
+impl EdgeGateway {
+    /// Istio's own ingress gateway, where its installation puts it.
+    #[must_use]
+    pub fn ingress() -> Self {
+        let labels = Labels::from([("istio".to_owned(), "ingressgateway".to_owned())]);
+        Self { namespace: "istio-system".into(), labels }
+    }
+}
+
 /// Which proxies run the filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,11 +83,22 @@ impl Presence {
     /// Every WasmPlugin, with the configuration of a mesh without lanes.
     #[must_use]
     pub fn objects(&self, settings: &MeshSettings) -> Vec<Value> {
+        let configured = |(role, mut object): (Role, Value)| {
+            object["spec"]["pluginConfig"] = config(settings, role, &Compiled::default());
+            object
+        };
+        self.unconfigured().into_iter().map(configured).collect()
+    }
+
+    /// Every WasmPlugin without a configuration, for who applies manifests: the controller writes it, and what
+    /// a manifest does not say is not undone when it is applied again. No signing key is in it.
+    #[must_use]
+    pub fn unconfigured(&self) -> Vec<(Role, Value)> {
         let mut objects = Vec::new();
         for (index, edge) in self.edges.iter().enumerate() {
             for role in [Role::EdgeGuard, Role::Edge] {
                 let name = format!("canaryctl-{}-{index}", role_name(role));
-                objects.push(self.object(&name, &edge.namespace, &edge.labels, role, settings));
+                objects.push((role, self.object(&name, &edge.namespace, &edge.labels, role)));
             }
         }
         let (label, value) = SIDECAR_LABEL;
@@ -88,20 +108,13 @@ impl Presence {
         for namespace in namespaces {
             for role in [Role::Inbound, Role::Outbound] {
                 let name = format!("canaryctl-{}", role_name(role));
-                objects.push(self.object(&name, namespace, &sidecars, role, settings));
+                objects.push((role, self.object(&name, namespace, &sidecars, role)));
             }
         }
         objects
     }
 
-    fn object(
-        &self,
-        name: &str,
-        namespace: &str,
-        selector: &Labels,
-        role: Role,
-        settings: &MeshSettings,
-    ) -> Value {
+    fn object(&self, name: &str, namespace: &str, selector: &Labels, role: Role) -> Value {
         // Before anything reads a header; but who is asked by a token's claims is decided after the mesh has
         // verified the token, and before authorization could refuse by the tag.
         let (phase, mode, filter) = match role {
@@ -120,7 +133,6 @@ impl Presence {
             "imagePullPolicy": "IfNotPresent",
             "url": filter.url,
             "sha256": filter.sha256,
-            "pluginConfig": config(settings, role, &Compiled::default()),
         });
         if let Some(secret) = &filter.pull_secret {
             spec["imagePullSecret"] = secret.as_str().into();
@@ -144,11 +156,12 @@ pub struct PluginGoals {
     pub hops: Vec<HopObject>,
 }
 
-/// Turns plugins of ours, as found, to these lanes. Others are left out.
+/// Turns plugins of ours, as found, to these lanes. Others are left out. Ours is what has a role: Helm puts its
+/// own name into the label that says who manages an object.
 #[must_use]
 pub fn goals(found: &[Object], settings: &MeshSettings, lanes: &Compiled) -> PluginGoals {
     let mut goals = PluginGoals::default();
-    for object in found.iter().filter(|object| object.is_ours()) {
+    for object in found {
         let Some(role) = role_of(object) else { continue };
         let configured = |lanes: &Compiled| {
             let mut value = object.value().clone();

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use canary_istio::observed::manifests::ManifestError;
-use canary_istio::{Change, Object, ObjectRef, Observed, Phase};
+use canary_istio::{Change, Object, ObjectRef, Observed, Phase, plugins};
 use jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
@@ -237,8 +237,9 @@ impl<'a> Run<'a> {
 
 /// All that is ours or has something of ours, as it was seen.
 fn there(observed: &Observed) -> Vec<Written> {
-    let objects = observed.virtual_services.iter().chain(&observed.destination_rules).chain(&observed.edge);
+    let objects = observed.virtual_services.iter().chain(&observed.destination_rules);
     let ours = objects.filter(|object| object.is_ours() || object.is_edited());
+    let ours = ours.chain(observed.edge.iter().filter(|plugin| plugins::role_of(plugin).is_some()));
     let written = |object: &Object| Written {
         object: object.reference().clone(),
         resource_version: object.resource_version().map(str::to_owned),

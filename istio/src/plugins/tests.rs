@@ -145,3 +145,19 @@ fn each_role_gets_the_build_that_has_it_and_its_place_in_the_chain() {
         ]
     );
 }
+
+#[test]
+fn a_plugin_that_helm_brought_without_a_configuration_gets_one() {
+    let settings = settings();
+    let mut observed = Observed::default();
+    for (_, mut value) in presence().unconfigured() {
+        value["metadata"]["labels"][MANAGED_BY_LABEL] = "Helm".into();
+        observed.edge.push(Object::new(value).expect("object"));
+    }
+    let goals = goals(&observed.edge, &settings, &lanes(&["gray"]));
+    let wanted = goals.edges.iter().map(|edge| &edge.wanted);
+    let wanted = wanted.chain(goals.hops.iter().map(|hop| &hop.wanted));
+    let lanes: Vec<&Value> =
+        wanted.map(|plugin| &plugin["spec"]["pluginConfig"]["lanes"][0]["name"]).collect();
+    assert_eq!(lanes, ["gray"; 4]);
+}
