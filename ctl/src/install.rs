@@ -1,9 +1,12 @@
 //! What an installation consists of, and how it is brought into a cluster and out of it.
 
 mod edges;
+pub mod helm;
+pub mod manifests;
 mod objects;
 mod remove;
 mod steps;
+mod template;
 
 use std::time::Duration;
 
@@ -47,6 +50,11 @@ impl Plan {
         Value::Object(labels)
     }
 
+    fn labelled(&self, mut object: Value) -> Value {
+        object["metadata"]["labels"] = self.labels(&[]);
+        object
+    }
+
     /// Labels of what is ours but is not made for lanes: planning leaves it alone.
     fn part_of(&self) -> Value {
         serde_json::json!({"app.kubernetes.io/part-of": "canaryctl"})
@@ -57,15 +65,20 @@ impl Plan {
     /// # Errors
     /// When the settings cannot be written as JSON.
     pub fn foundation(&self, keys: &KeyRing) -> Result<Vec<Value>, SettingsError> {
+        let mut objects = self.without_keys()?;
+        objects.push(self.labelled(settings::keys_secret(keys, &self.namespace)?));
+        Ok(objects)
+    }
+
+    /// The same without the Secret of the signing keys.
+    ///
+    /// # Errors
+    /// When the settings cannot be written as JSON.
+    pub fn without_keys(&self) -> Result<Vec<Value>, SettingsError> {
         let mut objects = vec![objects::namespace(self), crate::crd::lane(), crate::crd::release()];
         objects.extend(crate::admission::objects(&self.labels(&[])));
         objects.extend(objects::rights(self));
-        let labelled = |mut object: Value| {
-            object["metadata"]["labels"] = self.labels(&[]);
-            object
-        };
-        objects.push(labelled(self.installation.config_map(&self.namespace)?));
-        objects.push(labelled(settings::keys_secret(keys, &self.namespace)?));
+        objects.push(self.labelled(self.installation.config_map(&self.namespace)?));
         objects.extend(crate::arrival::objects(&self.part_of()));
         if self.serves_filter {
             objects.extend(objects::filter_server(self));
@@ -92,6 +105,10 @@ impl Plan {
 /// When this binary carries no filter.
 pub fn served(namespace: &str, build: Build) -> Result<FilterSource, Failure> {
     let sha256 = filter::sha256(filter::bytes(build)?);
+    Ok(FilterSource { url: served_url(namespace, &sha256), sha256, pull_secret: None })
+}
+
+fn served_url(namespace: &str, sha256: &str) -> String {
     let server = format!("{}.{namespace}.svc.cluster.local:{}", names::FILTER_SERVER, objects::FILTER_PORT);
-    Ok(FilterSource { url: format!("http://{server}/{sha256}.wasm"), sha256, pull_secret: None })
+    format!("http://{server}/{sha256}.wasm")
 }

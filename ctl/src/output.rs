@@ -74,7 +74,11 @@ pub fn value(value: &Value, format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
-fn yaml(value: &Value) -> Result<String, Failure> {
+/// A document of YAML.
+///
+/// # Errors
+/// When it cannot be written so.
+pub fn yaml(value: &Value) -> Result<String, Failure> {
     let text = serde_saphyr::to_string(value).map_err(|error| Failure::new(Code::Failed, error))?;
     Ok(if text.ends_with('\n') { text } else { text + "\n" })
 }

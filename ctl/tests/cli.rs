@@ -144,6 +144,65 @@ fn faults_of_a_list_of_users_have_their_place() {
     );
 }
 
+/// Filters by digest, as `filter push` prints them.
+fn filters() -> [String; 4] {
+    let url = |build: &str| format!("oci://registry.example/{build}@sha256:{}", "ab".repeat(32));
+    ["--filter".into(), url("filter"), "--sidecar-filter".into(), url("sidecar")]
+}
+
+#[test]
+fn an_installation_is_written_as_manifests_without_asking_a_cluster() {
+    let filters = filters();
+    let mut args = vec!["install", "--print", "manifests", "--image", "registry.example/canaryctl:1"];
+    args.extend(filters.iter().map(String::as_str));
+    let output = canaryctl(&args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    for wanted in
+        ["kind: WasmPlugin", "image: registry.example/canaryctl:1", "oci://registry.example/filter@sha256:ab"]
+    {
+        assert!(text.contains(wanted), "{wanted} is not in:\n{text}");
+    }
+    assert!(!text.contains("kind: Secret") && !text.contains("name: canaryctl-filter\n"), "{text}");
+}
+
+#[test]
+fn a_chart_has_the_flags_as_its_values() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let filters = filters();
+    let path = directory.path().to_str().expect("text");
+    let mut args = vec!["install", "--print", "helm", "-o", path, "--gateway", "edge/app=gw"];
+    args.extend(["--namespaces", "shop,pay", "--filter-pull-secret", "pull"]);
+    args.extend(filters.iter().map(String::as_str));
+    let output = canaryctl(&args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("helm upgrade --install canaryctl"));
+    let values = std::fs::read_to_string(directory.path().join("values.yaml")).expect("values");
+    for wanted in [
+        "image: \"\"",
+        "namespaces: [\"shop\",\"pay\"]",
+        "- {\"namespace\":\"edge\",\"labels\":{\"app\":\"gw\"}}",
+        "url: \"oci://registry.example/sidecar@sha256:ab",
+        "pullSecret: \"pull\"",
+    ] {
+        assert!(values.contains(wanted), "{wanted} is not in:\n{values}");
+    }
+}
+
+#[test]
+fn keys_are_printed_apart_and_never_twice_the_same() {
+    let keys = || String::from_utf8(canaryctl(&["install", "--print", "keys"]).stdout).expect("text");
+    assert!(keys().contains("kind: Secret"));
+    assert_ne!(keys(), keys());
+}
+
+#[test]
+fn what_cannot_be_written_says_what_to_add() {
+    check_failure(&["install", "--print", "manifests"], 2, &["no image", "canaryctl image push"]);
+    check_failure(&["install", "--print", "helm"], 2, &["several files", "-o DIR"]);
+    check_failure(&["install", "-o", "x"], 2, &["--print"]);
+}
+
 #[test]
 fn a_verb_shows_the_flags_of_a_cluster_if_it_asks_one() {
     for (verb, asks) in [

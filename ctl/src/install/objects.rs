@@ -9,6 +9,8 @@ use crate::names::{CONTROLLER, FILTER_SERVER, KEYS, SETTINGS};
 const CONTROLLER_PORT: u16 = 8080;
 /// Where the filter's server listens.
 pub(super) const FILTER_PORT: u16 = 8080;
+/// Pods of the controller, and of the filter's server.
+pub(super) const REPLICAS: u32 = 2;
 /// Nobody: the user that our containers run as.
 const USER: u32 = 65532;
 
@@ -125,10 +127,20 @@ pub(super) fn controller(plan: &Plan) -> Vec<Value> {
         json!({"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
         json!({"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}),
     ];
-    let collect = format!("{}s", plan.collect_after.as_secs());
+    let collect = collect_after(plan);
     let args = ["controller", "--listen", "0.0.0.0:8080", "--collect-after", &collect];
     let container = container(plan, &args, "/readyz", &env);
     vec![deployment(plan, CONTROLLER, CONTROLLER, container), disruption_budget(plan, CONTROLLER)]
+}
+
+/// How long the controller keeps what no route leads to, as its flag takes it.
+pub(super) fn collect_after(plan: &Plan) -> String {
+    format!("{}s", plan.collect_after.as_secs())
+}
+
+/// What a pod of ours needs and may have.
+pub(super) fn resources() -> Value {
+    json!({"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}})
 }
 
 fn selector(name: &str) -> Value {
@@ -147,7 +159,7 @@ fn container(plan: &Plan, args: &[&str], ready: &str, env: &[Value]) -> Value {
         "livenessProbe": {
             "httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 10, "failureThreshold": 6,
         },
-        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": resources(),
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
@@ -165,7 +177,7 @@ fn deployment(plan: &Plan, name: &str, account: &str, container: Value) -> Value
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": name, "namespace": plan.namespace, "labels": plan.labels(&[])},
         "spec": {
-            "replicas": 2,
+            "replicas": REPLICAS,
             "selector": {"matchLabels": selector(name)},
             "template": {
                 "metadata": {"labels": plan.labels(&[

@@ -1,5 +1,6 @@
 //! `canaryctl install`, and `upgrade`, which is the same over what is there.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use canary_istio::plugins::{EdgeGateway, FilterSource, Presence};
@@ -9,7 +10,7 @@ use crate::confirm::Confirm;
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::filter::Build;
-use crate::install::{self, Plan};
+use crate::install::{self, Plan, helm, manifests};
 use crate::names;
 use crate::output::{self, Format};
 use crate::progress::Printed;
@@ -55,8 +56,26 @@ pub struct Args {
     /// Print what would be applied, and apply nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Write the installation as files and ask no cluster: manifests for `kubectl apply`, a Helm chart, or a
+    /// Secret with new signing keys, which the other two leave out.
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with = "dry_run")]
+    print: Option<Print>,
+    /// The directory for what is printed, instead of standard output; a chart needs one.
+    #[arg(short, long, value_name = "DIR", requires = "print")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     confirm: Confirm,
+}
+
+/// What to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Print {
+    /// YAML for `kubectl apply`, without keys.
+    Manifests,
+    /// A chart.
+    Helm,
+    /// A Secret with new keys, for `kubectl create`.
+    Keys,
 }
 
 /// Where a build of the filter is, and its digest.
@@ -91,6 +110,9 @@ impl std::str::FromStr for FilterUrl {
 /// # Errors
 /// When something is missing, refused, or not ready in time.
 pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
+    if let Some(what) = args.print {
+        return write(what, args);
+    }
     block_on(async {
         let cluster = Cluster::connect(cluster).await?;
         let plan = plan(args, &cluster).await?;
@@ -124,14 +146,60 @@ fn print(plan: &Plan) -> Result<(), Failure> {
     output::objects(&objects, Format::Yaml)
 }
 
+/// Writes an installation as files.
+fn write(what: Print, args: &Args) -> Result<(), Failure> {
+    let failed = |error| Failure::from_error(Code::Failed, &error);
+    let written = match what {
+        Print::Keys => {
+            let keys = settings::new_keys().map_err(failed)?;
+            let secret = settings::keys_secret(&keys, names::NAMESPACE).map_err(failed)?;
+            vec![("canaryctl-keys.yaml", output::yaml(&secret)?)]
+        }
+        Print::Manifests => vec![("canaryctl.yaml", manifests::manifests(&unasked(args, image(args)?)?)?)],
+        Print::Helm if args.output.is_none() => {
+            return Err(Failure::new(Code::Usage, "a chart is several files")
+                .help("canaryctl install --print helm -o DIR"));
+        }
+        Print::Helm => {
+            let chart = helm::chart(&unasked(args, args.image.clone().unwrap_or_default())?)?;
+            chart.into_iter().map(|file| (file.path, file.text)).collect()
+        }
+    };
+    let Some(directory) = &args.output else {
+        written.iter().for_each(|(_, text)| anstream::print!("{text}"));
+        return Ok(());
+    };
+    for (path, text) in &written {
+        let path = directory.join(path);
+        let write = || -> std::io::Result<()> {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            std::fs::write(&path, text)
+        };
+        write().map_err(|error| {
+            Failure::new(Code::Failed, format!("cannot write {}: {error}", path.display()))
+        })?;
+    }
+    let next = match what {
+        Print::Keys => format!("kubectl create -f {}/canaryctl-keys.yaml", directory.display()),
+        Print::Manifests => format!("kubectl apply --server-side -f {}/canaryctl.yaml", directory.display()),
+        Print::Helm => format!(
+            "helm upgrade --install canaryctl {} -n {} --create-namespace",
+            directory.display(),
+            names::NAMESPACE
+        ),
+    };
+    anstream::println!("{} files written.   Next: {next}", written.len());
+    Ok(())
+}
+
+/// The plan that flags make without a cluster.
+fn unasked(args: &Args, image: String) -> Result<Plan, Failure> {
+    let edges = if args.gateways.is_empty() { vec![EdgeGateway::ingress()] } else { args.gateways.clone() };
+    Ok(made(args, image, Installation::new(presence(args, edges)?)))
+}
+
 async fn plan(args: &Args, cluster: &Cluster) -> Result<Plan, Failure> {
-    let namespace = names::NAMESPACE.to_owned();
-    let image = args.image.clone().ok_or_else(|| {
-        Failure::new(Code::Usage, "no image of canaryctl is named").help(
-            "canaryctl image push REGISTRY/canaryctl:1 makes one; then canaryctl install --image \
-             REGISTRY/canaryctl:1",
-        )
-    })?;
+    let image = image(args)?;
     let edges = match args.gateways.is_empty() {
         false => args.gateways.clone(),
         true => install::find_edges(&cluster.client)
@@ -145,6 +213,29 @@ async fn plan(args: &Args, cluster: &Cluster) -> Result<Plan, Failure> {
         )
         .help("name yours: canaryctl install --gateway NAMESPACE/LABEL=VALUE"));
     }
+    let mut plan = made(args, image, Installation::new(presence(args, edges)?));
+    // What an earlier installation decided, and no flag of this one, stays.
+    let before = world::get(&cluster.client, "v1", "ConfigMap", Some(&plan.namespace), names::SETTINGS).await;
+    let before = before.map_err(|error| api_failure("read the settings", &error))?;
+    if let Some(before) = before {
+        let before = Installation::from_config_map(&before)
+            .map_err(|error| Failure::from_error(Code::Failed, &error))?;
+        let Installation { presence, peers, .. } = plan.installation;
+        plan.installation = Installation { presence, peers, ..before };
+    }
+    Ok(plan)
+}
+
+fn image(args: &Args) -> Result<String, Failure> {
+    args.image.clone().ok_or_else(|| {
+        Failure::new(Code::Usage, "no image of canaryctl is named").help(
+            "canaryctl image push REGISTRY/canaryctl:1 makes one; then canaryctl install --image \
+             REGISTRY/canaryctl:1",
+        )
+    })
+}
+
+fn presence(args: &Args, edges: Vec<EdgeGateway>) -> Result<Presence, Failure> {
     let (gateway_filter, sidecar_filter) = match (&args.filter, &args.sidecar_filter) {
         (Some(FilterUrl(gateway)), Some(FilterUrl(sidecar))) => {
             let with_secret = |source: &FilterSource| FilterSource {
@@ -153,29 +244,31 @@ async fn plan(args: &Args, cluster: &Cluster) -> Result<Plan, Failure> {
             };
             (with_secret(gateway), with_secret(sidecar))
         }
-        _ => (install::served(&namespace, Build::Gateway)?, install::served(&namespace, Build::Sidecar)?),
+        _ => {
+            let served = |build| install::served(names::NAMESPACE, build);
+            (served(Build::Gateway)?, served(Build::Sidecar)?)
+        }
     };
-    let presence = Presence {
+    Ok(Presence {
         root_namespace: args.root_namespace.clone(),
         edges,
         namespaces: args.namespaces.clone(),
         gateway_filter,
         sidecar_filter,
-    };
-    let mut installation = Installation::new(presence);
+    })
+}
+
+fn made(args: &Args, image: String, mut installation: Installation) -> Plan {
     if args.trust_all_peers {
         installation.peers = canary_rules::wire::Peers::Any;
     }
-    // What an earlier installation decided, and no flag of this one, stays.
-    let before = world::get(&cluster.client, "v1", "ConfigMap", Some(&namespace), names::SETTINGS).await;
-    let before = before.map_err(|error| api_failure("read the settings", &error))?;
-    if let Some(before) = before {
-        let before = Installation::from_config_map(&before)
-            .map_err(|error| Failure::from_error(Code::Failed, &error))?;
-        installation = Installation { presence: installation.presence, peers: installation.peers, ..before };
+    Plan {
+        namespace: names::NAMESPACE.to_owned(),
+        image,
+        installation,
+        collect_after: args.collect_after,
+        serves_filter: args.filter.is_none(),
     }
-    let serves_filter = args.filter.is_none();
-    Ok(Plan { namespace, image, installation, collect_after: args.collect_after, serves_filter })
 }
 
 fn named(edge: &EdgeGateway) -> String {
