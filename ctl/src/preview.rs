@@ -1,5 +1,7 @@
 //! What lanes would make of a mesh, without writing anything.
 
+mod labels;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,8 @@ use crate::names;
 use crate::settings::{self, Installation};
 use crate::steer::{Course, Verdict};
 use crate::world::{self, Seen, World};
+
+pub use labels::{Unlabelled, unlabelled};
 
 /// A mesh and what it was told once.
 pub struct Scene {

@@ -16,7 +16,8 @@ use crate::steer;
   kubectl get svc,deploy,vs,dr -A -o yaml | canaryctl render -f - -f lanes.yaml
 
 Only what lanes change is printed: VirtualServices and DestinationRules that are new or edited, and, where the
-manifests hold them, canaryctl's WasmPlugins. No cluster is asked.")]
+manifests hold them, canaryctl's WasmPlugins. No cluster is asked. Labels that running pods lack are named with the line that puts
+them on.")]
 pub struct Args {
     /// Lanes, and manifests of the mesh: Services, workloads, VirtualServices, DestinationRules; `-` for
     /// standard input.
@@ -40,6 +41,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     preview::refused(&course)?;
     for finding in &course.plan.findings {
         anstream::eprintln!("{} {}: {finding}", finding.code(), finding.severity());
+    }
+    for workload in preview::unlabelled(&course.plan, &scene.seen) {
+        anstream::eprintln!("{workload}");
     }
     output::objects(&preview::outcome(&scene.seen, &course)?, args.output.or_yaml())
 }
