@@ -14,6 +14,8 @@ pub use release::release;
 const PLURAL: &str = "lanes";
 /// Most rules of a Lane in a cluster: the API server wants to know what its checks cost at most.
 const RULES_MAX: u32 = 256;
+/// Most ways to tell users apart, for the same reason.
+const KEYS_MAX: u32 = 16;
 
 /// What the API server is told of Lanes.
 ///
@@ -66,6 +68,7 @@ fn schema() -> Value {
     properties["status"] = status();
     let spec = &mut properties["spec"]["properties"];
     spec["rules"]["maxItems"] = RULES_MAX.into();
+    spec["key"]["maxItems"] = KEYS_MAX.into();
     let rule = &mut spec["rules"]["items"];
     // Said by a check of its own, in words.
     if let Some(rule) = rule.as_object_mut() {

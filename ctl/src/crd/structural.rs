@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 /// How many levels of nested conditions are spelled out. Each level is three times the one above; below the last
 /// anything goes, and the controller judges it.
 pub(super) const CONDITION_LEVELS: usize = 3;
+/// How many of them say in words what is wrong with an alternative. The API server refuses a definition whose
+/// checks could cost too much, and below these there may be a million tests.
+pub(super) const WORDED_LEVELS: usize = 2;
 /// The one definition that contains itself.
 const RECURSIVE: &str = "Condition";
 /// Most parts of an `all` or `any`.
@@ -112,6 +115,33 @@ fn choose(key: &str, options: &[Value], context: &Context<'_>, out: &mut Map<Str
         out.insert("type".into(), "object".into());
         out.insert("properties".into(), Value::Object(properties));
     }
-    let required = options.iter().map(|option| json!({"required": option["required"]}));
-    out.insert(key.into(), required.collect());
+    let alternatives: Vec<&str> =
+        options.iter().filter_map(|option| option["required"][0].as_str()).collect();
+    match alternatives.as_slice() {
+        [only] => drop(out.insert("required".into(), json!([only]))),
+        several if key == "oneOf" && context.level <= WORDED_LEVELS => {
+            out.insert("x-kubernetes-validations".into(), json!([exactly_one(several)]));
+        }
+        several => {
+            let required = several.iter().map(|field| json!({"required": [field]}));
+            out.insert(key.into(), required.collect());
+        }
+    }
+}
+
+/// The check that one of these fields is there, in words: of a `oneOf` the API server says only that it failed.
+fn exactly_one(fields: &[&str]) -> Value {
+    let count = fields.iter().map(|field| format!("(has(self.{}) ? 1 : 0)", escaped(field)));
+    json!({
+        "rule": format!("{} == 1", count.collect::<Vec<_>>().join(" + ")),
+        "message": format!("give exactly one of {}", fields.join(", ")),
+    })
+}
+
+/// A field as the API server's expressions name it.
+///
+/// Source: "Validation rules", Extend the Kubernetes API with CustomResourceDefinitions (Kubernetes 1.34).
+fn escaped(field: &str) -> String {
+    // The one field of ours that is a word of the language.
+    if field == "in" { "__in__".into() } else { field.into() }
 }

@@ -82,3 +82,57 @@ fn it_is_small_enough_for_kubectl_apply() {
     // What kubectl notes in an annotation may have 256 KiB.
     assert!(bytes < 200_000, "{bytes} bytes");
 }
+
+/// What one check may be estimated to cost, and all of a definition together: `StaticEstimatedCostLimit` and
+/// `StaticEstimatedCRDCostLimit` in k8s.io/apiextensions-apiserver (Kubernetes 1.34).
+const CHECK_COST_MAX: u64 = 10_000_000;
+const CHECKS_COST_MAX: u64 = 100_000_000;
+
+/// Visits the checks, each with how often it runs at most.
+fn checks(schema: &Value, times: u64, visit: &mut impl FnMut(&str, u64)) {
+    for check in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        visit(check["rule"].as_str().expect("a rule"), times);
+    }
+    for property in schema["properties"].as_object().into_iter().flatten().map(|(_, property)| property) {
+        checks(property, times, visit);
+    }
+    if schema["items"].is_object() {
+        let most = schema["maxItems"].as_u64().unwrap_or(u64::from(u32::MAX));
+        checks(&schema["items"], times.saturating_mul(most), visit);
+    }
+}
+
+#[test]
+fn the_api_server_can_afford_the_checks() {
+    let (mut worst, mut all) = (0, 0_u64);
+    checks(&schema(), 1, &mut |rule, times| {
+        // A step of an expression takes more than two characters to write, and costs one. No check of ours walks
+        // a list; strings have a longest length.
+        let steps = rule.len() as u64 / 2;
+        worst = worst.max(steps.saturating_mul(times));
+        all = all.saturating_add(steps.saturating_mul(times));
+    });
+    assert!(worst < CHECK_COST_MAX / 2 && all < CHECKS_COST_MAX / 2, "{worst} at most, {all} together");
+}
+
+#[track_caller]
+fn check_words(pointer: &str, rule: &str, message: &str) {
+    let schema = schema();
+    let node = schema.pointer(&format!("/properties/spec/properties{pointer}")).expect("a node");
+    let check = &node["x-kubernetes-validations"][0];
+    assert_eq!((check["rule"].as_str(), check["message"].as_str()), (Some(rule), Some(message)), "{pointer}");
+    assert!(node["oneOf"].is_null(), "{pointer}");
+}
+
+#[test]
+fn what_excludes_each_other_is_said_in_words() {
+    let when = "/rules/items/properties/when/properties";
+    let methods =
+        ("(has(self.exact) ? 1 : 0) + (has(self.__in__) ? 1 : 0) == 1", "give exactly one of exact, in");
+    check_words(&format!("{when}/method"), methods.0, methods.1);
+    check_words(&format!("{when}/all/items/properties/method"), methods.0, methods.1);
+    let three = "(has(self.header) ? 1 : 0) + (has(self.cookie) ? 1 : 0) + (has(self.claim) ? 1 : 0) == 1";
+    check_words("/key/items", three, "give exactly one of header, cookie, claim");
+    let deep = format!("/properties/spec/properties{when}/all/items/properties/any/items/properties/method");
+    assert!(schema().pointer(&deep).expect("a node")["oneOf"].is_array(), "too many to be checked in words");
+}

@@ -30,9 +30,10 @@ pub(crate) async fn judges(shop: &Shop) {
         (json!({"rules": [{"percent": 101}]}), "less than or equal to 100"),
         (
             json!({"rules": [{"when": {"cookie": {"name": "a", "exact": "1", "prefix": "b"}}}]}),
-            "Found 2 valid",
+            "give exactly one of contains, exact",
         ),
-        (json!({"rules": [{"when": {"cookie": {"name": "a"}}}]}), "Found none valid"),
+        (json!({"rules": [{"when": {"cookie": {"name": "a"}}}]}), "give exactly one of contains, exact"),
+        (json!({"key": [{"header": "a", "cookie": "b"}]}), "give exactly one of header, cookie, claim"),
         (json!({"rules": [{"when": {}}]}), "at least 1 properties"),
         (json!({"rules": [{"when": {"cooky": cookie}}]}), "unknown field \"spec.rules[0].when.cooky\""),
         (json!({"parent": "gray"}), "a lane cannot be its own parent"),
