@@ -1,5 +1,6 @@
 //! Whether a cluster is fit for lanes: facts are read, judged, and said with what mends them.
 
+mod egress;
 mod installation;
 mod mesh;
 mod rights;
@@ -85,6 +86,7 @@ pub async fn look(client: &Client, before: bool) -> Result<Report, Failure> {
         let scene = Scene::live(client).await?;
         let planned = course(&scene.seen, &scene.settings, jiff::Timestamp::now().as_second());
         mesh::judge(&scene.seen, &planned, &mut report);
+        egress::look(client, &scene.seen.pods, &mut report).await?;
         planner(&planned, &mut report);
     }
     report.issues.sort_by(|a, b| (b.weight, a.code, &a.message).cmp(&(a.weight, b.code, &b.message)));

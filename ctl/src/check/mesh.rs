@@ -7,7 +7,7 @@ use crate::steer::{Course, Verdict};
 use crate::world::Seen;
 
 /// Label that injection puts on every pod with a sidecar.
-const SIDECAR_LABEL: &str = "security.istio.io/tlsMode";
+pub(super) const SIDECAR_LABEL: &str = "security.istio.io/tlsMode";
 
 pub(super) fn judge(seen: &Seen, course: &Course, report: &mut Report) {
     for (name, verdict) in &course.lanes {
