@@ -12,7 +12,7 @@ use serde_json::Value;
 pub use kinds::{Kind, WORLD};
 pub(crate) use list::resource;
 pub use list::{get, list};
-pub use watch::Watched;
+pub use watch::{News, Watched};
 
 /// The ConfigMap of Istio's settings, in its root namespace.
 const MESH_CONFIG: &str = "istio";

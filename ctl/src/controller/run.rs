@@ -20,7 +20,7 @@ use crate::arrival::Sidecars;
 use crate::phases::{PhaseError, Phases};
 use crate::settings::{Installation, ReadError};
 use crate::steer::{self, Course, PodChange, Verdict};
-use crate::world::{self, Watched};
+use crate::world::{self, News, Watched};
 use canary_rules::settings::MeshSettings;
 
 /// How long the cluster must be quiet before a run looks at it.
@@ -38,6 +38,7 @@ pub(super) struct Run<'a> {
     client: Client,
     options: Options,
     watched: &'a Watched,
+    news: News,
     metrics: Arc<Metrics>,
     reporter: Reporter,
     /// Whether a run before this one may have written what proxies do not have yet.
@@ -84,6 +85,7 @@ impl<'a> Run<'a> {
             client,
             options,
             watched,
+            news: watched.news(),
             metrics,
             reporter,
             unsettled: true,
@@ -115,7 +117,7 @@ impl<'a> Run<'a> {
             let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.metrics.last_run_ms.store(took, Ordering::Relaxed);
             tokio::select! {
-                () = self.watched.changed() => tokio::time::sleep(SETTLE).await,
+                () = self.news.changed() => tokio::time::sleep(SETTLE).await,
                 () = tokio::time::sleep(next) => {}
             }
         }
@@ -186,7 +188,7 @@ impl<'a> Run<'a> {
     async fn hear(&mut self) {
         let heard = async {
             while !self.unheard.iter().all(|write| self.watched.has_heard(write)) {
-                self.watched.changed().await;
+                self.news.changed().await;
             }
         };
         // If it takes long, a conflict says so.

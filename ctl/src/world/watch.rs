@@ -1,7 +1,6 @@
 //! Keeps a cluster's objects up to date and says when something changed.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use futures_util::{StreamExt as _, future};
 use kube::api::DynamicObject;
@@ -11,7 +10,7 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Config};
 use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
 use kube::{Api, Client, Resource};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::list::json;
 use super::{Kind, WORLD, World};
@@ -20,7 +19,19 @@ use crate::apply::Written;
 /// Every object that plans look at, as last heard.
 pub struct Watched {
     stores: Vec<Kept>,
-    changed: Arc<Notify>,
+    changed: watch::Sender<()>,
+}
+
+/// Tells one listener of changes.
+pub struct News(watch::Receiver<()>);
+
+impl News {
+    /// Waits until something changed since the last call.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            future::pending::<()>().await;
+        }
+    }
 }
 
 enum Kept {
@@ -34,7 +45,7 @@ impl Watched {
     /// # Errors
     /// When the API server cannot say which kinds there are.
     pub async fn start(client: &Client) -> Result<(Self, impl Future<Output = ()> + use<>), kube::Error> {
-        let changed = Arc::new(Notify::new());
+        let (changed, _) = watch::channel(());
         let mut stores = Vec::new();
         let mut streams = Vec::new();
         for kind in WORLD {
@@ -73,9 +84,10 @@ impl Watched {
         }
     }
 
-    /// Waits until something changed since the last call.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
+    /// For a listener: what changes from now on.
+    #[must_use]
+    pub fn news(&self) -> News {
+        News(self.changed.subscribe())
     }
 
     /// Whether a write of ours, or a later one, was heard of.
@@ -126,7 +138,7 @@ type Following = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 fn follow<K>(
     events: impl futures_util::Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
     writer: Writer<K>,
-    changed: Arc<Notify>,
+    changed: watch::Sender<()>,
 ) -> Following
 where
     K: Resource + Clone + Send + Sync + 'static,
@@ -135,7 +147,7 @@ where
     let heard = events.default_backoff().reflect(writer);
     Box::pin(heard.for_each(move |event| {
         match event {
-            Ok(_) => changed.notify_one(),
+            Ok(_) => drop(changed.send_replace(())),
             // The stream goes on by itself, with back-off.
             Err(error) => tracing::warn!(%error, "watch interrupted"),
         }
