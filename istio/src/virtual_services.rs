@@ -44,17 +44,8 @@ impl<'a> ServiceIndex<'a> {
                     }
                 }
             }
-            for route in list(&object.spec()["http"]).filter(|route| route["delegate"].is_object()) {
-                let delegate = &route["delegate"];
-                let namespace = delegate["namespace"].as_str().filter(|namespace| !namespace.is_empty());
-                let key =
-                    (namespace.unwrap_or(object.namespace()), delegate["name"].as_str().unwrap_or_default());
-                let terms = index.roots.entry(key).or_default();
-                terms.extend(root_terms(route));
-                terms.sort();
-                terms.dedup();
-            }
         }
+        index.roots = roots(index.users.iter().copied());
         // Istio uses the oldest.
         let age = |at: &usize| index.users.get(*at).map(|object| (object.created(), object.name()));
         index.exact.values_mut().for_each(|list| list.sort_by_key(age));
@@ -107,12 +98,43 @@ impl<'a> ServiceIndex<'a> {
         object: &'a Object,
         lanes: &LaneHosts,
     ) -> Option<(Vec<Value>, Vec<Note<'a>>)> {
-        let http = object.spec()["http"].as_array()?;
         let roots = self.roots.get(&(object.namespace(), object.name())).map_or(&[][..], Vec::as_slice);
-        let is_delegate = list(&object.spec()["hosts"]).next().is_none();
-        let roots = if is_delegate { roots } else { &[] };
-        Some(routes::insert(http, lanes, &Place { namespace: object.namespace(), roots }))
+        with_lanes(object, lanes, roots)
     }
+}
+
+/// The `http` of a VirtualService with lanes' routes in it, if it has any. `roots` is what those demand that
+/// delegate to this name.
+pub(crate) fn with_lanes<'a>(
+    object: &'a Object,
+    lanes: &LaneHosts,
+    roots: &[RootTerms],
+) -> Option<(Vec<Value>, Vec<Note<'a>>)> {
+    let http = object.spec()["http"].as_array()?;
+    let is_delegate = list(&object.spec()["hosts"]).next().is_none();
+    let roots = if is_delegate { roots } else { &[] };
+    Some(routes::insert(http, lanes, &Place { namespace: object.namespace(), roots }))
+}
+
+/// What the roots of delegates demand, by the delegate's namespace and name.
+pub(crate) fn roots<'a>(
+    objects: impl Iterator<Item = &'a Object>,
+) -> HashMap<(&'a str, &'a str), Vec<RootTerms>> {
+    let mut roots: HashMap<(&str, &str), Vec<RootTerms>> = HashMap::new();
+    for object in objects {
+        for route in list(&object.spec()["http"]).filter(|route| route["delegate"].is_object()) {
+            let delegate = &route["delegate"];
+            let namespace = delegate["namespace"].as_str().filter(|namespace| !namespace.is_empty());
+            let key =
+                (namespace.unwrap_or(object.namespace()), delegate["name"].as_str().unwrap_or_default());
+            roots.entry(key).or_default().extend(root_terms(route));
+        }
+    }
+    for terms in roots.values_mut() {
+        terms.sort();
+        terms.dedup();
+    }
+    roots
 }
 
 /// What routes a service inside the mesh.
