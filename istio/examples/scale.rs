@@ -2,6 +2,9 @@
 //!
 //! Prints a line per mesh: its size, what is planned from scratch, and the median CPU time of a first plan and of one
 //! that finds nothing to do. `sparse` lanes have members at 20 services each; a `dense` one has one everywhere.
+//!
+//! Below each the same for answers about one object at a time: the index behind them, then a VirtualService that
+//! is written without lanes' routes, a DestinationRule without its preferences, and a pod that is just made.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,8 +13,8 @@ use canary_istio::lane::LANE_LABEL;
 use canary_istio::observed::{HttpRoutes, Port};
 use canary_istio::own::Owners;
 use canary_istio::{
-    Action, Change, Desired, Labels, LaneRouting, Mode, Object, Observed, ObservedService, Workload,
-    plan_cluster, simulate,
+    Action, Change, Desired, Labels, LaneRouting, Mode, Object, Observed, ObservedService, Standing,
+    Workload, plan_cluster, simulate, standing::Before,
 };
 use canary_rules::name::{HeaderName, LaneName};
 use serde_json::json;
@@ -64,6 +67,31 @@ fn measure(services: usize, count: usize, dense: bool) {
     let kind = if dense { "dense" } else { "sparse" };
     let (changes, ms) = (plan.changes.len(), |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3));
     println!("{services:>8} {count:>5}  {kind:6} {changes:>7} {routes:>8} {:>9} {:>9}", ms(first), ms(again));
+    let [index, service, rule, pod] = answers(&observed, &lanes, &tag_header).map(ms);
+    println!("{:>22} index {index}, VirtualService {service}, DestinationRule {rule}, pod {pod}", "");
+}
+
+/// How long the index takes, and an answer about an object of each kind.
+fn answers(observed: &Observed, lanes: &[LaneRouting], tag_header: &HeaderName) -> [Duration; 4] {
+    // The index takes the mesh, so copies are not measured with it.
+    let mut copies = vec![observed.clone(); RUNS];
+    let index =
+        median(|| Standing::new(copies.pop().unwrap_or_default(), lanes.to_vec(), tag_header.clone()));
+    let standing = Standing::new(observed.clone(), lanes.to_vec(), tag_header.clone());
+    let named = |objects: &[Object]| objects.iter().find(|object| object.name() == "s0").cloned();
+    let stored = named(&observed.virtual_services).expect("a user's VirtualService");
+    let mut wiped = stored.clone().into_value();
+    let http = wiped["spec"]["http"].as_array_mut().expect("routes");
+    http.retain(|route| !route["name"].as_str().is_some_and(|name| name.starts_with("canary")));
+    let wiped = Object::new(wiped).expect("an object");
+    let service = median(|| standing.virtual_service(&wiped, Before::Stored(&stored)));
+    let mut rule = named(&observed.destination_rules).expect("a user's rule").into_value();
+    rule["spec"]["trafficPolicy"] = json!({"loadBalancer": {"simple": "LEAST_REQUEST"}});
+    let rule = Object::new(rule).expect("an object");
+    let ruled = median(|| standing.destination_rule(&rule));
+    let labels = &observed.services[0].workloads.last().expect("a workload").labels;
+    let pod = median(|| standing.pod_labels("shop", labels));
+    [index, service, ruled, pod]
 }
 
 fn median<T>(mut run: impl FnMut() -> T) -> Duration {

@@ -269,8 +269,7 @@ fn plan_host(
         let name = SubsetName::of(&lane.name);
         let to = match lane.mode {
             Mode::Strict(status) if failover.is_empty() => {
-                let reason = format!("strict lane {} has no member of {}", lane.name, service.host);
-                Destination::Refuse { status, reason }
+                Destination::Refuse { status, reason: refusal_reason(&lane.name, &service.host) }
             }
             // The default route serves it, and the tag travels on.
             Mode::Permissive if failover.is_empty() => continue,
@@ -294,6 +293,11 @@ fn plan_host(
         baseline,
         idle: owners.idle,
     })
+}
+
+/// What a strict lane says where it has nobody.
+pub(crate) fn refusal_reason(lane: &LaneName, host: &Host) -> String {
+    format!("strict lane {lane} has no member of {host}")
 }
 
 fn owners<'a>(

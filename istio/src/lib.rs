@@ -22,6 +22,7 @@ pub mod routes;
 mod rules;
 pub mod service;
 pub mod simulate;
+pub mod standing;
 #[cfg(test)]
 mod testing;
 mod virtual_services;
@@ -35,3 +36,4 @@ pub use plan::{Destination, HostPlan, HttpRoute, RoutingPlan, Subset, SubsetName
 pub use planner::{ClusterPlan, Desired, EdgeObject, HopObject, plan as plan_cluster};
 pub use rules::marker::{is_marker, marker_name, with_marker};
 pub use service::{Host, Labels, Service, Workload};
+pub use standing::Standing;
