@@ -15,6 +15,8 @@ use crate::metrics::Metrics;
 
 /// The label of a pod that serves a lane.
 pub const LANE_LABEL: &str = "canaryctl.io/lane";
+/// A pod's annotation that lists the labels which the controller put on it, with commas.
+const LABELLED_ANNOTATION: &str = "canaryctl.io/labelled";
 
 /// What a plugin does with its streams.
 #[derive(Debug, Clone, Default)]
@@ -113,13 +115,20 @@ impl TagHeaders {
     }
 }
 
-/// The lane that this proxy's pod serves, by its label.
+/// The lane that this proxy's pod serves, by the label that its owner wrote. One that was put on it may go while
+/// the pod stays, and a proxy reads its labels only once.
 fn colour<H: Host>(host: &H) -> Option<LaneCode> {
-    const LABEL: [&str; 4] = ["node", "metadata", "LABELS", LANE_LABEL];
-    let label = match host.property(&["xds", "node", "metadata", "LABELS", LANE_LABEL]) {
-        Some(label) => Some(label),
-        // Proxies before Envoy 1.33 have the node at the top.
-        None => host.property(&LABEL),
-    };
-    label.and_then(|label| hop::colour(&label))
+    let label = metadata(host, "LABELS", LANE_LABEL)?;
+    let labelled = metadata(host, "ANNOTATIONS", LABELLED_ANNOTATION).unwrap_or_default();
+    if labelled.split(|byte| *byte == b',').any(|key| key == LANE_LABEL.as_bytes()) {
+        return None;
+    }
+    hop::colour(&label)
+}
+
+/// An entry of the pod's metadata, as this proxy read it when it started.
+fn metadata<H: Host>(host: &H, map: &str, key: &str) -> Option<Vec<u8>> {
+    // Proxies before Envoy 1.33 have the node at the top.
+    host.property(&["xds", "node", "metadata", map, key])
+        .or_else(|| host.property(&["node", "metadata", map, key]))
 }

@@ -114,6 +114,25 @@ fn a_pod_of_the_lane_takes_its_requests_and_the_baselines() {
 }
 
 #[test]
+fn a_label_that_was_put_on_a_pod_is_no_colour() {
+    for (labelled, refuses) in [
+        ("canaryctl.io/lane,lane.canaryctl.io/blue", false),
+        ("lane.canaryctl.io/blue,canaryctl.io/lane", false),
+        // Beside one that the pod's owner wrote.
+        ("lane.canaryctl.io/blue", true),
+        ("", true),
+    ] {
+        let worker = Worker::new();
+        colour(&mut worker.fake.world_mut(), "blue");
+        let path = "xds/node/metadata/ANNOTATIONS/canaryctl.io/labelled".to_owned();
+        worker.fake.world_mut().properties.insert(path, labelled.as_bytes().to_vec());
+        let root = sidecar(&worker);
+        let passed = pass(&root, &worker.fake, &[("x-canary-lane", "gray")]);
+        assert_eq!(passed.next == Next::Stop, refuses, "{labelled}");
+    }
+}
+
+#[test]
 fn a_node_at_the_top_tells_the_colour_too() {
     let worker = Worker::new();
     let path = "node/metadata/LABELS/canaryctl.io/lane".to_owned();
