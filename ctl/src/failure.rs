@@ -50,16 +50,7 @@ impl Failure {
 
     /// A message and its causes on one line; a cause that the line says already is not repeated.
     pub fn from_error(code: Code, error: &dyn std::error::Error) -> Self {
-        let mut line = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            if !line.contains(&text) {
-                line = format!("{line}: {text}");
-            }
-            source = cause.source();
-        }
-        Self::new(code, line)
+        Self::new(code, chain(error))
     }
 
     /// Several messages of one kind.
@@ -104,4 +95,18 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code as u8)
     }
+}
+
+/// An error and its causes on one line, none said twice.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        source = cause.source();
+    }
+    line
 }

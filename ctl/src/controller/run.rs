@@ -17,6 +17,7 @@ use super::releases;
 use super::report::{Outcome, Reporter};
 use crate::apply::{ApplyError, Written};
 use crate::arrival::Sidecars;
+use crate::failure::chain;
 use crate::phases::{PhaseError, Phases};
 use crate::settings::{Installation, ReadError};
 use crate::steer::{self, Course, PodChange, Verdict};
@@ -247,18 +248,4 @@ fn there(observed: &Observed) -> Vec<Written> {
         resource_version: object.resource_version().map(str::to_owned),
     };
     ours.map(written).collect()
-}
-
-/// An error and its causes on one line, none said twice.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        source = cause.source();
-    }
-    line
 }
