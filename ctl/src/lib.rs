@@ -16,6 +16,7 @@ pub mod releases;
 pub mod settings;
 pub mod steer;
 pub mod verb;
+pub mod webhook;
 pub mod world;
 
 pub mod arrival;

@@ -12,6 +12,12 @@ pub const FILTER_SERVER: &str = "canaryctl-filter";
 pub const SETTINGS: &str = "canaryctl-settings";
 /// The Secret with the signing keys.
 pub const KEYS: &str = "canaryctl-keys";
+/// The webhook's configuration, its Service and the Secret with its certificates.
+pub const WEBHOOK: &str = "canaryctl-webhook";
+/// What a configuration of webhooks is to the API server.
+pub const ADMISSION_API: &str = "admissionregistration.k8s.io/v1";
+/// Its kind.
+pub const WEBHOOK_KIND: &str = "MutatingWebhookConfiguration";
 /// Who writes, as managed fields name it.
 pub const FIELD_MANAGER: &str = "canaryctl";
 /// Keeps a Release until nothing of it is left but what it came to.

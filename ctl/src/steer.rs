@@ -93,7 +93,11 @@ pub fn course(seen: &Seen, settings: &MeshSettings, now_unix_s: i64) -> Course {
 }
 
 /// The Lanes that are to be on.
-fn wanted(objects: &[Object], now_unix_s: i64, verdicts: &mut BTreeMap<String, Verdict>) -> Vec<Lane> {
+pub(crate) fn wanted(
+    objects: &[Object],
+    now_unix_s: i64,
+    verdicts: &mut BTreeMap<String, Verdict>,
+) -> Vec<Lane> {
     let mut lanes = Vec::new();
     for object in objects {
         let name = object.name().to_owned();

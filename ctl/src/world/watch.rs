@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use canary_istio::Object;
 use futures_util::{StreamExt as _, future};
 use kube::api::DynamicObject;
 use kube::core::PartialObjectMeta;
@@ -113,6 +114,17 @@ impl Watched {
                 version(object.metadata.resource_version.as_deref().unwrap_or_default()) >= version(ours)
             }
         }
+    }
+
+    /// The Lanes, as last heard.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<Object> {
+        let stores = self.stores.iter().filter_map(|kept| match kept {
+            Kept::Whole(kind, store) if kind.name == canary_rules::lane::KIND => Some((kind, store)),
+            _ => None,
+        });
+        let all = stores.flat_map(|(kind, store)| store.state().into_iter().map(|one| json(kind, &*one)));
+        all.filter_map(|value| Object::new(value).ok()).collect()
     }
 
     /// Everything, as last heard.

@@ -1,0 +1,145 @@
+//! The world as a replica knows it: made anew when the watches bring something, leader or not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use canary_istio::{LaneRouting, Object, Standing};
+use canary_rules::lane::Lane;
+use canary_rules::name::{HeaderName, LaneName};
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::settings::Installation;
+use crate::steer;
+use crate::world::{self, Seen, Watched, World};
+
+/// How often it is made anew at the most; and the share of the time that making it may take.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_PER_MAKING: u32 = 10;
+/// How often the Lanes are looked at, at the most.
+const LANES_PAUSE: Duration = Duration::from_millis(10);
+/// How often it is made anew without being told to: lanes expire.
+const MAKE_EVERY: Duration = Duration::from_secs(30);
+/// Wait after a read that failed.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// What an answer is made from.
+#[derive(Debug)]
+pub struct Known {
+    /// What stands in the mesh.
+    pub standing: Standing,
+    /// The controller's namespace.
+    pub own_namespace: String,
+    /// Istio's root namespace.
+    pub root_namespace: String,
+}
+
+/// What is read beside the watches.
+struct Settings {
+    tag_header: HeaderName,
+    root_namespace: String,
+    mesh_config: Option<Value>,
+    read: Instant,
+}
+
+/// Keeps it up to date. Never ends.
+pub async fn keep(
+    client: &Client,
+    own_namespace: &str,
+    watched: &Watched,
+    known: &watch::Sender<Option<Arc<Known>>>,
+) {
+    watched.ready().await;
+    let mut news = watched.news();
+    let mut settings: Option<Settings> = None;
+    loop {
+        if settings.as_ref().is_none_or(|settings| settings.read.elapsed() > MAKE_EVERY) {
+            match read(client, own_namespace).await {
+                Ok(found) => settings = found.or(settings),
+                Err(error) => tracing::warn!(%error, "the webhook cannot read the settings"),
+            }
+        }
+        let Some(settings) = &settings else {
+            tokio::time::sleep(RETRY_AFTER).await;
+            continue;
+        };
+        let started = Instant::now();
+        match make(watched.world(), settings, own_namespace).await {
+            Some(made) => drop(known.send_replace(Some(Arc::new(made)))),
+            None => tracing::warn!("the webhook cannot read the world"),
+        }
+        let pause = PAUSE_MIN.max(started.elapsed() * PAUSE_PER_MAKING).min(MAKE_EVERY);
+        tokio::select! {
+            () = news.changed() => tokio::time::sleep(pause).await,
+            () = tokio::time::sleep(MAKE_EVERY) => {}
+        }
+    }
+}
+
+/// Keeps the Lanes as the watches bring them, without the long pauses that a whole world takes. Never ends.
+pub async fn keep_lanes(watched: &Watched, lanes: &watch::Sender<Arc<Vec<Object>>>) {
+    let mut news = watched.news();
+    loop {
+        let now = watched.lanes();
+        lanes.send_if_modified(|last| {
+            let differs = **last != now;
+            if differs {
+                *last = Arc::new(now);
+            }
+            differs
+        });
+        news.changed().await;
+        tokio::time::sleep(LANES_PAUSE).await;
+    }
+}
+
+async fn read(
+    client: &Client,
+    namespace: &str,
+) -> Result<Option<Settings>, Box<dyn std::error::Error + Send + Sync>> {
+    let Some((installation, mesh)) = Installation::read(client, namespace).await? else { return Ok(None) };
+    let root_namespace = installation.presence.root_namespace;
+    let mesh_config = world::mesh_config(client, &root_namespace).await?;
+    Ok(Some(Settings { tag_header: mesh.carriers.header, root_namespace, mesh_config, read: Instant::now() }))
+}
+
+/// A large world takes a while, and nobody is to wait for it.
+async fn make(world: World, settings: &Settings, own_namespace: &str) -> Option<Known> {
+    let (header, mesh_config) = (settings.tag_header.clone(), settings.mesh_config.clone());
+    let made = tokio::task::spawn_blocking(move || {
+        let seen = world.see(mesh_config.as_ref()).ok()?;
+        Some(stands(seen, header, Timestamp::now().as_second()))
+    });
+    Some(Known {
+        standing: made.await.ok().flatten()?,
+        own_namespace: own_namespace.into(),
+        root_namespace: settings.root_namespace.clone(),
+    })
+}
+
+/// What stands, with the lanes that the controller accepts as they are now.
+pub(super) fn stands(seen: Seen, tag_header: HeaderName, now_unix_s: i64) -> Standing {
+    let wanted = said(&seen.lanes, "Accepted", now_unix_s);
+    let accepted = wanted.iter().filter_map(|lane| LaneRouting::try_from(lane).ok()).collect();
+    Standing::new(seen.observed, accepted, tag_header)
+}
+
+/// The lanes that every proxy has as they are now.
+pub(super) fn programmed(lanes: &[Object], now_unix_s: i64) -> BTreeSet<LaneName> {
+    said(lanes, "Programmed", now_unix_s).into_iter().map(|lane| lane.metadata.name).collect()
+}
+
+/// The Lanes that are to be on and of whose present form the controller has said so.
+fn said(lanes: &[Object], kind: &str, now_unix_s: i64) -> Vec<Lane> {
+    let says = |name: &str| {
+        let lane = lanes.iter().find(|lane| lane.name() == name);
+        lane.is_some_and(|lane| crate::lanes::condition(lane.value(), kind).status == "True")
+    };
+    let mut wanted = steer::wanted(lanes, now_unix_s, &mut BTreeMap::new());
+    wanted.retain(|lane| says(lane.metadata.name.as_str()));
+    wanted
+}
