@@ -9,6 +9,8 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use std::sync::Arc;
 
+use crate::webhook::Counts;
+
 /// Counters and gauges. All of them are few and without labels.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -21,6 +23,7 @@ pub(super) struct Metrics {
     pub(super) lanes: AtomicU64,
     pub(super) late_proxies: AtomicU64,
     pub(super) last_run_ms: AtomicU64,
+    pub(super) webhook: Arc<Counts>,
 }
 
 impl Metrics {
@@ -56,6 +59,24 @@ impl Metrics {
                 "How long the last run took",
                 number(&self.last_run_ms),
             ),
+            (
+                "canaryctl_webhook_requests_total",
+                "counter",
+                "Writes that the API server asked about",
+                number(&self.webhook.requests),
+            ),
+            (
+                "canaryctl_webhook_patched_total",
+                "counter",
+                "Writes that got back what is ours",
+                number(&self.webhook.patched),
+            ),
+            (
+                "canaryctl_webhook_failures_total",
+                "counter",
+                "Writes that could not be judged and went on as they came",
+                number(&self.webhook.failures),
+            ),
         ];
         let mut text = String::new();
         for (name, kind, help, value) in rows {
@@ -78,7 +99,7 @@ pub(super) fn router(metrics: Arc<Metrics>) -> Router {
 async fn readiness(State(metrics): State<Arc<Metrics>>) -> (StatusCode, &'static str) {
     match metrics.ready.load(Ordering::Relaxed) {
         true => (StatusCode::OK, "ok"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "has not listed the cluster yet"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "has not listed the cluster or has no certificate yet"),
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Args {
     /// Where health and metrics are served.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Where the API server's questions are answered, over TLS; default: nowhere.
+    #[arg(long, value_name = "ADDRESS")]
+    webhook: Option<SocketAddr>,
     /// How long what no route leads to any more stays, for requests under way.
     #[arg(long, default_value = "2m", value_parser = duration::parse, value_name = "TIME")]
     collect_after: Duration,
@@ -45,6 +48,7 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
             collect_after: args.collect_after,
             arrival_timeout: args.arrival_timeout,
             listen: args.listen,
+            webhook: args.webhook,
         };
         controller::run(cluster.client, options).await
     })

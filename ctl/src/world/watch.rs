@@ -159,7 +159,7 @@ where
     let heard = events.default_backoff().reflect(writer);
     Box::pin(heard.for_each(move |event| {
         match event {
-            Ok(_) => drop(changed.send_replace(())),
+            Ok(_) => changed.send_replace(()),
             // The stream goes on by itself, with back-off.
             Err(error) => tracing::warn!(%error, "watch interrupted"),
         }
