@@ -85,7 +85,7 @@ fn releases() -> Value {
 
 /// A policy for a resource of ours, with the namespaces that it is about, and its binding.
 fn policy(name: &str, resource: &str, namespaces: &str, validations: &Value) -> [Value; 2] {
-    let api_version = "admissionregistration.k8s.io/v1";
+    let api_version = crate::names::ADMISSION_API;
     [
         json!({
             "apiVersion": api_version, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},

@@ -5,8 +5,12 @@ pub mod helm;
 pub mod manifests;
 mod objects;
 mod remove;
+mod secrets;
 mod steps;
 mod template;
+#[cfg(test)]
+mod tests;
+mod webhook;
 
 use std::time::Duration;
 
@@ -22,6 +26,7 @@ use crate::settings::{self, Installation, SettingsError};
 
 pub use edges::{find_edges, parse_edge};
 pub use remove::{Removal, remove};
+pub use secrets::Secrets;
 pub use steps::{Progress, install};
 
 /// Everything that an installation decides.
@@ -37,6 +42,8 @@ pub struct Plan {
     pub collect_after: Duration,
     /// Whether the filter comes from our own server in the cluster.
     pub serves_filter: bool,
+    /// Whether the API server asks about writes that lack what is ours.
+    pub webhook: bool,
 }
 
 impl Plan {
@@ -64,13 +71,16 @@ impl Plan {
     ///
     /// # Errors
     /// When the settings cannot be written as JSON.
-    pub fn foundation(&self, keys: &KeyRing) -> Result<Vec<Value>, SettingsError> {
+    pub fn foundation(&self, secrets: &Secrets) -> Result<Vec<Value>, SettingsError> {
         let mut objects = self.without_keys()?;
-        objects.push(self.labelled(settings::keys_secret(keys, &self.namespace)?));
+        objects.push(self.labelled(settings::keys_secret(&secrets.keys, &self.namespace)?));
+        if self.webhook {
+            objects.extend(webhook::foundation(self, &secrets.certificates));
+        }
         Ok(objects)
     }
 
-    /// The same without the Secret of the signing keys.
+    /// The same without Secrets, and without the webhook, which needs one.
     ///
     /// # Errors
     /// When the settings cannot be written as JSON.
@@ -96,6 +106,24 @@ impl Plan {
     #[must_use]
     pub fn controller(&self) -> Vec<Value> {
         objects::controller(self)
+    }
+
+    /// What makes the API server ask the controller, once that is ready.
+    #[must_use]
+    pub fn webhook(&self, secrets: &Secrets) -> Option<Value> {
+        self.webhook.then(|| webhook::configuration(self, &secrets.certificates))
+    }
+
+    /// All of it, in the order in which it is applied.
+    ///
+    /// # Errors
+    /// When the settings cannot be written as JSON.
+    pub fn objects(&self, secrets: &Secrets) -> Result<Vec<Value>, SettingsError> {
+        let mut objects = self.foundation(secrets)?;
+        objects.extend(self.plugins(&secrets.keys));
+        objects.extend(self.controller());
+        objects.extend(self.webhook(secrets));
+        Ok(objects)
     }
 }
 

@@ -19,6 +19,7 @@ mod tests;
 
 pub use answer::{Counts, Hook, router};
 pub use edit::EditError;
+pub(crate) use edit::{KUBE_SYSTEM, account};
 pub use known::{Known, keep, keep_lanes};
 pub use renewal::{follow, renew};
 pub use serve::{Shown, serve};

@@ -11,6 +11,7 @@ use super::{Report, Weight};
 use crate::cluster::api_failure;
 use crate::failure::Failure;
 use crate::filter::{self, Build};
+use crate::webhook::certificates::Certificates;
 use crate::{crd, install, names, world};
 
 /// Before an installation.
@@ -61,7 +62,37 @@ pub(super) async fn after(client: &Client, report: &mut Report) -> Result<(), Fa
         ready => report.well(format!("{ready} controllers ready")),
     }
     definition(client, report).await?;
+    webhook(client, report).await?;
     plugins(client, report).await
+}
+
+/// Whether the API server trusts what the controllers show it; those who may not read the Secret cannot know.
+async fn webhook(client: &Client, report: &mut Report) -> Result<(), Failure> {
+    let found = world::get(client, names::ADMISSION_API, names::WEBHOOK_KIND, None, names::WEBHOOK).await;
+    let secret = world::get(client, "v1", "Secret", Some(names::NAMESPACE), names::WEBHOOK).await;
+    let (found, secret) = match (found, secret) {
+        (Ok(Some(found)), Ok(secret)) => (found, secret),
+        (Ok(None), _) => return Ok(()),
+        (Err(kube::Error::Api(status)), _) | (_, Err(kube::Error::Api(status))) if status.code == 403 => {
+            return Ok(());
+        }
+        (Err(error), _) | (_, Err(error)) => return Err(api_failure("read the webhook", &error)),
+    };
+    let certificates = secret.and_then(|secret| Certificates::from_secret(&secret).ok());
+    let bundle = certificates.map(|certificates| certificates.ca_bundle());
+    let mut hooks = found["webhooks"].as_array().into_iter().flatten();
+    match bundle {
+        Some(bundle) if hooks.all(|hook| hook["clientConfig"]["caBundle"] == bundle) => {
+            report.well("the webhook is on");
+        }
+        _ => report.issue(
+            "CC228",
+            Weight::Warning,
+            "the API server does not trust the webhook: what a tool wipes comes back a moment later",
+            "the controller mends it within a minute; if not, canaryctl install",
+        ),
+    }
+    Ok(())
 }
 
 async fn definition(client: &Client, report: &mut Report) -> Result<(), Failure> {

@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::{Report, Weight};
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
-use crate::install::Plan;
-use crate::settings::{self, Installation};
+use crate::install::{Plan, Secrets};
+use crate::settings::Installation;
 use crate::{names, world};
 
 /// How many rights are asked for at a time.
@@ -95,12 +95,9 @@ async fn is_granted(api: &Api<SelfSubjectAccessReview>, right: &Right) -> Result
 /// What an installation writes, taken from what it writes; and what it grants its controller, for nobody may
 /// grant what they have not.
 fn needed() -> Result<BTreeSet<Right>, Failure> {
-    let failed = |error: settings::SettingsError| Failure::from_error(Code::Failed, &error);
-    let keys = settings::new_keys().map_err(failed)?;
     let plan = example();
-    let mut objects = plan.foundation(&keys).map_err(failed)?;
-    objects.extend(plan.plugins(&keys));
-    objects.extend(plan.controller());
+    let objects = plan.objects(&Secrets::new(&plan.namespace)?);
+    let objects = objects.map_err(|error| Failure::from_error(Code::Failed, &error))?;
     let mut rights = BTreeSet::new();
     for object in &objects {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -155,6 +152,7 @@ fn example() -> Plan {
         installation: Installation::new(presence),
         collect_after: std::time::Duration::ZERO,
         serves_filter: true,
+        webhook: true,
     }
 }
 
@@ -169,6 +167,7 @@ mod tests {
             "create customresourcedefinitions.apiextensions.k8s.io",
             "patch wasmplugins.extensions.istio.io in istio-system",
             "create secrets in canaryctl-system",
+            "create mutatingwebhookconfigurations.admissionregistration.k8s.io",
             "delete virtualservices.networking.istio.io",
             "create pods/portforward in istio-system",
         ] {

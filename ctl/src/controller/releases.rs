@@ -14,8 +14,9 @@ use kube::{Api, Client};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::run::{RunError, chain};
+use super::run::RunError;
 use crate::apply::{ApplyError, Written};
+use crate::failure::chain;
 use crate::names::{FIELD_MANAGER, RELEASE_FINALIZER};
 use crate::world::{self, Seen};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Plan;
+use super::{Plan, webhook};
 use crate::names::{CONTROLLER, FILTER_SERVER, KEYS, SETTINGS};
 
 /// Where the controller serves health and metrics.
@@ -33,7 +33,7 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
     let account = json!({"kind": "ServiceAccount", "name": CONTROLLER, "namespace": namespace});
     let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
     let read = ["get", "list", "watch"];
-    let cluster_rules = [
+    let mut cluster_rules = vec![
         // A release makes its lane and ends it.
         rule("canaryctl.io", &["lanes"], &["get", "list", "watch", "create", "patch", "delete"]),
         rule("canaryctl.io", &["lanes"], &["route"]),
@@ -54,7 +54,7 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
         // Presence is an installation's: the controller changes what plugins say, never which there are.
         rule("extensions.istio.io", &["wasmplugins"], &["get", "list", "watch", "patch", "update"]),
     ];
-    let own_rules = [
+    let mut own_rules = vec![
         json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [SETTINGS], "verbs": ["get"]}),
         json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [KEYS], "verbs": ["get"]}),
         rule("coordination.k8s.io", &["leases"], &["create"]),
@@ -63,6 +63,11 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
             "resourceNames": [CONTROLLER], "verbs": ["get", "update"],
         }),
     ];
+    if plan.webhook {
+        let (in_cluster, own) = webhook::rights();
+        cluster_rules.push(in_cluster);
+        own_rules.push(own);
+    }
     // Which proxies have what, only istiod knows, and it tells callers from its own host.
     let root_rules = [
         json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["istio"], "verbs": ["get"]}),
@@ -128,8 +133,17 @@ pub(super) fn controller(plan: &Plan) -> Vec<Value> {
         json!({"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}),
     ];
     let collect = collect_after(plan);
-    let args = ["controller", "--listen", "0.0.0.0:8080", "--collect-after", &collect];
-    let container = container(plan, &args, "/readyz", &env);
+    let mut args = vec!["controller", "--listen", "0.0.0.0:8080", "--collect-after", &collect];
+    let answers_at = format!("0.0.0.0:{}", webhook::PORT);
+    if plan.webhook {
+        args.extend(["--webhook", &answers_at]);
+    }
+    let mut container = container(plan, &args, "/readyz", &env);
+    if plan.webhook
+        && let Some(ports) = container["ports"].as_array_mut()
+    {
+        ports.push(json!({"name": webhook::PORT_NAME, "containerPort": webhook::PORT}));
+    }
     vec![deployment(plan, CONTROLLER, CONTROLLER, container), disruption_budget(plan, CONTROLLER)]
 }
 
@@ -143,7 +157,7 @@ pub(super) fn resources() -> Value {
     json!({"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}})
 }
 
-fn selector(name: &str) -> Value {
+pub(super) fn selector(name: &str) -> Value {
     json!({"app.kubernetes.io/name": name})
 }
 

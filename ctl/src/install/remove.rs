@@ -35,9 +35,10 @@ pub enum Removal {
 }
 
 /// Kinds that an installation has in the whole cluster and in namespaces, in the order they are removed.
-const CLUSTER_KINDS: [(&str, &str); 4] = [
-    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"),
-    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"),
+const CLUSTER_KINDS: [(&str, &str); 5] = [
+    (names::ADMISSION_API, names::WEBHOOK_KIND),
+    (names::ADMISSION_API, "ValidatingAdmissionPolicyBinding"),
+    (names::ADMISSION_API, "ValidatingAdmissionPolicy"),
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
     ("rbac.authorization.k8s.io/v1", "ClusterRole"),
 ];
@@ -55,6 +56,8 @@ pub async fn remove(
 ) -> Result<(), Failure> {
     let namespace = names::NAMESPACE;
     no_release_runs(client).await?;
+    // Before anything is taken away that it would put back.
+    silence_webhook(client).await?;
     let root_namespace = end_lanes(client, deadline, progress).await?;
 
     // From here on nobody else writes, so that nothing comes back.
@@ -84,6 +87,7 @@ pub async fn remove(
         delete_kind(client, api_version, kind, Some(&root_namespace), names::CONTROLLER).await?;
         delete_kind(client, api_version, kind, Some(namespace), names::CONTROLLER).await?;
     }
+    remove_webhook(client, namespace).await?;
     let own = [
         ("apps/v1", "Deployment", names::FILTER_SERVER),
         ("v1", "Service", names::FILTER_SERVER),
@@ -122,6 +126,19 @@ async fn no_release_runs(client: &Client) -> Result<(), Failure> {
     Err(Failure::new(Code::Conflict, format!("release {name} is under way")).help(format!(
         "canaryctl release promote --full {name} brings it to its end, canaryctl release abort {name} back"
     )))
+}
+
+/// Lets the API server ask no more.
+pub(super) async fn silence_webhook(client: &Client) -> Result<(), Failure> {
+    delete_kind(client, names::ADMISSION_API, names::WEBHOOK_KIND, None, names::WEBHOOK).await
+}
+
+/// Removes what answers are given with, once nobody asks and no controller needs it to be ready.
+pub(super) async fn remove_webhook(client: &Client, namespace: &str) -> Result<(), Failure> {
+    for kind in ["Service", "Secret"] {
+        delete_kind(client, "v1", kind, Some(namespace), names::WEBHOOK).await?;
+    }
+    Ok(())
 }
 
 /// Ends every Lane while the controller is there to do it in order. Returns Istio's root namespace.

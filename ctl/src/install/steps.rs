@@ -9,13 +9,13 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::Plan;
+use super::remove::{remove_webhook, silence_webhook};
+use super::{Plan, Secrets};
 use crate::apply::Written;
 use crate::arrival::{self, News, Sidecars};
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::names;
-use crate::settings;
 use crate::world;
 
 /// Told of each step that is done.
@@ -35,14 +35,11 @@ pub async fn install(
     deadline: Instant,
     progress: &mut dyn Progress,
 ) -> Result<(), Failure> {
-    let keys = match world::get(client, "v1", "Secret", Some(&plan.namespace), names::KEYS).await {
-        // Users' cookies are signed with them: they outlive an upgrade.
-        Ok(Some(secret)) => settings::keys_from_secret(&secret),
-        Ok(None) => settings::new_keys(),
-        Err(error) => return Err(api_failure("read the signing keys", &error)),
-    };
-    let keys = keys.map_err(|error| Failure::from_error(Code::Failed, &error))?;
-    let foundation = plan.foundation(&keys).map_err(|error| Failure::from_error(Code::Failed, &error))?;
+    let secrets = Secrets::of(client, &plan.namespace).await?;
+    if !plan.webhook {
+        silence_webhook(client).await?;
+    }
+    let foundation = plan.foundation(&secrets).map_err(|error| Failure::from_error(Code::Failed, &error))?;
 
     let started = Instant::now();
     for object in &foundation {
@@ -61,7 +58,7 @@ pub async fn install(
 
     let started = Instant::now();
     let mut written = Vec::new();
-    for plugin in &plan.plugins(&keys) {
+    for plugin in &plan.plugins(&secrets.keys) {
         written.push(apply_plugin(client, plugin).await?);
     }
     let plugins = written.len();
@@ -83,6 +80,14 @@ pub async fn install(
     }
     await_deployment(client, &plan.namespace, names::CONTROLLER, deadline).await?;
     progress.done("controller", "ready", started.elapsed());
+
+    let started = Instant::now();
+    match plan.webhook(&secrets) {
+        // Nobody is asked before somebody answers.
+        Some(webhook) => drop(apply(client, &webhook).await?),
+        None => remove_webhook(client, &plan.namespace).await?,
+    }
+    progress.done("webhook", if plan.webhook { "on" } else { "off" }, started.elapsed());
     Ok(())
 }
 

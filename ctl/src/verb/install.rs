@@ -10,11 +10,11 @@ use crate::confirm::Confirm;
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::filter::Build;
-use crate::install::{self, Plan, helm, manifests};
+use crate::install::{self, Plan, Secrets, helm, manifests};
 use crate::names;
 use crate::output::{self, Format};
 use crate::progress::Printed;
-use crate::settings::{self, Installation};
+use crate::settings::Installation;
 use crate::world;
 
 /// The verb's arguments.
@@ -47,6 +47,10 @@ pub struct Args {
     /// strangers out.
     #[arg(long)]
     trust_all_peers: bool,
+    /// Without the admission webhook: what a tool wipes by applying its files anew comes back a moment later, and
+    /// not in the same write.
+    #[arg(long)]
+    no_webhook: bool,
     /// How long what no route leads to any more stays, for requests under way.
     #[arg(long, default_value = "2m", value_parser = duration::parse, value_name = "TIME")]
     collect_after: Duration,
@@ -136,13 +140,10 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     })
 }
 
-/// Prints every object of an installation, with signing keys made for it.
+/// Prints every object of an installation, with keys and certificates made for it.
 fn print(plan: &Plan) -> Result<(), Failure> {
-    let failed = |error| Failure::from_error(Code::Failed, &error);
-    let keys = settings::new_keys().map_err(failed)?;
-    let mut objects = plan.foundation(&keys).map_err(failed)?;
-    objects.extend(plan.plugins(&keys));
-    objects.extend(plan.controller());
+    let objects = plan.objects(&Secrets::new(&plan.namespace)?);
+    let objects = objects.map_err(|error| Failure::from_error(Code::Failed, &error))?;
     output::objects(&objects, Format::Yaml)
 }
 
@@ -151,8 +152,8 @@ fn write(what: Print, args: &Args) -> Result<(), Failure> {
     let failed = |error| Failure::from_error(Code::Failed, &error);
     let written = match what {
         Print::Keys => {
-            let keys = settings::new_keys().map_err(failed)?;
-            let secret = settings::keys_secret(&keys, names::NAMESPACE).map_err(failed)?;
+            let keys = crate::settings::new_keys().map_err(failed)?;
+            let secret = crate::settings::keys_secret(&keys, names::NAMESPACE).map_err(failed)?;
             vec![("canaryctl-keys.yaml", output::yaml(&secret)?)]
         }
         Print::Manifests => vec![("canaryctl.yaml", manifests::manifests(&unasked(args, image(args)?)?)?)],
@@ -268,6 +269,8 @@ fn made(args: &Args, image: String, mut installation: Installation) -> Plan {
         installation,
         collect_after: args.collect_after,
         serves_filter: args.filter.is_none(),
+        // Files hold no certificates, and it takes one.
+        webhook: !args.no_webhook && args.print.is_none(),
     }
 }
 

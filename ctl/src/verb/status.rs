@@ -88,7 +88,17 @@ async fn look(cluster: &Cluster) -> Result<Value, Failure> {
     if parts.is_empty() && plugins.is_empty() {
         return Err(Failure::new(Code::Failed, "canaryctl is not installed here").help("canaryctl install"));
     }
-    Ok(json!({"parts": parts, "plugins": plugins, "lanes": lanes}))
+    Ok(json!({"parts": parts, "webhook": webhook(cluster).await?, "plugins": plugins, "lanes": lanes}))
+}
+
+/// Whether the API server asks the controller; null for those who may not know.
+async fn webhook(cluster: &Cluster) -> Result<Value, Failure> {
+    let (api_version, kind) = (names::ADMISSION_API, names::WEBHOOK_KIND);
+    match world::get(&cluster.client, api_version, kind, None, names::WEBHOOK).await {
+        Ok(found) => Ok(found.is_some().into()),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Value::Null),
+        Err(error) => Err(api_failure(&format!("read {kind} {}", names::WEBHOOK), &error)),
+    }
 }
 
 fn show(status: &Value, format: Format) -> Result<(), Failure> {
@@ -99,6 +109,10 @@ fn show(status: &Value, format: Format) -> Result<(), Failure> {
     for part in status["parts"].as_array().into_iter().flatten() {
         let (ready, wanted) = (&part["ready"], &part["wanted"]);
         anstream::println!("{:<22} {ready} of {wanted} ready", text(&part["name"]));
+    }
+    if let Some(is_on) = status["webhook"].as_bool() {
+        let what = if is_on { "on" } else { "off: what a tool wipes comes back a moment later" };
+        anstream::println!("{:<22} {what}", "webhook");
     }
     let plugins = status["plugins"].as_array().map_or(&[][..], Vec::as_slice);
     let edges: Vec<&Value> = plugins.iter().filter(|plugin| plugin["role"] == "edge").collect();

@@ -30,6 +30,7 @@ fn plan(image: &str, sha256: &str) -> Plan {
         installation: Installation::new(presence),
         collect_after: Duration::from_secs(120),
         serves_filter: true,
+        webhook: false,
     }
 }
 
