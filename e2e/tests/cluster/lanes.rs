@@ -23,6 +23,7 @@ pub(crate) async fn install(shop: &Shop) {
     load.end().await.clean(450);
     let status = shop.cluster().canaryctl(&["status", "-o", "json"]).ok().json();
     assert_eq!(status["parts"][0]["ready"], 2, "{status}");
+    assert_eq!(status["webhook"], true, "{status}");
 }
 
 pub(crate) async fn come_and_go(shop: &Shop) {
@@ -252,7 +253,7 @@ fn nothing_of_ours(shop: &Shop) {
     let ours = shop.cluster().kubectl(&[
         "get",
         "ns,crd,vs,dr,wasmplugins,clusterroles,clusterrolebindings,roles,rolebindings,\
-         validatingadmissionpolicies,validatingadmissionpolicybindings",
+         validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingwebhookconfigurations,svc,secrets",
         "-A",
         "-o",
         "name",

@@ -38,6 +38,9 @@ fn main() -> ExitCode {
     suite.test("what_diff_says_is_what_happens", lanes::diff);
     suite.test("a_users_objects_are_edited_and_given_back_as_they_were", users_objects::restored);
     suite.test("a_users_own_edit_stays_and_a_wiped_route_comes_back", users_objects::edited);
+    suite.test("a_file_applied_over_and_over_is_never_seen_without_its_lane", users_objects::reapplied);
+    suite.test("a_members_pod_is_born_with_its_labels", users_objects::born);
+    suite.test("an_installation_without_the_webhook_repairs_a_moment_later", users_objects::unasked);
     suite.test("the_baseline_rolls_and_lane_pods_die_beside_a_lane", faults::pods);
     suite.test("a_controller_that_dies_is_followed_by_one_that_finishes", faults::controller);
     suite.test("istiods_come_and_go_and_nobody_is_misled", faults::istiods);

@@ -5,8 +5,12 @@ use std::time::Duration;
 use canary_localmesh::Protocol;
 use serde_json::{Value, json};
 
+use crate::cluster::Cluster;
 use crate::flows::Caller;
-use crate::shop::Shop;
+use crate::judge::Rules;
+use crate::load::Load;
+use crate::manifests;
+use crate::shop::{GRAY_SERVICES, Shop};
 
 /// As people write them: several routes, a rewrite, retries, a timeout, subsets with a policy.
 fn objects(namespace: &str) -> Vec<Value> {
@@ -112,4 +116,139 @@ pub(crate) async fn edited(shop: &Shop) {
     assert_eq!(http.len(), 2, "{http:?}");
     assert_eq!(http[0]["fault"]["delay"]["fixedDelay"], "1s", "the user's edit stays");
     remove(shop);
+}
+
+/// How often a tool applies its files.
+const APPLIED: usize = 60;
+
+/// Files of a user's, and the cluster that they are applied to.
+struct Routed {
+    cluster: Cluster,
+    namespace: String,
+    objects: Vec<Value>,
+}
+
+impl Routed {
+    fn now(&self, kind: &str) -> Value {
+        self.cluster.get(&["-n", &self.namespace, kind, "stock"])
+    }
+
+    /// Applies the files in one of the ways that tools have.
+    fn apply(&self, turn: usize) {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": self.objects}).to_string();
+        let ways: [&[&str]; 3] = [
+            &["apply", "-f", "-"],
+            &["apply", "--server-side", "--force-conflicts", "--field-manager=gitops", "-f", "-"],
+            &["replace", "-f", "-"],
+        ];
+        self.cluster.run("kubectl", ways[turn % ways.len()], Some(&list)).ok();
+    }
+}
+
+/// A tool that applies its files over and over: nobody ever sees them without the lane.
+pub(crate) async fn reapplied(shop: &Shop) {
+    shop.installed();
+    let objects = objects(shop.namespace());
+    shop.cluster().apply(&objects);
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
+    let routed = Routed { cluster: shop.cluster().clone(), namespace: shop.namespace().into(), objects };
+    let before = ["vs", "dr"].map(|kind| routed.now(kind));
+    assert!(before[0]["spec"].to_string().contains("canary-gray"), "{}", before[0]);
+
+    let load = Load::start(shop, Rules::On);
+    load.more(50).await;
+    let applied = tokio::task::spawn_blocking(move || {
+        for turn in 0..APPLIED {
+            routed.apply(turn);
+            for (kind, before) in ["vs", "dr"].into_iter().zip(&before) {
+                let now = routed.now(kind);
+                assert_eq!(now["spec"], before["spec"], "{kind} in turn {turn}");
+                // Every other spec that was ever stored, however briefly, would have counted.
+                let generation = |object: &Value| object["metadata"]["generation"].clone();
+                assert_eq!(generation(&now), generation(before), "{kind} in turn {turn}");
+            }
+        }
+        routed
+    });
+    let mut routed = applied.await.expect("it stays");
+    load.more(100).await;
+
+    // What is new in the file is there in the same write, in the lane's route too.
+    routed.objects[0]["spec"]["http"][1]["timeout"] = "7s".into();
+    routed.apply(0);
+    let http = routed.now("vs")["spec"]["http"].as_array().expect("routes").clone();
+    assert_eq!(http.iter().filter(|route| route["timeout"] == "7s").count(), 2, "{http:?}");
+    load.more(100).await;
+    load.end().await.clean(250);
+
+    without_anybody_to_ask(shop, &routed);
+    shop.cluster().canaryctl(&["disable"]).ok();
+    routed.apply(0);
+    assert!(!routed.now("vs")["spec"].to_string().contains("canary-gray"), "nothing comes back");
+    remove(shop);
+}
+
+/// Writes go on where no controller answers, and what they lack comes back with one.
+fn without_anybody_to_ask(shop: &Shop, routed: &Routed) {
+    let scale = |replicas: &str| {
+        let replicas = format!("--replicas={replicas}");
+        let deployment = "deploy/canaryctl-controller";
+        shop.cluster().kubectl(&["-n", "canaryctl-system", "scale", deployment, &replicas]).ok();
+        shop.cluster().kubectl(&["-n", "canaryctl-system", "rollout", "status", deployment]).ok();
+    };
+    scale("0");
+    shop.cluster().until("nobody answers", Duration::from_secs(60), || {
+        routed.apply(0);
+        (!routed.now("vs")["spec"].to_string().contains("canary-gray")).then_some(())
+    });
+    scale("2");
+    shop.cluster().until("the lane's routes are back", Duration::from_secs(60), || {
+        routed.now("vs")["spec"].to_string().contains("canary-gray").then_some(())
+    });
+}
+
+/// A pod of a member that a lane names has its labels from the start.
+pub(crate) async fn born(shop: &Shop) {
+    shop.installed();
+    let v2 = manifests::deployment(shop.namespace(), Shop::service("stock"), "v2", None, 1);
+    shop.cluster().apply(&[v2]);
+    shop.rolled_out();
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1", "--member", "stock=version:v2"]).ok();
+    let template =
+        shop.cluster().get(&["-n", shop.namespace(), "deploy", "stock-v2"])["spec"]["template"].clone();
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "newborn", "namespace": shop.namespace(), "labels": template["metadata"]["labels"]},
+        "spec": template["spec"],
+    });
+    let born = || {
+        let create = ["create", "-f", "-", "--dry-run=server", "-o", "json"];
+        shop.cluster().run("kubectl", &create, Some(&pod.to_string())).ok().json()["metadata"].clone()
+    };
+    let labelled = || Some(born()).filter(|metadata| metadata["labels"]["canaryctl.io/lane"] == "gray");
+    let metadata = shop.cluster().until("pods are born labelled", Duration::from_secs(10), labelled);
+    assert_eq!(metadata["labels"]["lane.canaryctl.io/gray"], "member", "{metadata}");
+    assert!(metadata["annotations"]["canaryctl.io/labelled"].is_string(), "{metadata}");
+    shop.cluster().canaryctl(&["disable"]).ok();
+    let plain = || born()["labels"]["canaryctl.io/lane"].is_null().then_some(());
+    shop.cluster().until("pods are born plain", Duration::from_secs(10), plain);
+    shop.remove("v2");
+}
+
+/// An installation without the webhook has nothing of it, and repairs a moment later.
+pub(crate) async fn unasked(shop: &Shop) {
+    shop.installed();
+    let there = |kind: &str| {
+        shop.cluster().kubectl(&["-n", "canaryctl-system", "get", kind, "canaryctl-webhook"]).code == 0
+    };
+    let kinds = ["mutatingwebhookconfiguration", "service", "secret"];
+    assert_eq!(kinds.map(there), [true; 3]);
+    shop.cluster().canaryctl(&["install", "--no-webhook", "--yes"]).ok();
+    assert_eq!(kinds.map(there), [false; 3]);
+    let status = shop.cluster().canaryctl(&["status", "-o", "json"]).ok().json();
+    assert_eq!(status["webhook"], false, "{status}");
+    edited(shop).await;
+    shop.cluster().canaryctl(&["install", "--yes"]).ok();
+    assert_eq!(kinds.map(there), [true; 3]);
 }
