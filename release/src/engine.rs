@@ -168,6 +168,14 @@ impl<'a> Turn<'a> {
                 let message = format!("{} has no container {unknown}: it has {known}", spec.deployment);
                 return Err(needs_help("NoContainer", message));
             }
+            if workload::is_replaced_at_once(stable) {
+                let message = format!(
+                    "{} replaces all its pods at once (strategy Recreate): while it did, its users would find \
+                     nobody. Give it the strategy RollingUpdate",
+                    spec.deployment
+                );
+                return Err(needs_help("Recreate", message));
+            }
             if workload::has(stable, &spec.images) {
                 return Err(needs_help("NoChange", format!("{} has these images already", spec.deployment)));
             }

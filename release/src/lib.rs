@@ -10,6 +10,7 @@ mod document;
 mod engine;
 mod journal;
 mod lane;
+mod plan;
 mod workload;
 
 pub use action::Action;
@@ -17,3 +18,4 @@ pub use document::{Intent, KIND, Metadata, Release, ReleaseSpec, Step, WorkloadR
 pub use engine::{Next, World, holder, next};
 pub use journal::{Entry, Outcome, Phase, Status, Trouble, WorkloadStatus};
 pub use lane::RELEASE_LABEL;
+pub use plan::{Planned, PlannedStep, plan};

@@ -79,6 +79,11 @@ pub(crate) fn has(deployment: &Value, wanted: &BTreeMap<String, String>) -> bool
     wanted.iter().all(|(container, image)| images.get(container) == Some(image))
 }
 
+/// Whether a Deployment ends all of its pods before it starts new ones.
+pub(crate) fn is_replaced_at_once(deployment: &Value) -> bool {
+    deployment["spec"]["strategy"]["type"] == "Recreate"
+}
+
 /// How many pods a Deployment wants.
 pub(crate) fn replicas(deployment: &Value) -> u32 {
     number(&deployment["spec"]["replicas"], 1)

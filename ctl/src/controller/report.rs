@@ -1,5 +1,7 @@
 //! What became of each Lane, in its status; and the finalizer that lets it end in order.
 
+use std::collections::HashMap;
+
 use canary_istio::{Finding, Object};
 use jiff::Timestamp;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -7,6 +9,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::run::RunError;
+use crate::apply::ApplyError;
 use crate::names::{FIELD_MANAGER, FINALIZER};
 use crate::steer::{Course, Going, OnLane, Verdict, findings_of};
 use crate::world::{self, Seen};
@@ -31,11 +34,18 @@ pub(super) enum Outcome {
 /// Writes to Lanes.
 pub(super) struct Reporter {
     client: Client,
+    /// Lanes as this run's writes left them: what was seen before is older.
+    latest: HashMap<String, Object>,
 }
 
 impl Reporter {
     pub(super) fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, latest: HashMap::new() }
+    }
+
+    /// Forgets what earlier runs wrote: by now it is seen.
+    pub(super) fn begin(&mut self) {
+        self.latest.clear();
     }
 
     fn lanes(&self) -> Api<DynamicObject> {
@@ -44,45 +54,62 @@ impl Reporter {
     }
 
     /// Puts the finalizer on Lanes that are on, before anything is made for them.
-    pub(super) async fn hold(&self, seen: &Seen, course: &Course) -> Result<(), RunError> {
+    pub(super) async fn hold(&mut self, seen: &Seen, course: &Course) -> Result<(), RunError> {
         for lane in &seen.lanes {
             let is_on = matches!(course.lanes.get(lane.name()), Some(Verdict::On(_)));
             if is_on && !holds(lane) {
-                let all = finalizers(lane).chain([FINALIZER]).collect::<Vec<_>>();
-                self.set_finalizers(lane, &all).await?;
+                let all = finalizers(lane).chain([FINALIZER]).map(str::to_owned).collect();
+                self.set_finalizers(lane, all).await?;
             }
         }
         Ok(())
     }
 
     /// Lets deleted Lanes go, once no proxy routes by them.
-    pub(super) async fn release(&self, seen: &Seen, course: &Course) -> Result<(), RunError> {
+    pub(super) async fn release(&mut self, seen: &Seen, course: &Course) -> Result<(), RunError> {
         for lane in &seen.lanes {
             let goes = matches!(course.lanes.get(lane.name()), Some(Verdict::Going(Going::Deleted)));
-            if goes && holds(lane) {
-                let rest = finalizers(lane).filter(|name| *name != FINALIZER).collect::<Vec<_>>();
-                self.set_finalizers(lane, &rest).await?;
+            let now = self.latest.get(lane.name()).unwrap_or(lane);
+            if goes && holds(now) {
+                let rest = finalizers(now).filter(|name| *name != FINALIZER).map(str::to_owned).collect();
+                self.set_finalizers(&now.clone(), rest).await?;
             }
         }
         Ok(())
     }
 
-    async fn set_finalizers(&self, lane: &Object, names: &[&str]) -> Result<(), RunError> {
+    async fn set_finalizers(&mut self, lane: &Object, names: Vec<String>) -> Result<(), RunError> {
         let patch = json!({"metadata": {
             "finalizers": names,
             "resourceVersion": lane.resource_version(),
         }});
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
         match self.lanes().patch(lane.name(), &params, &Patch::Merge(&patch)).await {
-            Ok(_) => Ok(()),
+            Ok(patched) => {
+                self.keep(&patched);
+                Ok(())
+            }
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                Err(ApplyError::Conflict { object: lane.reference().clone() }.into())
+            }
             Err(error) => Err(RunError::Report(format!("lane {}", lane.name()), Box::new(error))),
+        }
+    }
+
+    fn keep(&mut self, lane: &DynamicObject) {
+        let value = serde_json::to_value(lane).ok().map(|mut value| {
+            value["kind"] = canary_rules::lane::KIND.into();
+            value
+        });
+        if let Some(Ok(lane)) = value.map(Object::new) {
+            self.latest.insert(lane.name().to_owned(), lane);
         }
     }
 
     /// Writes the statuses that say something else than before.
     pub(super) async fn report(
-        &self,
+        &mut self,
         seen: &Seen,
         course: &Course,
         outcome: &Outcome,
@@ -103,7 +130,7 @@ impl Reporter {
             let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
             let patch = json!({"status": status});
             match self.lanes().patch_status(lane.name(), &params, &Patch::Merge(&patch)).await {
-                Ok(_) => {}
+                Ok(patched) => self.keep(&patched),
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 Err(error) => return Err(RunError::Report(format!("lane {}", lane.name()), Box::new(error))),
             }

@@ -110,7 +110,15 @@ impl<'a> Run<'a> {
                     self.count(&error);
                     let wait = retry;
                     retry = (retry * 2).min(RETRY_MAX);
-                    tracing::warn!(error = %chain(&error), retry_ms = wait.as_millis(), "run failed");
+                    match error {
+                        // It is seen by now, most likely.
+                        RunError::Apply(error @ ApplyError::Conflict { .. }) => {
+                            tracing::info!(reason = %error, retry_ms = wait.as_millis(), "plans anew");
+                        }
+                        error => {
+                            tracing::warn!(error = %chain(&error), retry_ms = wait.as_millis(), "run failed");
+                        }
+                    }
                     tokio::time::sleep(wait).await;
                     continue;
                 }
@@ -135,6 +143,7 @@ impl<'a> Run<'a> {
     async fn once(&mut self) -> Result<Option<Duration>, RunError> {
         self.metrics.runs.fetch_add(1, Ordering::Relaxed);
         self.hear().await;
+        self.reporter.begin();
         let (settings, root_namespace) = self.settings().await?;
         let mesh_config = world::mesh_config(&self.client, &root_namespace).await;
         let mesh_config = mesh_config.map_err(|error| RunError::Read("Istio's settings", Box::new(error)))?;

@@ -1,5 +1,6 @@
 //! `canaryctl release`: new versions of several workloads as one.
 
+mod plan;
 mod show;
 mod start;
 
@@ -20,6 +21,8 @@ const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// What to do with releases.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
+    /// Say what one would do, and what to think of before; nothing is changed.
+    Plan(Box<start::Args>),
     /// Begin one, and wait until its first step is reached.
     Start(Box<start::Args>),
     /// Show how far releases have come.
@@ -112,6 +115,7 @@ pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
         let cluster = Cluster::connect(cluster).await?;
         let releases = Releases::new(&cluster.client);
         match verb {
+            Verb::Plan(args) => plan::run(args, &cluster, &releases).await,
             Verb::Start(args) => start::run(args, &cluster, &releases).await,
             Verb::Status(args) => status(args, &releases).await,
             Verb::List { output } => list(&releases, *output).await,

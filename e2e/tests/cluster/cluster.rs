@@ -148,7 +148,7 @@ impl Cluster {
         self.kubectl(&["delete", "releases", "--all", "--timeout=60s"]);
         let there = self.kubectl(&["get", "lanes", "-o", "name"]);
         if there.code == 0 && !there.stdout.trim().is_empty() {
-            self.canaryctl(&["disable", "--all"]);
+            self.canaryctl(&["disable", "--all", "--timeout", "30s"]);
         }
     }
 

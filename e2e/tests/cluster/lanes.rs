@@ -10,15 +10,15 @@ use crate::flows::Caller;
 use crate::judge::{Rules, lane_pods_saw_only};
 use crate::load::Load;
 use crate::manifests;
-use crate::shop::{GRAY_SERVICES, Shop};
+use crate::shop::{GRAY_SERVICES, INSTALL, Shop};
 
 pub(crate) async fn install(shop: &Shop) {
     let load = Load::start(shop, Rules::Off);
     load.more(50).await;
-    shop.cluster().canaryctl_beside(&["install", "--yes"]).await.ok();
+    shop.cluster().canaryctl_beside(&INSTALL).await.ok();
     load.more(200).await;
     // The same again is an upgrade.
-    shop.cluster().canaryctl_beside(&["install", "--yes"]).await.ok();
+    shop.cluster().canaryctl_beside(&INSTALL).await.ok();
     load.more(200).await;
     load.end().await.clean(450);
     let status = shop.cluster().canaryctl(&["status", "-o", "json"]).ok().json();

@@ -13,6 +13,8 @@ use crate::manifests::{self, CHAIN, Service};
 
 /// How long pods may take to be ready, and the first request to come through.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+/// What no route leads to is collected sooner than it is by default, so that tests see it.
+pub(crate) const INSTALL: [&str; 4] = ["install", "--yes", "--collect-after", "20s"];
 /// Istio's drain time, 45 s, and some.
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// The services with a gray version: cart has none, and hands on no header of ours.
@@ -72,7 +74,7 @@ impl Shop {
         if there.code == 0 {
             return;
         }
-        self.cluster.canaryctl(&["install", "--yes"]).ok();
+        self.cluster.canaryctl(&INSTALL).ok();
         let gateway = ("istio-system", "deploy/istio-ingressgateway".to_owned());
         let of_shop = CHAIN.iter().map(|service| (self.namespace(), format!("deploy/{}-v1", service.name)));
         for (namespace, proxy) in of_shop.chain([gateway]) {
@@ -147,6 +149,22 @@ impl Shop {
         let logs =
             self.kubectl(&["logs", "-l", &selector, "-c", "app", "--tail=-1", "--max-log-requests=20"]);
         logs.ok().stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Takes away what a failed test left, so that the next one finds the shop as it was opened.
+    pub(crate) fn reset(&self) {
+        self.cluster.forget_lanes();
+        let others = ["deploy", "-l", "version!=v1", "--timeout=60s"];
+        self.kubectl(&[&["delete"], others.as_slice()].concat());
+        self.kubectl(&["delete", "dr,sidecars.networking.istio.io", "--all"]);
+        let routes = self.cluster.get(&["-n", &self.namespace, "vs"]);
+        for route in routes["items"].as_array().into_iter().flatten() {
+            let name = route["metadata"]["name"].as_str().unwrap_or_default();
+            if name != "entry" {
+                self.kubectl(&["delete", "vs", name]);
+            }
+        }
+        self.cluster.apply(&manifests::shop(&self.namespace));
     }
 
     /// Removes it.

@@ -38,7 +38,7 @@ impl Suite {
             let done = catch_unwind(AssertUnwindSafe(|| stage.runtime.block_on(test(&shop))));
             if let Err(panic) = done {
                 eprintln!("{}", stage.cluster.dump(shop.namespace()));
-                shop.cluster().forget_lanes();
+                shop.reset();
                 resume_unwind(panic);
             }
             Ok(())

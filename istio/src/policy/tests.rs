@@ -200,6 +200,7 @@ fn a_subset_of_ours_balances_as_its_rule_does() {
 fn forgotten_keys_of_ours_are_swept_out() {
     let mut policy = json!({
         "loadBalancer": {"localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]}},
+        "outlierDetection": {"consecutive5xxErrors": 0},
         "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"localityLbSetting": {
             "failoverPriority": ["lane.canaryctl.io/gray=", "version=v1"],
         }}}],
@@ -208,10 +209,21 @@ fn forgotten_keys_of_ours_are_swept_out() {
     assert_eq!(
         policy,
         json!({
-            "loadBalancer": {"localityLbSetting": {"enabled": true}},
             "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"localityLbSetting": {
                 "failoverPriority": ["version=v1"],
             }}}],
-        })
+        }),
+        "as if we had never been there"
     );
+    let ours = json!({"enabled": true, "failoverPriority": ["canaryctl.io/lane="]});
+    let mut owned = json!({
+        "loadBalancer": {"simple": "RANDOM", "localityLbSetting": ours},
+        "outlierDetection": {"consecutive5xxErrors": 0, "baseEjectionTime": "1s"},
+    });
+    sweep(&mut owned);
+    let want = json!({
+        "loadBalancer": {"simple": "RANDOM"},
+        "outlierDetection": {"consecutive5xxErrors": 0, "baseEjectionTime": "1s"},
+    });
+    assert_eq!(owned, want, "what is more than ours is its owner's");
 }

@@ -321,9 +321,23 @@ fn what_cannot_be_released_is_refused_before_anything_is_done() {
         "70 % of the users of shop/cart take 3 pods, and the lane gets 2",
     );
     check_trouble(
+        |cluster| cluster.change(&of("cart"), |spec| spec["strategy"] = json!({"type": "Recreate"})),
+        "strategy Recreate",
+    );
+    check_trouble(
         |cluster| drop(cluster.world.lanes.insert(LANE.into(), json!({}))),
         "there is a lane r-1 already",
     );
+}
+
+#[test]
+fn a_plan_says_how_many_pods_each_step_takes() {
+    let cluster = Cluster::new(release(&["cart"], &[50.0, 10.0, 100.0]), 4);
+    let planned = crate::plan(&cluster.release, &cluster.world, None);
+    let pods: Vec<u32> = planned.steps.iter().map(|step| step.pods[0].1).collect();
+    assert_eq!((pods, planned.refused), (vec![2, 2, 4], None));
+    let taken = crate::plan(&cluster.release, &cluster.world, Some("somebody has it"));
+    assert_eq!(taken.refused.as_deref(), Some("somebody has it"));
 }
 
 #[test]

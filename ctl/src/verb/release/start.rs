@@ -79,10 +79,7 @@ enum Strategy {
 }
 
 pub(super) async fn run(args: &Args, cluster: &Cluster, releases: &Releases) -> Result<(), Failure> {
-    let wanted = match &args.file {
-        Some(file) => read(file)?,
-        None => document(args, cluster, releases).await?,
-    };
+    let wanted = wanted(args, cluster, releases).await?;
     if args.dry_run.is_client() {
         return output::objects(&[super::show::value(&wanted)?], Format::Yaml);
     }
@@ -96,6 +93,14 @@ pub(super) async fn run(args: &Args, cluster: &Cluster, releases: &Releases) -> 
         status.phase.is_final() || (status.phase == Phase::Stepping && status.held_since.is_some())
     };
     super::wait(releases, &made, args.waiting, is_there).await
+}
+
+/// The Release that is meant.
+pub(super) async fn wanted(args: &Args, cluster: &Cluster, releases: &Releases) -> Result<Release, Failure> {
+    match &args.file {
+        Some(file) => read(file),
+        None => document(args, cluster, releases).await,
+    }
 }
 
 fn read(file: &std::path::Path) -> Result<Release, Failure> {
