@@ -70,11 +70,8 @@ fn releases() -> Value {
         may_route("rules"),
         may_route("steps"),
         {
-            "expression": format!(
-                "({}) || variables.namespaces.all(space, \
-                 authorizer.group('apps').resource('deployments').namespace(space).check('update').allowed())",
-                unchanged("workloads")
-            ),
+            "expression": "(oldObject != null && oldObject.spec == object.spec) || variables.namespaces.all(space, \
+                           authorizer.group('apps').resource('deployments').namespace(space).check('update').allowed())",
             "messageExpression":
                 "'a release takes the right to update deployments.apps in the namespaces: ' \
                  + variables.namespaces.join(', ')",

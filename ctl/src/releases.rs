@@ -40,7 +40,14 @@ impl Releases {
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Vec::new()),
             Err(error) => return Err(api_failure("list releases", &error)),
         };
-        let mut releases = found.items.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let mut releases = Vec::with_capacity(found.items.len());
+        for object in &found.items {
+            match read(object) {
+                Ok(release) => releases.push(release),
+                // One of them is not to keep people from the others.
+                Err(unreadable) => anstream::eprintln!("warning: {unreadable}"),
+            }
+        }
         releases.sort_by_key(|release| {
             (release.metadata.creation_timestamp.clone(), release.metadata.name.to_string())
         });
@@ -86,9 +93,16 @@ impl Releases {
     pub async fn change(&self, release: &Release, spec: &Value) -> Result<Release, Failure> {
         let name = release.metadata.name.as_str();
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        let patch = serde_json::json!({"spec": spec});
-        let patched = self.api.patch(name, &params, &Patch::Merge(&patch)).await;
-        read(&patched.map_err(|error| api_failure(&format!("change release {name}"), &error))?)
+        let version = &release.metadata.resource_version;
+        let patch = serde_json::json!({"metadata": {"resourceVersion": version}, "spec": spec});
+        match self.api.patch(name, &params, &Patch::Merge(&patch)).await {
+            Ok(patched) => read(&patched),
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                Err(Failure::new(Code::Conflict, format!("release {name} went on meanwhile"))
+                    .help("run the same command again if that is still what you want"))
+            }
+            Err(error) => Err(api_failure(&format!("change release {name}"), &error)),
+        }
     }
 
     /// Follows one until it is as wanted, and tells of each change.
@@ -110,6 +124,10 @@ impl Releases {
                 // A watch that breaks is taken up again.
                 let Ok(object) = change else { continue };
                 let release = read(&object)?;
+                if release.metadata.deletion_timestamp.is_some() {
+                    return Err(Failure::new(Code::Conflict, format!("somebody deleted release {name}"))
+                        .help("that takes everybody back to the old versions"));
+                }
                 tell(&release);
                 if until(&release)? {
                     return Ok(release);

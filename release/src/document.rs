@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use canary_rules::lane::{KeySource, Rule};
 use canary_rules::name::LaneName;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::journal::Status;
 
@@ -35,6 +35,9 @@ pub struct Release {
 pub struct Metadata {
     /// Its name; also that of its lane, unless it names one.
     pub name: LaneName,
+    /// Its version, for writes that are to meet it as it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
     /// Counts changes of `spec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
@@ -55,12 +58,13 @@ pub struct ReleaseSpec {
     pub lane: Option<LaneName>,
     /// The workloads that get new images, all of them together.
     pub workloads: Vec<WorkloadSpec>,
-    /// Who gets the new versions whatever the share.
+    /// Who gets the new versions whatever the share: rules of a Lane, without a percentage. What makes no sense is
+    /// found with the lane, so that a Release with a fault can still be aborted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<Rule>,
+    pub rules: Vec<Value>,
     /// How shares tell users apart, as in a Lane.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub key: Vec<KeySource>,
+    pub key: Vec<Value>,
     /// The shares of users, one after the other; none: those of the rules alone, until it is promoted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
@@ -84,7 +88,7 @@ pub enum Intent {
     Forward,
     /// Back to what was before, from wherever it is.
     Abort,
-    /// Once through: back to the images from before.
+    /// Once through: back to the images from before; sooner the same as to abort.
     Undo,
 }
 
@@ -160,13 +164,12 @@ impl Release {
         crate::workload::copy_of(workload, self)
     }
 
-    /// The step of this number, counted from 0. Without any there is one, for those of the rules.
+    /// The step of this number, counted from 0; behind the last it is the last. Without any there is one, for those
+    /// of the rules.
     #[must_use]
-    pub fn step(&self, number: usize) -> Option<Step> {
-        match self.spec.steps.is_empty() {
-            true => (number == 0).then(Step::default),
-            false => self.spec.steps.get(number).copied(),
-        }
+    pub fn step(&self, number: usize) -> Step {
+        let steps = &self.spec.steps;
+        steps.get(number).or(steps.last()).copied().unwrap_or_default()
     }
 
     /// How many steps there are.

@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::action::Action;
 use crate::document::{Intent, Release, WorkloadRef, WorkloadSpec};
 use crate::journal::{Outcome, Phase, Status, Trouble, WorkloadStatus};
-use crate::{lane, workload};
+use crate::lane::{self, Who};
+use crate::workload;
 
 #[cfg(test)]
 mod tests;
@@ -50,14 +51,17 @@ pub fn next(release: &Release, world: &World, taken: Option<&str>, now: i64) -> 
     turn.next
 }
 
-/// The release that holds what this one wants: the first to come holds its workloads and its lane until it ends.
+/// What keeps a release from its workloads or its lane: another one that has begun with them and has not ended, or,
+/// of several that have not begun, the first to come.
 #[must_use]
 pub fn holder(release: &Release, all: &[Release]) -> Option<String> {
     let age =
         |release: &Release| (release.metadata.creation_timestamp.clone(), release.metadata.name.clone());
     let is_before = |other: &&Release| {
-        let runs = !other.status.as_ref().is_some_and(|status| status.phase.is_final());
-        runs && other.metadata.name != release.metadata.name && age(other) < age(release)
+        let phase = other.status.as_ref().map_or(Phase::Pending, |status| status.phase);
+        other.metadata.name != release.metadata.name
+            && !phase.is_final()
+            && (phase != Phase::Pending || age(other) < age(release))
     };
     all.iter().filter(is_before).find_map(|other| {
         let name = &other.metadata.name;
@@ -101,7 +105,9 @@ impl<'a> Turn<'a> {
     fn take(&mut self, taken: Option<&str>) -> Turned {
         let release = self.release;
         let is_deleted = release.metadata.deletion_timestamp.is_some();
-        let aborts = release.spec.intent == Intent::Abort || is_deleted;
+        // To undo what is not through is to abort it.
+        let aborts = release.spec.intent != Intent::Forward || is_deleted;
+        let undoes = release.spec.intent == Intent::Undo && !is_deleted;
         match self.next.status.phase {
             Phase::Pending if aborts => self.goes_to(Phase::Aborted, "aborted before it began"),
             Phase::Preparing | Phase::Stepping | Phase::Promoting if aborts => {
@@ -116,11 +122,12 @@ impl<'a> Turn<'a> {
             Phase::Stepping => self.step(),
             Phase::Promoting => self.promote(),
             Phase::Ending => self.end(),
-            Phase::Completed if release.spec.intent == Intent::Undo && !is_deleted => {
-                self.goes_to(Phase::Undoing, "undoes")
-            }
+            Phase::Completed if undoes => match taken {
+                Some(message) => Err(needs_help("Taken", message)),
+                None => self.goes_to(Phase::Undoing, "undoes"),
+            },
             Phase::Undoing => self.undo(),
-            Phase::Completed | Phase::Aborted | Phase::Undone => Ok(()),
+            Phase::Completed | Phase::Aborted | Phase::Undone => self.tidies(),
         }
     }
 
@@ -180,8 +187,14 @@ impl<'a> Turn<'a> {
                 return Err(needs_help("NoChange", format!("{} has these images already", spec.deployment)));
             }
             self.has_capacity(spec, stable)?;
-            if self.copy(spec).is_some() {
-                let name = workload::copy_of(&spec.deployment, self.release);
+            let name = workload::copy_of(&spec.deployment, self.release);
+            let names = self
+                .release
+                .spec
+                .workloads
+                .iter()
+                .map(|spec| workload::copy_of(&spec.deployment, self.release));
+            if self.copy(spec).is_some() || names.filter(|other| *other == name).count() > 1 {
                 return Err(needs_help("NameTaken", format!("there is a Deployment {name} already")));
             }
             let before = images.into_iter().filter(|(container, _)| spec.images.contains_key(container));
@@ -190,12 +203,20 @@ impl<'a> Turn<'a> {
                 before: before.collect(),
                 replicas: 0,
                 available: 0,
+                asked: None,
                 promoted: false,
             });
         }
         if self.lane().is_some() {
             let message = format!("there is a lane {} already", self.release.lane());
             return Err(needs_help("LaneTaken", message));
+        }
+        if self.release.spec.rules.iter().any(|rule| !rule["percent"].is_null()) {
+            let message = "a rule of a release has a percentage: shares of users are its steps";
+            return Err(needs_help("Invalid", message));
+        }
+        for number in 0..self.release.steps() {
+            self.fits(Who::Share(self.release.step(number).share))?;
         }
         self.next.status.workloads = workloads;
         self.goes_to(Phase::Preparing, "begins")
@@ -216,8 +237,23 @@ impl<'a> Turn<'a> {
         Err(needs_help("Capacity", message))
     }
 
-    /// Copies without pods, and a lane that everybody knows.
+    /// A lane that the others have room for.
+    fn fits(&self, who: Who) -> Turned {
+        let fault = lane::fault(&lane::document(self.release, who), &self.world.lanes);
+        let lane = self.release.lane();
+        fault.map_or(Ok(()), |fault| Err(needs_help("Lane", format!("lane {lane} cannot be: {fault}"))))
+    }
+
+    fn may_go_on(&self) -> Turned {
+        match self.release.spec.paused {
+            true => Err(waits("Paused", "paused")),
+            false => Ok(()),
+        }
+    }
+
+    /// Copies without pods, and a lane that everybody knows and nobody is in.
     fn prepare(&mut self) -> Turned {
+        self.may_go_on()?;
         let mut actions = Vec::new();
         for spec in &self.release.spec.workloads {
             match self.copy(spec) {
@@ -232,51 +268,61 @@ impl<'a> Turn<'a> {
             }
         }
         self.acts(actions)?;
-        self.lane_with(0.0)?;
+        self.lane_with(Who::Nobody, true)?;
         self.next.status.step = 0;
         self.goes_to(Phase::Stepping, "every proxy knows the lane")
     }
 
-    /// The lane with this share, and every proxy has it.
-    fn lane_with(&mut self, share: f64) -> Turned {
-        let wanted = lane::document(self.release, share);
+    /// The lane for these, and every proxy has it. One that somebody took away comes back by nobody's wish but theirs.
+    fn lane_with(&mut self, who: Who, makes_it: bool) -> Turned {
+        let wanted = lane::document(self.release, who);
         let name = self.release.lane();
         match self.lane() {
             Some(lane) if !lane::is_of(lane, self.release) => {
                 Err(needs_help("LaneTaken", format!("lane {name} is somebody else's")))
             }
             Some(lane) if !lane["metadata"]["deletionTimestamp"].is_null() => {
-                Err(needs_help("LaneGoes", format!("somebody deleted lane {name}")))
+                Err(needs_help("LaneGone", format!("somebody deleted lane {name}: abort")))
             }
-            Some(lane) if lane::says(lane, &wanted) => {
-                lane::programmed(lane).map_err(|message| waits("Lane", format!("lane {name}: {message}")))
+            Some(lane) if lane::says(lane, &wanted) => match lane::refused(lane) {
+                Some(why) => Err(needs_help("Lane", format!("lane {name} is refused: {why}"))),
+                None => {
+                    lane::programmed(lane).map_err(|message| waits("Lane", format!("lane {name}: {message}")))
+                }
+            },
+            None if !makes_it => Err(needs_help("LaneGone", format!("somebody deleted lane {name}: abort"))),
+            _ => {
+                self.fits(who)?;
+                self.acts(vec![Action::ApplyLane { lane: wanted }])
             }
-            _ => self.acts(vec![Action::ApplyLane { lane: wanted }]),
         }
     }
 
     fn step(&mut self) -> Turned {
-        let number = self.next.status.step;
-        let Some(step) = self.release.step(number) else {
-            return self.goes_to(Phase::Promoting, "promotes");
-        };
-        self.is_as_before()?;
-        self.has_pods(step.share)?;
-        self.lane_with(step.share)?;
+        let last = self.release.steps().saturating_sub(1);
+        // Steps may have become fewer.
+        let number = self.next.status.step.min(last);
+        self.next.status.step = number;
+        let step = self.release.step(number);
+        if self.next.status.held_since.is_none() {
+            self.may_go_on()?;
+        }
+        let is_there = self
+            .is_as_before()
+            .and_then(|()| self.has_pods(step.share))
+            .and_then(|()| self.lane_with(Who::Share(step.share), false));
+        if let Err(stop) = is_there {
+            // Only time in which all was well counts.
+            self.next.status.held_since = None;
+            return Err(stop);
+        }
         if self.next.status.held_since.is_none() {
             self.next.status.held_since = Some(self.now);
-            let of = self.release.steps();
-            self.next
-                .status
-                .note(self.now, format!("step {} of {of}: {} %", number.saturating_add(1), step.share));
+            let (at, of) = (number.saturating_add(1), self.release.steps());
+            self.next.status.note(self.now, format!("step {at} of {of}: {} %", step.share));
         }
-        if self.release.spec.paused {
-            return Err(waits("Paused", "paused"));
-        }
+        self.may_go_on()?;
         let passed = usize::try_from(self.release.spec.passed).unwrap_or(usize::MAX);
-        if passed >= self.release.steps() {
-            return self.goes_to(Phase::Promoting, "promotes");
-        }
         let held = self.now.saturating_sub(self.next.status.held_since.unwrap_or(self.now));
         let left = step.hold_seconds.map(|seconds| i64::from(seconds).saturating_sub(held));
         match left {
@@ -288,11 +334,11 @@ impl<'a> Turn<'a> {
             }
             None => return Err(waits("Promote", "waits to be promoted")),
         }
-        self.next.status.step = number.saturating_add(1);
-        self.next.status.held_since = None;
-        if self.next.status.step >= self.release.steps() {
+        if number >= last || passed >= self.release.steps() {
             return self.goes_to(Phase::Promoting, "promotes");
         }
+        self.next.status.step = number.saturating_add(1);
+        self.next.status.held_since = None;
         Err(Stop::Acts)
     }
 
@@ -311,23 +357,21 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// The lane has the images, and the pods that this share takes.
+    /// The lane has the pods that this share takes.
     fn has_pods(&mut self, share: f64) -> Turned {
         let mut actions = Vec::new();
         let mut lacks = None;
         for (at, spec) in self.release.spec.workloads.iter().enumerate() {
             let name = workload::copy_of(&spec.deployment, self.release);
-            let Some(copy) = self.copy(spec) else {
-                actions.push(Action::Create {
-                    deployment: workload::copy(self.stable(spec)?, spec, self.release),
-                });
-                continue;
+            let Some(copy) = self.copy(spec).filter(|copy| lane::is_of(copy, self.release)) else {
+                let message =
+                    format!("somebody deleted Deployment {name}, or made another of its name: abort");
+                return Err(needs_help("CopyGone", message));
             };
-            let needed = workload::needed(share, workload::replicas(self.stable(spec)?));
+            let stable = self.stable(spec)?;
+            self.has_capacity(spec, stable)?;
+            let needed = workload::needed(share, workload::replicas(stable));
             let wanted = spec.replicas.unwrap_or(needed).max(workload::replicas(copy));
-            if !workload::has(copy, &spec.images) {
-                actions.push(Action::SetImages { deployment: name.clone(), images: spec.images.clone() });
-            }
             if workload::replicas(copy) < wanted {
                 actions.push(Action::Scale { deployment: name.clone(), replicas: wanted });
             }
@@ -370,27 +414,22 @@ impl<'a> Turn<'a> {
 
     /// The Deployments get the images behind the lane.
     fn promote(&mut self) -> Turned {
+        self.ask()?;
         let mut actions = Vec::new();
         let mut lacks = None;
         for (at, spec) in self.release.spec.workloads.iter().enumerate() {
             let stable = self.stable(spec)?;
-            let has_them = workload::has(stable, &spec.images);
-            let was_seen = self.journal(at).is_some_and(|journal| journal.promoted);
-            match (has_them, was_seen) {
-                (true, _) => {
-                    if let Some(journal) = self.next.status.workloads.get_mut(at) {
-                        journal.promoted = true;
-                    }
+            let asked = self.journal(at).and_then(|journal| journal.asked);
+            if workload::has(stable, &spec.images) {
+                if let Some(journal) = self.next.status.workloads.get_mut(at) {
+                    journal.promoted = true;
                 }
-                (false, true) => {
-                    let message =
-                        format!("somebody set Deployment {} back: abort, or set it again", spec.deployment);
-                    return Err(needs_help("StableChanged", message));
-                }
-                (false, false) => actions.push(Action::SetImages {
-                    deployment: spec.deployment.clone(),
-                    images: spec.images.clone(),
-                }),
+            } else if asked == Some(workload::generation(stable)) {
+                let (deployment, images) = (spec.deployment.clone(), spec.images.clone());
+                actions.push(Action::SetImages { deployment, images });
+            } else {
+                let message = format!("somebody gave Deployment {} other images: abort", spec.deployment);
+                return Err(needs_help("StableChanged", message));
             }
             if !workload::is_rolled_out(stable) {
                 lacks = lacks.or_else(|| Some(self.rolls(&spec.deployment, stable)));
@@ -404,54 +443,115 @@ impl<'a> Turn<'a> {
         self.goes_to(Phase::Ending, "every Deployment has the new images")
     }
 
-    /// First nobody is led to the lane any more, then its pods go.
+    /// Journals what is about to be asked of whom: by that it is known later whose the images are.
+    fn ask(&mut self) -> Turned {
+        if self.next.status.workloads.iter().all(|journal| journal.asked.is_some()) {
+            return Ok(());
+        }
+        self.may_go_on()?;
+        self.is_as_before()?;
+        for (at, spec) in self.release.spec.workloads.iter().enumerate() {
+            let generation = workload::generation(self.stable(spec)?);
+            if let Some(journal) = self.next.status.workloads.get_mut(at) {
+                journal.asked = Some(generation);
+            }
+        }
+        Err(Stop::Acts)
+    }
+
+    /// First nobody is led to the lane any more, then its pods go. Who goes back goes back at once.
     fn end(&mut self) -> Turned {
-        if let Some(lane) = self.lane().filter(|lane| lane::is_of(lane, self.release)) {
-            if lane["metadata"]["deletionTimestamp"].is_null() {
-                self.acts(vec![Action::DeleteLane { lane: self.release.lane().clone() }])?;
-            }
-            return Err(waits("Lane", "the lane is on its way out of the proxies"));
-        }
-        if self.next.status.outcome == Some(Outcome::Aborted) {
-            self.set_back()?;
-        }
-        let mut actions = Vec::new();
-        for spec in &self.release.spec.workloads {
-            let Some(copy) = self.copy(spec).filter(|copy| lane::is_of(copy, self.release)) else { continue };
-            if copy["metadata"]["deletionTimestamp"].is_null() {
-                actions
-                    .push(Action::Delete { deployment: workload::copy_of(&spec.deployment, self.release) });
-            }
+        let aborts = self.next.status.outcome != Some(Outcome::Completed);
+        let mut actions = if aborts { self.what_to_set_back() } else { Vec::new() };
+        let lane = self.lane().filter(|lane| lane::is_of(lane, self.release));
+        if lane.is_some_and(|lane| lane["metadata"]["deletionTimestamp"].is_null()) {
+            actions.push(Action::DeleteLane { lane: self.release.lane().clone() });
         }
         self.acts(actions)?;
-        match self.next.status.outcome {
-            Some(Outcome::Completed) => self.goes_to(Phase::Completed, "completed"),
-            Some(Outcome::Aborted) | None => self.goes_to(Phase::Aborted, "aborted"),
+        if let Some(lane) = lane {
+            let message = format!("lane {} goes: {}", self.release.lane(), lane::progress(lane));
+            return Err(waits("Lane", message));
         }
+        if aborts {
+            self.is_set_back()?;
+        }
+        self.acts(self.copies_to_delete())?;
+        match aborts {
+            false => self.goes_to(Phase::Completed, "completed"),
+            true => self.goes_to(Phase::Aborted, "aborted"),
+        }
+    }
+
+    /// What a write that was late to be seen has left behind goes too.
+    fn tidies(&mut self) -> Turned {
+        match self.lane().filter(|lane| lane::is_of(lane, self.release)) {
+            Some(lane) if lane["metadata"]["deletionTimestamp"].is_null() => {
+                self.acts(vec![Action::DeleteLane { lane: self.release.lane().clone() }])
+            }
+            Some(_) => Ok(()),
+            None => self.acts(self.copies_to_delete()),
+        }
+    }
+
+    fn copies_to_delete(&self) -> Vec<Action> {
+        let copies = self.release.spec.workloads.iter().filter(|spec| {
+            let copy = self.copy(spec).filter(|copy| lane::is_of(copy, self.release));
+            copy.is_some_and(|copy| copy["metadata"]["deletionTimestamp"].is_null())
+        });
+        let delete = |spec: &WorkloadSpec| Action::Delete {
+            deployment: workload::copy_of(&spec.deployment, self.release),
+        };
+        copies.map(delete).collect()
     }
 
     fn undo(&mut self) -> Turned {
-        self.set_back()?;
+        let actions = self.what_to_set_back();
+        self.acts(actions)?;
+        self.is_set_back()?;
         self.goes_to(Phase::Undone, "undone")
     }
 
-    /// Deployments that have the new images get those from before. Images that somebody else has set stay.
-    fn set_back(&mut self) -> Turned {
+    /// Deployments that have the images that were asked of them get those from before. Images that somebody else has
+    /// set stay.
+    fn what_to_set_back(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        let mut lacks = None;
-        for (at, spec) in self.release.spec.workloads.iter().enumerate() {
+        let mut left = Vec::new();
+        for (spec, journal) in self.asked() {
             // One that is gone has nothing to be set back.
             let Some(stable) = self.world.deployments.get(&spec.deployment) else { continue };
-            let Some(journal) = self.journal(at).cloned() else { continue };
-            let is_back = workload::has(stable, &journal.before);
-            if !is_back && workload::has(stable, &spec.images) {
-                let images = journal.before;
-                actions.push(Action::SetImages { deployment: spec.deployment.clone(), images });
-            } else if is_back && journal.promoted && !workload::is_rolled_out(stable) {
-                lacks = lacks.or_else(|| Some(self.rolls(&spec.deployment, stable)));
+            if workload::has(stable, &journal.before) {
+                continue;
+            }
+            match workload::has(stable, &spec.images) {
+                true => actions.push(Action::SetImages {
+                    deployment: spec.deployment.clone(),
+                    images: journal.before.clone(),
+                }),
+                false => {
+                    left.push(format!("{} keeps the images that somebody else gave it", spec.deployment))
+                }
             }
         }
-        self.acts(actions)?;
-        lacks.map_or(Ok(()), Err)
+        for what in left {
+            if !self.next.status.history.iter().any(|entry| entry.what == what) {
+                self.next.status.note(self.now, what);
+            }
+        }
+        actions
+    }
+
+    /// Every Deployment that was asked for other images has rolled.
+    fn is_set_back(&self) -> Turned {
+        let rolls = self.asked().find_map(|(spec, journal)| {
+            let stable = self.world.deployments.get(&spec.deployment)?;
+            let rolls = workload::has(stable, &journal.before) && !workload::is_rolled_out(stable);
+            rolls.then(|| self.rolls(&spec.deployment, stable))
+        });
+        rolls.map_or(Ok(()), Err)
+    }
+
+    fn asked(&self) -> impl Iterator<Item = (&'a WorkloadSpec, &WorkloadStatus)> {
+        let journals = &self.next.status.workloads;
+        self.release.spec.workloads.iter().zip(journals).filter(|(_, journal)| journal.asked.is_some())
     }
 }

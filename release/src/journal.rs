@@ -89,6 +89,10 @@ pub struct WorkloadStatus {
     /// Those that are available.
     #[serde(default)]
     pub available: u32,
+    /// The Deployment's generation for which the new images were asked of it; none before. Any other generation is
+    /// ours to answer for only if it has the images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<i64>,
     /// Whether the Deployment was seen with the new images.
     #[serde(default)]
     pub promoted: bool,

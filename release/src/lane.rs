@@ -1,6 +1,9 @@
 //! The lane of a release, step by step.
 
-use canary_rules::lane::{API_VERSION, KIND};
+use std::collections::BTreeMap;
+
+use canary_rules::lane::{self, API_VERSION, KIND, Lane};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::document::Release;
@@ -10,14 +13,24 @@ pub const RELEASE_LABEL: &str = "canaryctl.io/release";
 /// What the rule of the share is called.
 const SHARE: &str = "share";
 
-/// The lane with this share of users, in percent; none: only those of the rules.
-pub(crate) fn document(release: &Release, share: f64) -> Value {
-    let mut rules = serde_json::to_value(&release.spec.rules).unwrap_or_else(|_| json!([]));
-    if share > 0.0
-        && let Value::Array(rules) = &mut rules
-    {
-        rules.push(json!({"name": SHARE, "percent": share}));
-    }
+/// Whom a lane takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Who {
+    /// Nobody yet.
+    Nobody,
+    /// Those of the rules, and this share of all users, in percent.
+    Share(f64),
+}
+
+/// The lane that takes these.
+pub(crate) fn document(release: &Release, who: Who) -> Value {
+    let rules = match who {
+        Who::Nobody => Vec::new(),
+        Who::Share(share) => {
+            let share = (share > 0.0).then(|| json!({"name": SHARE, "percent": share}));
+            release.spec.rules.iter().cloned().chain(share).collect()
+        }
+    };
     let mut spec = json!({"rules": rules});
     if !release.spec.key.is_empty() {
         spec["key"] = json!(release.spec.key);
@@ -30,6 +43,32 @@ pub(crate) fn document(release: &Release, share: f64) -> Value {
             "labels": {RELEASE_LABEL: release.metadata.name.as_str()},
         },
         "spec": spec,
+    })
+}
+
+/// What keeps a lane from being beside those that are there: they would be without users, or it would.
+pub(crate) fn fault(wanted: &Value, lanes: &BTreeMap<String, Value>) -> Option<String> {
+    let own = match Lane::deserialize(wanted) {
+        Ok(lane) => lane,
+        Err(error) => return Some(error.to_string()),
+    };
+    let is_own = |lane: &Lane| lane.metadata.name == own.metadata.name;
+    let others = lanes.values().filter(|lane| lane["metadata"]["deletionTimestamp"].is_null());
+    let mut all: Vec<Lane> = others.filter_map(|lane| Lane::deserialize(lane).ok()).collect();
+    // A lane that is refused already is nobody's loss.
+    while let Err(problems) = lane::compile(&all) {
+        let faulty = problems.0.first().map(|problem| problem.scope.document).filter(|at| *at < all.len());
+        let at = faulty?;
+        all.remove(at);
+    }
+    // What the API server keeps of it between steps is kept.
+    let before = all.iter().find(|lane| is_own(lane)).and_then(|lane| lane.status.clone());
+    all.retain(|lane| !is_own(lane));
+    all.push(Lane { status: before, ..own });
+    let problems = lane::compile(&all).err()?;
+    problems.0.first().map(|problem| match problem.scope.text() {
+        place if place.is_empty() => problem.message.clone(),
+        place => format!("{place}: {}", problem.message),
     })
 }
 
@@ -56,11 +95,29 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// Whether a lane as it is has been refused, and why.
+pub(crate) fn refused(lane: &Value) -> Option<String> {
+    let accepted = condition(lane, "Accepted")?;
+    let is_current = accepted["observedGeneration"] == lane["metadata"]["generation"];
+    (is_current && accepted["status"] == "False")
+        .then(|| accepted["message"].as_str().unwrap_or_default().to_owned())
+}
+
+/// What is said of a lane's way into proxies, or out of them.
+pub(crate) fn progress(lane: &Value) -> String {
+    let message = condition(lane, "Programmed").and_then(|condition| condition["message"].as_str());
+    message.unwrap_or_default().to_owned()
+}
+
+fn condition<'a>(lane: &'a Value, kind: &str) -> Option<&'a Value> {
+    lane["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
 /// Whether every proxy has the lane as it is, or else what is said of it.
 pub(crate) fn programmed(lane: &Value) -> Result<(), String> {
-    let conditions = lane["status"]["conditions"].as_array();
-    let programmed = conditions.into_iter().flatten().find(|condition| condition["type"] == "Programmed");
-    let Some(condition) = programmed else { return Err("the controller has not seen it yet".into()) };
+    let Some(condition) = condition(lane, "Programmed") else {
+        return Err("the controller has not seen it yet".into());
+    };
     let is_current = condition["observedGeneration"] == lane["metadata"]["generation"];
     match (is_current, condition["status"] == "True") {
         (true, true) => Ok(()),

@@ -29,7 +29,7 @@ pub fn plan(release: &Release, world: &World, taken: Option<&str>) -> Planned {
     let begun = next(release, world, taken, 0).status;
     let refused = begun.trouble.filter(|_| begun.phase == Phase::Pending).map(|trouble| trouble.message);
     let mut most = vec![0; release.spec.workloads.len()];
-    let steps = (0..release.steps()).filter_map(|number| release.step(number));
+    let steps = (0..release.steps()).map(|number| release.step(number));
     let steps = steps.map(|step| {
         let pods = release.spec.workloads.iter().zip(&mut most).map(|(spec, most)| {
             let stable = world.deployments.get(&spec.deployment).map_or(0, workload::replicas);

@@ -16,12 +16,23 @@ const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// What the copy of a Deployment is called.
 pub(crate) fn copy_of(workload: &WorkloadRef, release: &Release) -> WorkloadRef {
     let lane = release.lane().as_str().replace('.', "-");
-    let room = NAME_BYTES_MAX.saturating_sub(lane.len().saturating_add(1));
-    let kept: String = workload.name.chars().take(room).collect();
-    WorkloadRef {
-        namespace: workload.namespace.clone(),
-        name: format!("{}-{lane}", kept.trim_end_matches('-')),
-    }
+    let end = format!("-{lane}");
+    let name = match workload.name.len().saturating_add(end.len()) <= NAME_BYTES_MAX {
+        true => workload.name.clone(),
+        // What is cut off is told apart by its digest.
+        false => {
+            let digest = format!("-{:08x}", digest(&workload.name));
+            let room = NAME_BYTES_MAX.saturating_sub(end.len().saturating_add(digest.len()));
+            let kept: String = workload.name.chars().take(room).collect();
+            format!("{}{digest}", kept.trim_end_matches(['-', '.']))
+        }
+    };
+    WorkloadRef { namespace: workload.namespace.clone(), name: format!("{name}{end}") }
+}
+
+/// FNV-1a, 32 bits.
+fn digest(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The copy that serves the lane: as the Deployment is, with the new images, without pods yet. Its pods carry
@@ -45,8 +56,8 @@ pub(crate) fn copy(stable: &Value, spec: &WorkloadSpec, release: &Release) -> Va
             container["image"] = image.as_str().into();
         }
     }
-    let mut labels = stable["metadata"]["labels"].as_object().cloned().unwrap_or_default();
-    labels.insert(RELEASE_LABEL.into(), release.metadata.name.as_str().into());
+    // The Deployment's own labels say whose it is, to tools that would take the copy away.
+    let labels = json!({RELEASE_LABEL: release.metadata.name.as_str()});
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -95,6 +106,11 @@ pub(crate) fn available(deployment: &Value) -> u32 {
         true => number(&deployment["status"]["availableReplicas"], 0),
         false => 0,
     }
+}
+
+/// Counts changes of a Deployment's `spec`.
+pub(crate) fn generation(deployment: &Value) -> i64 {
+    deployment["metadata"]["generation"].as_i64().unwrap_or(0)
 }
 
 /// How many pods of a Deployment are as it says now.

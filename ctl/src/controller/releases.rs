@@ -24,6 +24,8 @@ use crate::world::{self, Seen};
 const LOOK_AT_PODS_EVERY: Duration = Duration::from_secs(2);
 /// How soon what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(3);
+/// How soon what somebody else has changed is looked at again.
+const LOOK_AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// The journal's word for pods that do not come.
 const PODS: &str = "Pods";
 
@@ -70,7 +72,10 @@ impl Round {
     }
 
     fn note(&mut self, object: &Object, done: Result<(), RunError>) {
-        if let Err(error) = done {
+        if let Err(RunError::Apply(ApplyError::Conflict { .. })) = &done {
+            // It is seen by now, most likely.
+            self.look_again_in(LOOK_AFTER_CONFLICT);
+        } else if let Err(error) = done {
             tracing::warn!(release = object.name(), error = %chain(&error), "release waits");
             self.look_again_in(RETRY_AFTER);
         }

@@ -58,6 +58,10 @@ fn schema() -> Value {
     json!({
         "type": "object",
         "required": ["spec"],
+        "x-kubernetes-validations": [{
+            "rule": "self.metadata.name != 'baseline' && (!has(self.spec.lane) || self.spec.lane != 'baseline')",
+            "message": "baseline is no lane's name",
+        }],
         "properties": {
             "apiVersion": text(),
             "kind": text(),
@@ -94,6 +98,11 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
     let step = json!({
         "type": "object",
         "required": ["share"],
+        "x-kubernetes-validations": [{
+            "rule": "self.share * 100.0 - double(int(self.share * 100.0 + 0.5)) < 0.000001 \
+                     && double(int(self.share * 100.0 + 0.5)) - self.share * 100.0 < 0.000001",
+            "message": "shares go in steps of 0.01",
+        }],
         "properties": {
             "share": about(share, "Share of users in percent, in steps of 0.01."),
             "holdSeconds": {
@@ -130,7 +139,7 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
         },
         "x-kubernetes-validations": [
             {
-                "rule": "self.workloads.map(w, w.deployment) == oldSelf.workloads.map(w, w.deployment)",
+                "rule": "self.workloads == oldSelf.workloads",
                 "message": "the workloads of a release do not change: abort it and start another",
             },
             {
@@ -146,7 +155,8 @@ fn status() -> Value {
     let images = json!({"type": "object", "additionalProperties": {"type": "string"}});
     let truth = || json!({"type": "boolean"});
     let workload = object(&json!({
-        "deployment": text(), "before": images, "replicas": number(), "available": number(), "promoted": truth(),
+        "deployment": text(), "before": images, "replicas": number(), "available": number(),
+        "asked": number(), "promoted": truth(),
     }));
     let mut status = object(&json!({
         "observedGeneration": number(),

@@ -27,14 +27,14 @@ fn a_release_has_every_field_of_its_type_and_no_other() {
     let document = json!({
         "apiVersion": API_VERSION, "kind": canary_release::KIND, "metadata": {"name": "r"},
         "spec": {
-            "lane": "gray", "workloads": [workload("shop/cart")], "rules": [{"percent": 1.0}],
+            "lane": "gray", "workloads": [workload("shop/cart")], "rules": [{"when": {"cookie": {"name": "a", "exact": "1"}}}],
             "key": [{"header": "x-user"}], "steps": [{"share": 1.0, "holdSeconds": 60}], "paused": true,
             "passed": 1, "intent": "abort",
         },
         "status": {
             "observedGeneration": 1, "phase": "Stepping", "step": 1, "heldSince": 7, "outcome": "Aborted",
             "workloads": [{
-                "deployment": "shop/cart", "before": {"app": "a:1"}, "replicas": 1, "available": 1, "promoted": true,
+                "deployment": "shop/cart", "before": {"app": "a:1"}, "replicas": 1, "available": 1, "asked": 3, "promoted": true,
             }],
             "trouble": {"reason": "Pods", "message": "none", "needsHelp": true},
             "history": [{"at": 7, "what": "begins"}],

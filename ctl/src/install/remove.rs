@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use canary_istio::plugins::{API_VERSION as PLUGIN_API, ROLE_LABEL};
 use canary_istio::{Change, ObjectRef};
-use canary_release::Phase;
 use canary_rules::settings::MeshSettings;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -119,7 +118,7 @@ pub async fn remove(
 async fn no_release_runs(client: &Client) -> Result<(), Failure> {
     let running = Releases::new(client).list().await?.into_iter().find(|release| {
         let status = release.status.as_ref();
-        !status.is_none_or(|status| status.phase.is_final() || status.phase == Phase::Pending)
+        !status.is_some_and(|status| status.phase.is_final())
     });
     let Some(running) = running else { return Ok(()) };
     let name = &running.metadata.name;

@@ -212,6 +212,7 @@ async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure>
     }
     let steps = release.steps();
     let passed = if args.full { steps } else { status.step.saturating_add(1) };
+    let passed = passed.max(usize::try_from(release.spec.passed).unwrap_or(usize::MAX));
     releases.change(&release, &json!({"passed": passed, "paused": null})).await?;
     let from = status.step;
     let is_there = move |release: &Release| {
@@ -242,11 +243,15 @@ async fn turn(args: &ChangeArgs, releases: &Releases, intent: Intent) -> Result<
     }
     releases.change(&release, &json!({"intent": intent})).await?;
     let wanted = if intent == Intent::Undo { Phase::Undone } else { Phase::Aborted };
-    let is_there = move |release: &Release| {
-        let now = journal(release).phase;
-        now == wanted || (intent == Intent::Abort && now.is_final())
-    };
-    wait(releases, &release, args.waiting, is_there).await
+    wait(releases, &release, args.waiting, move |release| journal(release).phase.is_final()).await?;
+    let now = journal(&releases.get(name).await?).phase;
+    match !args.waiting.wait || now == wanted {
+        true => Ok(()),
+        false => {
+            Err(Failure::new(Code::Conflict, format!("release {name} was {} already", show::phase(now)))
+                .help(format!("canaryctl release undo {name} sets the images back")))
+        }
+    }
 }
 
 /// Whether the journal speaks of the release as it is now.

@@ -278,7 +278,7 @@ fn a_copy_is_as_its_deployment_and_serves_the_lane() {
     let labels = json!({"app": "cart", "version": "v1", "canaryctl.io/lane": LANE});
     assert_eq!(copy["spec"]["template"]["metadata"]["labels"], labels);
     assert_eq!(copy["spec"]["selector"]["matchLabels"], labels);
-    assert_eq!(copy["metadata"]["labels"], json!({"team": "shop", "canaryctl.io/release": LANE}));
+    assert_eq!(copy["metadata"]["labels"], json!({"canaryctl.io/release": LANE}));
     let images: Vec<&Value> = copy["spec"]["template"]["spec"]["containers"]
         .as_array()
         .expect("two")
@@ -354,6 +354,94 @@ fn what_others_do_meanwhile_stops_it_where_it_is() {
     cluster.run();
     assert_eq!(cluster.phase(), Phase::Aborted);
     cluster.is_over(3);
+}
+
+#[test]
+fn images_that_somebody_else_has_set_are_not_set_back() {
+    let mut cluster = Cluster::new(release(&["cart"], &[10.0]), 3);
+    cluster.run();
+    cluster.change(&of("cart"), |spec| {
+        spec["template"]["spec"]["containers"][0]["image"] = "cart:2".into();
+    });
+    cluster.release.spec.intent = Intent::Abort;
+    cluster.run();
+    cluster.is_over(2);
+}
+
+#[test]
+fn a_lane_that_somebody_deleted_stays_away() {
+    let mut cluster = Cluster::new(release(&["cart"], &[10.0]), 3);
+    cluster.run();
+    cluster.world.lanes.clear();
+    cluster.run();
+    assert_eq!(
+        (cluster.trouble(), cluster.share()),
+        ("LaneGone: somebody deleted lane r-1: abort".into(), None)
+    );
+}
+
+#[test]
+fn who_goes_back_while_it_is_promoted_goes_back_at_once() {
+    let mut cluster = Cluster::new(release(&["cart"], &[10.0]), 3);
+    cluster.run();
+    cluster.release.spec.passed = 1;
+    let image = |cluster: &Cluster| {
+        cluster.world.deployments[&of("cart")]["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+    };
+    while image(&cluster) != "cart:2" {
+        cluster.turn(usize::MAX);
+    }
+    cluster.release.spec.intent = Intent::Abort;
+    cluster.turn(usize::MAX);
+    cluster.turn(usize::MAX);
+    assert_eq!(image(&cluster), "cart:1", "before the lane is out of every proxy");
+    assert!(cluster.world.lanes.contains_key(LANE));
+    cluster.run();
+    cluster.is_over(1);
+}
+
+#[test]
+fn a_share_that_other_lanes_leave_no_room_for_is_refused() {
+    let other = json!({
+        "apiVersion": "canaryctl.io/v1alpha1", "kind": "Lane", "metadata": {"name": "zeta"},
+        "spec": {"rules": [{"percent": 60}]},
+    });
+    check_trouble(
+        |cluster| {
+            cluster.release.spec.steps[0].share = 50.0;
+            cluster.world.lanes.insert("zeta".into(), other);
+        },
+        "lane r-1 cannot be",
+    );
+    check_trouble(
+        |cluster| cluster.release.spec.rules = vec![json!({"percent": 5})],
+        "a rule of a release has a percentage",
+    );
+}
+
+#[test]
+fn a_pause_holds_wherever_it_finds_the_release() {
+    for turns in 0..12 {
+        let mut cluster = Cluster::new(release(&["cart"], &[10.0]), 3);
+        cluster.release.spec.passed = 1;
+        for _ in 0..turns {
+            cluster.turn(usize::MAX);
+            cluster.settle();
+        }
+        cluster.release.spec.paused = true;
+        let share = cluster.share().unwrap_or(0.0);
+        let image = cluster.world.deployments[&of("cart")]["spec"].clone();
+        let asked = cluster
+            .release
+            .status
+            .clone()
+            .is_some_and(|status| status.workloads.iter().any(|workload| workload.asked.is_some()));
+        cluster.run();
+        if !asked {
+            assert_eq!(cluster.share().unwrap_or(0.0), share, "after {turns} turns");
+            assert_eq!(cluster.world.deployments[&of("cart")]["spec"], image, "after {turns} turns");
+        }
+    }
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub(super) async fn act(
     match action {
         Action::Create { deployment } => create(client, deployment).await.map(Some),
         Action::Scale { deployment, replicas } => {
-            change(client, deployment, &Patch::Merge(json!({"spec": {"replicas": replicas}}))).await.map(Some)
+            let patch = json!({"metadata": version(deployment, world), "spec": {"replicas": replicas}});
+            change(client, deployment, &Patch::Merge(patch)).await.map(Some)
         }
         Action::SetImages { deployment, images } => {
             let found = world.deployments.get(deployment).unwrap_or(&Value::Null);
@@ -39,7 +40,8 @@ pub(super) async fn act(
                     lists[list] = set.into();
                 }
             }
-            let patch = json!({"spec": {"template": {"spec": lists}}});
+            let metadata = version(deployment, world);
+            let patch = json!({"metadata": metadata, "spec": {"template": {"spec": lists}}});
             change(client, deployment, &Patch::Strategic(patch)).await.map(Some)
         }
         Action::ApplyLane { lane } => apply_lane(client, lane).await.map(Some),
@@ -54,6 +56,12 @@ pub(super) async fn act(
             gone(&object, api.delete(&deployment.name, &DeleteParams::background()).await.map(drop))
         }
     }
+}
+
+/// A write meets a Deployment as it was decided by.
+fn version(deployment: &WorkloadRef, world: &World) -> Value {
+    let found = world.deployments.get(deployment).unwrap_or(&Value::Null);
+    json!({"resourceVersion": found["metadata"]["resourceVersion"]})
 }
 
 async fn create(client: &Client, deployment: &Value) -> Result<Written, ApplyError> {

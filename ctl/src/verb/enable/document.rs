@@ -1,7 +1,7 @@
 //! A Lane from flags, and a Lane's rules in words.
 
 use canary_rules::edge::Edge;
-use canary_rules::lane::{API_VERSION, KIND, Lane, Rule};
+use canary_rules::lane::{API_VERSION, KIND, Lane};
 use canary_rules::problem::Problems;
 use canary_rules::wire::{FilterConfig, Role};
 use serde::Deserialize as _;
@@ -176,7 +176,7 @@ fn moment(text: &str) -> Result<String, Failure> {
 
 /// Whom these rules are for, in words; empty without any.
 #[must_use]
-pub(crate) fn who_of_rules(rules: &[Rule]) -> String {
+pub(crate) fn who_of_rules(rules: &[Value]) -> String {
     if rules.is_empty() {
         return String::new();
     }

@@ -62,7 +62,7 @@ fn place(release: &Release) -> String {
     if status.phase != Phase::Stepping {
         return phase(status.phase);
     }
-    let share = release.step(status.step).map_or(0.0, |step| step.share);
+    let share = release.step(status.step).share;
     let number = status.step.saturating_add(1);
     let of = release.steps();
     match share > 0.0 {

@@ -118,13 +118,15 @@ async fn document(args: &Args, cluster: &Cluster, releases: &Releases) -> Result
     let mut workloads: BTreeMap<WorkloadRef, WorkloadSpec> = BTreeMap::new();
     for text in &args.image {
         let image = Image::parse(text, &cluster.namespace)?;
-        let (deployment, container) = image.find(&cluster.client).await?;
-        let spec = workloads.entry(deployment.clone()).or_insert_with(|| WorkloadSpec {
-            deployment,
+        let found = image.find(&cluster.client).await?;
+        // Every pod twice from the first look on.
+        let as_many = (args.strategy == Strategy::BlueGreen).then_some(found.replicas.max(1));
+        let spec = workloads.entry(found.deployment.clone()).or_insert_with(|| WorkloadSpec {
+            deployment: found.deployment,
             images: BTreeMap::new(),
-            replicas: args.replicas,
+            replicas: args.replicas.or(as_many),
         });
-        spec.images.insert(container, image.image);
+        spec.images.insert(found.container, image.image);
     }
     let name = match &args.name {
         Some(name) => name.clone(),
@@ -175,6 +177,13 @@ struct Image {
     image: String,
 }
 
+/// What an image is for.
+struct Found {
+    deployment: WorkloadRef,
+    container: String,
+    replicas: u32,
+}
+
 impl Image {
     fn parse(text: &str, namespace: &str) -> Result<Self, Failure> {
         let wrong = || {
@@ -194,7 +203,7 @@ impl Image {
     }
 
     /// The Deployment and the container that are meant.
-    async fn find(&self, client: &Client) -> Result<(WorkloadRef, String), Failure> {
+    async fn find(&self, client: &Client) -> Result<Found, Failure> {
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
         let what = format!("read Deployment {}/{}", self.namespace, self.name);
         let found = deployments.get_opt(&self.name).await.map_err(|error| api_failure(&what, &error))?;
@@ -203,6 +212,7 @@ impl Image {
             None => self.behind_service(client, &deployments).await?,
         };
         let name = found.metadata.name.clone().unwrap_or_default();
+        let replicas = found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let pod = found.spec.and_then(|spec| spec.template.spec);
         let names: Vec<String> =
             pod.iter().flat_map(|pod| &pod.containers).map(|container| container.name.clone()).collect();
@@ -220,7 +230,8 @@ impl Image {
                 return Err(Failure::new(Code::Usage, message).help(help));
             }
         };
-        Ok((WorkloadRef { namespace: self.namespace.clone(), name }, container))
+        let deployment = WorkloadRef { namespace: self.namespace.clone(), name };
+        Ok(Found { deployment, container, replicas: u32::try_from(replicas).unwrap_or(0) })
     }
 
     /// The one Deployment behind a Service of this name.
