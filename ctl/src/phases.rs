@@ -5,7 +5,7 @@ mod touched;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use canary_istio::{Change, ObjectRef, Phase};
+use canary_istio::{Change, Object, ObjectRef, Observed, Phase, SubsetName, own, plugins};
 use kube::Client;
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub struct Phases<'a> {
     root_namespace: &'a str,
     sidecars: Sidecars,
     timeout: Duration,
+    /// What objects became by changes of the plan at hand.
+    versions: Versions,
 }
 
 /// What was done.
@@ -45,6 +47,13 @@ pub enum PhaseError {
         #[source]
         source: ArrivalError,
     },
+    /// Not every proxy has what an earlier run wrote.
+    #[error("what was written before")]
+    Settle(
+        /// Who has not.
+        #[source]
+        ArrivalError,
+    ),
     /// Not every proxy ranks pods by their new labels.
     #[error("labels of pods")]
     Labels(
@@ -60,8 +69,9 @@ impl PhaseError {
     pub fn late_proxies(&self) -> usize {
         match self {
             Self::Arrival { source: ArrivalError::Late(proxies), .. }
+            | Self::Settle(ArrivalError::Late(proxies))
             | Self::Labels(ArrivalError::Late(proxies)) => proxies.len(),
-            Self::Arrival { .. } | Self::Labels(_) | Self::Apply(_) => 0,
+            Self::Arrival { .. } | Self::Settle(_) | Self::Labels(_) | Self::Apply(_) => 0,
         }
     }
 }
@@ -73,18 +83,28 @@ impl<'a> Phases<'a> {
     /// For this cluster, where these pods have a proxy; each phase may take this long to reach every proxy.
     #[must_use]
     pub fn new(client: &'a Client, root_namespace: &'a str, sidecars: Sidecars, timeout: Duration) -> Self {
-        Self { client, root_namespace, sidecars, timeout }
+        Self { client, root_namespace, sidecars, timeout, versions: Versions::default() }
     }
 
-    /// Makes the changes. What is `unsettled` must have arrived before the first of them: an earlier run may
-    /// have ended between a write and its proof.
+    /// Waits until every proxy has what is of ours in a mesh as it was seen, and these labels: a run before may have
+    /// ended between a write and its proof. Plan anew afterwards, for rules of ours are written to prove it.
+    ///
+    /// # Errors
+    /// Who has not, by the deadline.
+    pub async fn settle(&self, observed: &Observed, labelled: &[Labelled]) -> Result<(), PhaseError> {
+        let news = there(observed, labelled);
+        if news.written.is_empty() && news.labelled.is_empty() {
+            return Ok(());
+        }
+        self.prove(&news).await.map(drop).map_err(PhaseError::Settle)
+    }
+
+    /// Makes the changes of one plan, in one call or several.
     ///
     /// # Errors
     /// The first write that fails, or the proxies that do not confirm a phase in time. What was done stays.
-    pub async fn run(&self, changes: &[&Change], unsettled: Option<&[Written]>) -> Result<Done, PhaseError> {
-        let mut versions = Versions::default();
+    pub async fn run(&mut self, changes: &[&Change]) -> Result<Done, PhaseError> {
         let mut done = Done::default();
-        let mut unsettled = unsettled;
         for phase in ORDER {
             let due: Vec<&&Change> = changes.iter().filter(|change| change.phase == phase).collect();
             if due.is_empty() {
@@ -92,20 +112,16 @@ impl<'a> Phases<'a> {
             }
             if phase == Phase::Collect {
                 for change in due {
-                    done.written.push(apply::change(self.client, change, &mut versions).await?);
+                    done.written.push(apply::change(self.client, change, &mut self.versions).await?);
                 }
                 continue;
-            }
-            if let Some(written) = unsettled.take() {
-                let news = News { written: written.to_vec(), ..News::default() };
-                self.prove(&news).await.map_err(|source| PhaseError::Arrival { phase, source })?;
             }
             let mut news = News {
                 services: due.iter().flat_map(|change| touched::hosts(change)).collect(),
                 ..News::default()
             };
             for change in due {
-                let written = apply::change(self.client, change, &mut versions).await?;
+                let written = apply::change(self.client, change, &mut self.versions).await?;
                 news.written.push(written.clone());
                 done.written.push(written);
             }
@@ -115,48 +131,83 @@ impl<'a> Phases<'a> {
         Ok(done)
     }
 
-    /// Puts the labels on pods that rules are going to read, and waits until every proxy has them.
+    /// Puts the labels on pods that rules are going to read, and waits until every proxy has them. What is written
+    /// is in `unproven` until then. A pod that may not be labelled keeps none of the others back: the first
+    /// refusal is returned once they are done.
     ///
     /// # Errors
-    /// When the API server refuses, or who has not heard of them in time.
-    pub async fn label(&self, pods: &[PodChange]) -> Result<(), PhaseError> {
+    /// Who has not heard of them in time.
+    pub async fn label(
+        &self,
+        pods: &[PodChange],
+        unproven: &mut Vec<Labelled>,
+    ) -> Result<Option<ApplyError>, PhaseError> {
         let set = |change: &PodChange| {
             let labels = change.set.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
             Some((change.to_set()?, labels.collect()))
         };
-        self.relabel(pods.iter().filter_map(|change| Some((&change.pod, set(change)?)))).await
+        let changes = pods.iter().filter_map(|change| Some((&change.pod, set(change)?)));
+        self.relabel(changes, unproven).await
     }
 
-    /// Takes labels off pods that no rule reads any more, and waits until every proxy has heard.
+    /// Takes labels off pods that no rule reads any more, likewise.
     ///
     /// # Errors
     /// As for [`Self::label`].
-    pub async fn unlabel(&self, pods: &[&PodChange]) -> Result<(), PhaseError> {
+    pub async fn unlabel(
+        &self,
+        pods: &[&PodChange],
+        unproven: &mut Vec<Labelled>,
+    ) -> Result<Option<ApplyError>, PhaseError> {
         let unset = |change: &PodChange| {
             let labels = change.unset.iter().map(|key| (key.clone(), None));
             Some((change.to_unset()?, labels.collect()))
         };
-        self.relabel(pods.iter().filter_map(|change| Some((&change.pod, unset(change)?)))).await
+        let changes = pods.iter().filter_map(|change| Some((&change.pod, unset(change)?)));
+        self.relabel(changes, unproven).await
     }
 
     async fn relabel(
         &self,
         pods: impl Iterator<Item = (&ObjectRef, (Value, BTreeMap<String, Option<String>>))>,
-    ) -> Result<(), PhaseError> {
-        let mut news = News::default();
+        unproven: &mut Vec<Labelled>,
+    ) -> Result<Option<ApplyError>, PhaseError> {
+        let mut refused = None;
         for (pod, (patch, labels)) in pods {
-            if let Some(addresses) = apply::label(self.client, pod, &patch).await? {
-                news.labelled.push(Labelled { pod: pod.clone(), addresses, labels });
+            match apply::label(self.client, pod, &patch).await {
+                Ok(None) => {}
+                Ok(Some(addresses)) => unproven.push(Labelled { pod: pod.clone(), addresses, labels }),
+                Err(error) => refused = refused.or(Some(error)),
             }
         }
-        if news.labelled.is_empty() {
-            return Ok(());
+        if !unproven.is_empty() {
+            let news = News { labelled: unproven.clone(), ..News::default() };
+            self.prove(&news).await.map_err(PhaseError::Labels)?;
+            unproven.clear();
         }
-        self.prove(&news).await.map(drop).map_err(PhaseError::Labels)
+        Ok(refused)
     }
 
     async fn prove(&self, news: &News) -> Result<usize, ArrivalError> {
         let deadline = std::time::Instant::now() + self.timeout;
         arrival::wait(self.client, self.root_namespace, news, &self.sidecars, deadline).await
     }
+}
+
+/// All that is ours or has something of ours, as it was seen.
+fn there(observed: &Observed, labelled: &[Labelled]) -> News {
+    let rules = observed.destination_rules.iter().filter(|rule| rule.is_ours());
+    let has_lanes = |rule: &&Object| {
+        let subsets = rule.spec()["subsets"].as_array();
+        subsets.into_iter().flatten().any(|subset| subset["name"].as_str().is_some_and(SubsetName::is_ours))
+    };
+    let services = rules.filter(has_lanes).filter_map(|rule| own::service_of(rule.name(), rule.namespace()));
+    let objects = observed.virtual_services.iter().chain(&observed.destination_rules);
+    let ours = objects.filter(|object| object.is_ours() || object.is_edited());
+    let ours = ours.chain(observed.edge.iter().filter(|plugin| plugins::role_of(plugin).is_some()));
+    let written = ours.map(|object| Written {
+        object: object.reference().clone(),
+        resource_version: object.resource_version().map(str::to_owned),
+    });
+    News { written: written.collect(), services: services.collect(), labelled: labelled.to_vec() }
 }

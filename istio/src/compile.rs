@@ -68,6 +68,18 @@ pub enum CompileError {
         /// Another.
         second: Host,
     },
+    /// A workload that a lane names though its own label puts it in another.
+    #[error("lane {lane} names workload {workload} of {host}, which its own label puts in lane {label}")]
+    LabelledWorkload {
+        /// The service.
+        host: Host,
+        /// The workload.
+        workload: String,
+        /// The lane of its label, whether that is on or not.
+        label: String,
+        /// The lane that names it.
+        lane: LaneName,
+    },
     /// A workload that two lanes claim.
     #[error("workload {workload} of {host} is claimed by lane {first} and by lane {second}")]
     SharedWorkload {
@@ -91,6 +103,7 @@ impl CompileError {
             Self::DuplicateLane { lane }
             | Self::UnknownParent { lane, .. }
             | Self::ParentChain { lane }
+            | Self::LabelledWorkload { lane, .. }
             | Self::AmbiguousService { lane, .. } => Some(lane),
             Self::SubsetClash { first, second, .. } | Self::SharedWorkload { first, second, .. } => {
                 Some(first.max(second))
@@ -311,6 +324,15 @@ fn owners<'a>(
         let label = workload.labels.get(LANE_LABEL).filter(|label| !label.is_empty());
         let mut owner = label.and_then(|label| lanes.get(label));
         for (lane, _) in claims.iter().filter(|(_, labels)| carries(workload, labels)) {
+            // Its pods carry the label whatever is put on them.
+            if let Some(label) = label.filter(|label| *label != lane.as_str()) {
+                return Err(CompileError::LabelledWorkload {
+                    host: service.host.clone(),
+                    workload: workload.name.clone(),
+                    label: label.clone(),
+                    lane: (*lane).clone(),
+                });
+            }
             match owner {
                 Some(first) if first != *lane => {
                     return Err(CompileError::SharedWorkload {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future, stream};
 use kube::Client;
 
 use super::debug::{Debug, Istiods};
@@ -13,6 +14,9 @@ use super::{ArrivalError, News, Sidecars};
 
 /// How often istiods are looked for, and late proxies' pods looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How many pods are looked at at a time.
+const LOOKS_AT_A_TIME: usize = 16;
 
 /// The state of a proof.
 pub(super) struct Barrier<'a> {
@@ -25,6 +29,7 @@ pub(super) struct Barrier<'a> {
     marked: Option<Marked>,
     looked_for_istiods: Option<Instant>,
     looked_at_pods: Option<Instant>,
+    began: Instant,
     /// Proxies of pods that are gone, end, or serve nobody yet.
     excused: BTreeSet<String>,
 }
@@ -61,8 +66,8 @@ impl<'a> Barrier<'a> {
             revisions: BTreeSet::new(),
             marked: None,
             looked_for_istiods: None,
-            // The first look is worth its price only at one who takes his time.
-            looked_at_pods: Some(Instant::now()),
+            looked_at_pods: None,
+            began: Instant::now(),
             excused: BTreeSet::new(),
         }
     }
@@ -82,7 +87,7 @@ impl<'a> Barrier<'a> {
         }
         let marked = match self.marked.take() {
             Some(marked) => marked,
-            None => marker::write(self.client, &self.news.services).await?,
+            None => marker::write(self.client, self.root_namespace, &self.news.services).await?,
         };
         let asked = self.proxies(&marked).await;
         self.marked = Some(marked);
@@ -126,8 +131,9 @@ impl<'a> Barrier<'a> {
         let asked = join_all(unheard.map(|istiod| async move {
             let missing = missing(&mut istiod.debug, news).await;
             istiod.has_heard = missing.is_none();
-            // One that does not serve yet, or no more, has nobody's ear; who was its client shows.
-            missing.filter(|error| istiod.is_ready || !matches!(error, ArrivalError::Silent { .. }))
+            // One that does not serve yet, or no more, has nobody's ear; who is its client all the same shows, for
+            // nobody else knows of it.
+            missing.filter(|_| istiod.is_ready)
         }));
         let missing = asked.await.into_iter().flatten().next();
         self.note_silence(missing.as_ref());
@@ -168,18 +174,24 @@ impl<'a> Barrier<'a> {
         let unknown = sidecars.filter(|name| !known.contains(name));
         late.extend(unknown.map(str::to_owned));
         late.retain(|name| !self.excused.contains(name));
-        let looks_again = self.looked_at_pods.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
-        // Whom no istiod knows, nothing is heard of by waiting.
         let only_unknown = late.iter().all(|name| !known.contains(name.as_str()));
-        if late.is_empty() || !(looks_again || only_unknown) {
+        let looks = match self.looked_at_pods {
+            // Whom no istiod knows, nothing is heard of by waiting.
+            None => only_unknown || self.began.elapsed() >= LOOK_EVERY,
+            Some(at) => at.elapsed() >= LOOK_EVERY,
+        };
+        if late.is_empty() || !looks {
             return Ok(late);
         }
         self.looked_at_pods = Some(Instant::now());
-        for name in &late {
-            if !self.sidecars.counts(self.client, name, known.contains(name.as_str())).await {
-                self.excused.insert(name.clone());
-            }
-        }
+        let asked: Vec<(String, bool)> =
+            late.iter().map(|name| (name.clone(), known.contains(name.as_str()))).collect();
+        let (client, sidecars) = (self.client, self.sidecars);
+        let excused = stream::iter(asked).map(|(name, is_known)| async move {
+            (!sidecars.counts(client, &name, is_known).await).then_some(name)
+        });
+        let excused = excused.buffer_unordered(LOOKS_AT_A_TIME).filter_map(future::ready);
+        self.excused.extend(excused.collect::<Vec<String>>().await);
         late.retain(|name| !self.excused.contains(name));
         Ok(late)
     }

@@ -12,6 +12,7 @@ use crate::apply::Written;
 
 /// xDS types, as istiod names them.
 const ENDPOINTS: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+const CLUSTERS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 
 /// A proxy, as one istiod sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) struct Proxy {
     pub(super) has_marker: bool,
     /// Whether all that was sent to it is acknowledged.
     pub(super) is_settled: bool,
+    /// Whether it is at its beginning: what it knows is from an earlier connection.
+    pub(super) is_new: bool,
 }
 
 /// An answer of `/debug/adsz`, as far as it matters.
@@ -96,6 +99,7 @@ pub(super) fn proxies(watches: &Watches, sync: &[Sync], marked: &Marked) -> Vec<
             has_marker: bases.iter().all(is_marked),
             // One that has just gone may come back with less than it was sent.
             is_settled: is_settled(sync, name),
+            is_new: is_new(watcher, sync, name),
         }
     };
     watches.clients.iter().map(proxy).collect()
@@ -160,9 +164,16 @@ impl<'a> Cluster<'a> {
     }
 }
 
+/// Whether a proxy has not acknowledged any clusters on its connection, and is none that asks for other things.
+fn is_new(watcher: &Watcher, sync: &[Sync], proxy: &str) -> bool {
+    let asks_for_clusters = watcher.watches.is_empty() || watcher.watches.contains_key(CLUSTERS);
+    let has_clusters = |sync: &Sync| sync.proxy == proxy && !sync.cluster_acked.is_empty();
+    asks_for_clusters && !sync.iter().any(has_clusters)
+}
+
 /// The proxies that have not confirmed.
 pub(super) fn late(proxies: &[Proxy]) -> BTreeSet<String> {
-    let late = |proxy: &&Proxy| proxy.in_sight && !(proxy.has_marker && proxy.is_settled);
+    let late = |proxy: &&Proxy| proxy.is_new || (proxy.in_sight && !(proxy.has_marker && proxy.is_settled));
     proxies.iter().filter(late).map(|proxy| proxy.name.clone()).collect()
 }
 

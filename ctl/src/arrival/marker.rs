@@ -53,7 +53,11 @@ pub(super) struct Marked {
 }
 
 /// Writes a new marker over the one before: for our own Service, and for these, as far as rules of ours are there.
-pub(super) async fn write(client: &Client, services: &BTreeSet<Host>) -> Result<Marked, ArrivalError> {
+pub(super) async fn write(
+    client: &Client,
+    root_namespace: &str,
+    services: &BTreeSet<Host>,
+) -> Result<Marked, ArrivalError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Only that it differs matters; milliseconds do not come twice in the time of a proof.
     let epoch = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
@@ -68,7 +72,7 @@ pub(super) async fn write(client: &Client, services: &BTreeSet<Host>) -> Result<
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let written = rules(client, NAMESPACE).patch(NAME, &params, &Patch::Merge(&patch)).await;
     written.map_err(|source| failed(NAMESPACE, NAME, source))?;
-    let blind = blind(client).await?;
+    let blind = blind(client, root_namespace).await?;
     Ok(Marked { subset, services: marked, own: host(), blind })
 }
 
@@ -95,7 +99,7 @@ async fn write_into(client: &Client, service: &Host, epoch: u64) -> Result<bool,
 }
 
 /// Namespaces whose clients look no further than their own rules for our Service.
-async fn blind(client: &Client) -> Result<BTreeSet<String>, ArrivalError> {
+async fn blind(client: &Client, root_namespace: &str) -> Result<BTreeSet<String>, ArrivalError> {
     let api: Api<DynamicObject> =
         Api::all_with(client.clone(), &world::resource(ISTIO_API, "DestinationRule"));
     let all = api.list(&ListParams::default()).await.map_err(|source| ArrivalError::Api {
@@ -104,7 +108,8 @@ async fn blind(client: &Client) -> Result<BTreeSet<String>, ArrivalError> {
     })?;
     let hides = |rule: &DynamicObject| rule.data["spec"]["host"].as_str().is_some_and(hides);
     let elsewhere = all.items.into_iter().filter(hides).filter_map(|rule| rule.metadata.namespace);
-    Ok(elsewhere.filter(|namespace| namespace != NAMESPACE).collect())
+    // Rules of the root namespace hold for everybody else, and for its own proxies only if they are private.
+    Ok(elsewhere.filter(|namespace| namespace != NAMESPACE && namespace != root_namespace).collect())
 }
 
 /// Whether a rule for this host is one for our Service.

@@ -63,7 +63,8 @@ impl Sidecars {
         let Some((name, namespace)) = proxy.rsplit_once('.') else { return true };
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
         match api.get_opt(name).await {
-            Ok(None) => false,
+            // A proxy on a machine, or of another cluster, has no pod here; that of a pod that went is soon forgotten.
+            Ok(None) => is_known,
             Ok(Some(pod)) => !ends(&pod) && (is_known || is_ready(&pod)),
             Err(_) => true,
         }

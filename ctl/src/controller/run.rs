@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use canary_istio::observed::manifests::ManifestError;
-use canary_istio::{Change, Object, ObjectRef, Observed, Phase, plugins};
+use canary_istio::{Change, ObjectRef, Phase};
 use jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
@@ -16,12 +16,12 @@ use super::metrics::Metrics;
 use super::releases;
 use super::report::{Outcome, Reporter};
 use crate::apply::{ApplyError, Written};
-use crate::arrival::Sidecars;
+use crate::arrival::{Labelled, Sidecars};
 use crate::failure::chain;
 use crate::phases::{PhaseError, Phases};
 use crate::settings::{Installation, ReadError};
 use crate::steer::{self, Course, PodChange, Verdict};
-use crate::world::{self, News, Watched};
+use crate::world::{self, News, Seen, Watched};
 use canary_rules::settings::MeshSettings;
 
 /// How long the cluster must be quiet before a run looks at it.
@@ -44,8 +44,10 @@ pub(super) struct Run<'a> {
     reporter: Reporter,
     /// Whether a run before this one may have written what proxies do not have yet.
     unsettled: bool,
-    /// Since when an object waits to be collected.
-    waiting: HashMap<ObjectRef, Instant>,
+    /// Labels of pods whose arrival is not proven.
+    unproven: Vec<Labelled>,
+    /// What of an object waits to be collected, and since when.
+    waiting: HashMap<ObjectRef, (String, Instant)>,
     /// What the last proof of arrival said.
     reached: usize,
     /// What the last run wrote: a plan made before it is heard of would do it again.
@@ -58,6 +60,19 @@ struct Due<'c> {
     unset: Vec<&'c PodChange>,
     /// When there will be more, if that is known.
     next: Option<Duration>,
+}
+
+/// How far a run came.
+enum Progress {
+    /// What an earlier run wrote has arrived; it is time to plan anew.
+    Settled,
+    /// All that was due is done.
+    Through {
+        /// When there will be more, if that is known.
+        next: Option<Duration>,
+        /// A pod that may not be labelled.
+        refused: Option<ApplyError>,
+    },
 }
 
 /// Why a run did not come to its end.
@@ -90,6 +105,7 @@ impl<'a> Run<'a> {
             metrics,
             reporter,
             unsettled: true,
+            unproven: Vec::new(),
             waiting: HashMap::new(),
             reached: 0,
             unheard: Vec::new(),
@@ -158,40 +174,67 @@ impl<'a> Run<'a> {
         self.reporter.hold(&seen, &course).await?;
         let sidecars = Sidecars::of(&seen.pods);
         let client = self.client.clone();
-        let phases = Phases::new(&client, &root_namespace, sidecars, self.options.arrival_timeout);
-        phases.label(&course.pods).await?;
-
-        let due = self.due(&course);
-        let ups = due.changes.iter().any(|change| change.phase != Phase::Collect);
-        if ups {
-            self.reporter.report(&seen, &course, &Outcome::Working).await?;
-        }
-        if !due.changes.is_empty() {
-            let unsettled = (self.unsettled && ups).then(|| there(&seen.observed));
-            match phases.run(&due.changes, unsettled.as_deref()).await {
-                Ok(done) => {
-                    self.metrics.writes.fetch_add(done.written.len() as u64, Ordering::Relaxed);
-                    self.reached = done.proxies.unwrap_or(self.reached);
-                    self.metrics.late_proxies.store(0, Ordering::Relaxed);
-                    self.unheard.extend(done.written);
-                }
-                // Somebody was faster, or what was planned by was old: the next plan knows better.
-                Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => return Err(error.into()),
-                Err(error) => {
-                    self.metrics.late_proxies.store(error.late_proxies() as u64, Ordering::Relaxed);
-                    let outcome = Outcome::Stuck(chain(&error));
-                    self.reporter.report(&seen, &course, &outcome).await?;
-                    return Err(error.into());
-                }
+        let mut phases = Phases::new(&client, &root_namespace, sidecars, self.options.arrival_timeout);
+        match self.change(&mut phases, &seen, &course).await {
+            Ok(Progress::Settled) => Ok(Some(Duration::ZERO)),
+            Ok(Progress::Through { next, refused }) => {
+                self.reporter.report(&seen, &course, &Outcome::Done(self.reached)).await?;
+                self.reporter.release(&seen, &course).await?;
+                // The lanes are served; the pod is tried again.
+                refused.map_or(Ok(()), Err)?;
+                Ok([next, released.again_in].into_iter().flatten().min())
+            }
+            // Somebody was faster, or what was planned by was old: the next plan knows better.
+            Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => Err(error.into()),
+            Err(error) => {
+                self.metrics.late_proxies.store(error.late_proxies() as u64, Ordering::Relaxed);
+                let outcome = Outcome::Stuck(chain(&error));
+                self.reporter.report(&seen, &course, &outcome).await?;
+                Err(error.into())
             }
         }
-        if !due.unset.is_empty() {
-            phases.unlabel(&due.unset).await?;
+    }
+
+    /// Makes what is due. Nobody is put in a lane, and nothing goes, before what an earlier run wrote has arrived.
+    async fn change(
+        &mut self,
+        phases: &mut Phases<'_>,
+        seen: &Seen,
+        course: &Course,
+    ) -> Result<Progress, PhaseError> {
+        let due = self.due(course);
+        let (off, rest): (Vec<&Change>, Vec<&Change>) =
+            due.changes.iter().partition(|change| change.phase == Phase::EdgeOff);
+        if due.changes.iter().any(|change| change.phase != Phase::Collect) {
+            let told = self.reporter.report(seen, course, &Outcome::Working).await;
+            told.unwrap_or_else(|error| tracing::debug!(%error, "nobody is told of the work"));
         }
-        self.unsettled = false;
-        self.reporter.report(&seen, &course, &Outcome::Done(self.reached)).await?;
-        self.reporter.release(&seen, &course).await?;
-        Ok([due.next, released.again_in].into_iter().flatten().min())
+        // Who leaves a lane leaves it whatever else has to be waited for.
+        self.run_phases(phases, &off).await?;
+        if self.unsettled {
+            phases.settle(&seen.observed, &self.unproven).await?;
+            self.unproven.clear();
+            self.unsettled = false;
+            if !due.changes.is_empty() {
+                return Ok(Progress::Settled);
+            }
+        }
+        let kept = phases.label(&course.pods, &mut self.unproven).await?;
+        self.run_phases(phases, &rest).await?;
+        let left = phases.unlabel(&due.unset, &mut self.unproven).await?;
+        Ok(Progress::Through { next: due.next, refused: kept.or(left) })
+    }
+
+    async fn run_phases(&mut self, phases: &mut Phases<'_>, changes: &[&Change]) -> Result<(), PhaseError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let done = phases.run(changes).await?;
+        self.metrics.writes.fetch_add(done.written.len() as u64, Ordering::Relaxed);
+        self.reached = done.proxies.unwrap_or(self.reached);
+        self.metrics.late_proxies.store(0, Ordering::Relaxed);
+        self.unheard.extend(done.written);
+        Ok(())
     }
 
     /// Waits until the watches have brought what the last run wrote.
@@ -219,12 +262,21 @@ impl<'a> Run<'a> {
     fn due<'c>(&mut self, course: &'c Course) -> Due<'c> {
         let now = Instant::now();
         let collects = course.plan.changes.iter().filter(|change| change.phase == Phase::Collect);
+        let collects = collects.map(|change| (&change.object, format!("{:?}", change.action)));
         let lingering = course.pods.iter().filter(|change| change.lingers);
-        let waits = collects.map(|change| &change.object).chain(lingering.map(|change| &change.pod));
-        let since = |object: &ObjectRef| self.waiting.get(object).copied().unwrap_or(now);
-        self.waiting = waits.map(|object| (object.clone(), since(object))).collect();
+        let lingering = lingering.map(|change| (&change.pod, format!("{:?}", change.unset)));
+        // What goes later than the rest of an object has a time of its own.
+        let since = |object: &ObjectRef, what: &String| match self.waiting.get(object) {
+            Some((before, since)) if before == what => *since,
+            _ => now,
+        };
+        let waiting = collects.chain(lingering).map(|(object, what)| {
+            let since = since(object, &what);
+            (object.clone(), (what, since))
+        });
+        self.waiting = waiting.collect();
         let left = |object: &ObjectRef| match self.waiting.get(object) {
-            Some(since) => self.options.collect_after.saturating_sub(now.duration_since(*since)),
+            Some((_, since)) => self.options.collect_after.saturating_sub(now.duration_since(*since)),
             None => Duration::ZERO,
         };
         let changes = course.plan.changes.iter();
@@ -245,16 +297,4 @@ impl<'a> Run<'a> {
         let on = course.lanes.values().filter(|verdict| matches!(verdict, Verdict::On(_))).count();
         self.metrics.lanes.store(on as u64, Ordering::Relaxed);
     }
-}
-
-/// All that is ours or has something of ours, as it was seen.
-fn there(observed: &Observed) -> Vec<Written> {
-    let objects = observed.virtual_services.iter().chain(&observed.destination_rules);
-    let ours = objects.filter(|object| object.is_ours() || object.is_edited());
-    let ours = ours.chain(observed.edge.iter().filter(|plugin| plugins::role_of(plugin).is_some()));
-    let written = |object: &Object| Written {
-        object: object.reference().clone(),
-        resource_version: object.resource_version().map(str::to_owned),
-    };
-    ours.map(written).collect()
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use canary_istio::plugins::{API_VERSION as PLUGIN_API, ROLE_LABEL};
-use canary_istio::{Change, ObjectRef};
+use canary_istio::{Change, ObjectRef, Phase};
 use canary_rules::settings::MeshSettings;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -157,7 +157,9 @@ async fn end_lanes(
     )
     .await
     {
-        Ok(Some(_)) => lanes.list().await?,
+        // One that is on its way out is known no more.
+        Ok(Some(definition)) if definition["metadata"]["deletionTimestamp"].is_null() => lanes.list().await?,
+        Ok(Some(_)) => Vec::new(),
         Ok(None) => Vec::new(),
         Err(error) => return Err(api_failure("look for Lanes", &error)),
     };
@@ -216,6 +218,7 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
     let mesh_config = world::mesh_config(client, root_namespace).await;
     let mesh_config = mesh_config.map_err(|error| api_failure("read Istio's settings", &error))?;
     let mut written = 0;
+    let mut is_settled = false;
     // What an earlier change made possible is only planned once that is there.
     loop {
         let world = world::list(client).await;
@@ -237,12 +240,15 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
         let changes: Vec<&Change> = course.plan.changes.iter().collect();
         let sidecars = Sidecars::of(&seen.pods);
         let timeout = deadline.saturating_duration_since(Instant::now());
-        let phases = Phases::new(client, root_namespace, sidecars, timeout);
+        let mut phases = Phases::new(client, root_namespace, sidecars, timeout);
         if changes.is_empty() {
             let labelled: Vec<&PodChange> = course.pods.iter().collect();
-            let done = phases.unlabel(&labelled).await;
-            done.map_err(|error| Failure::from_error(Code::Failed, &error))?;
-            return Ok(written);
+            let done = phases.unlabel(&labelled, &mut Vec::new()).await;
+            let refused = done.map_err(|error| Failure::from_error(Code::Failed, &error))?;
+            return match refused {
+                Some(error) => Err(Failure::from_error(Code::Failed, &error)),
+                None => Ok(written),
+            };
         }
         if Instant::now() > deadline {
             return Err(Failure::new(
@@ -251,7 +257,19 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
             )
             .help("run the same command again"));
         }
-        let done = phases.run(&changes, None).await;
+        // What goes last, no proxy may still lead to; there is no waiting for minutes here.
+        let (last, first): (Vec<&Change>, Vec<&Change>) =
+            changes.iter().partition(|change| change.phase == Phase::Collect);
+        if first.is_empty() && !is_settled {
+            let settled = phases.settle(&seen.observed, &[]).await;
+            settled.map_err(|error| {
+                Failure::from_error(Code::Timeout, &error).help("run the same command again")
+            })?;
+            is_settled = true;
+            continue;
+        }
+        let due = if first.is_empty() { last } else { first };
+        let done = phases.run(&due).await;
         written += done.map_err(|error| Failure::from_error(Code::Failed, &error))?.written.len();
     }
 }

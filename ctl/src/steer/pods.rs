@@ -73,7 +73,9 @@ pub(super) fn changes(wanted: &[PodLabels], lanes: &[Lane], seen: &Seen) -> Vec<
 fn change(pod: &Object, wanted: &BTreeMap<&str, &str>, lanes: &[Lane]) -> Option<PodChange> {
     let own = &pod.value()["metadata"]["labels"];
     let listed: BTreeSet<String> = failover::labelled(pod.value()).map(str::to_owned).collect();
-    let set = wanted.iter().filter(|(key, value)| own[**key] != **value);
+    // What a pod has from its owner stays, whoever would have it otherwise.
+    let may_set = |key: &str| own[key].is_null() || listed.contains(key);
+    let set = wanted.iter().filter(|(key, value)| own[**key] != **value && may_set(key));
     let set: BTreeMap<String, String> = set.map(|(key, value)| ((*key).into(), (*value).into())).collect();
     let unset: BTreeSet<String> =
         listed.iter().filter(|key| !wanted.contains_key(key.as_str())).cloned().collect();

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
@@ -23,6 +23,10 @@ use super::certificates::Pair;
 const CONNECTIONS_MAX: usize = 256;
 /// How long a handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// How long a peer may be quiet before it is asked whether it is there.
+const QUIET_MAX: Duration = Duration::from_secs(60);
+/// Most questions at a time on one connection.
+const STREAMS_MAX: u32 = 64;
 /// Wait after a connection that could not be taken.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -86,8 +90,16 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router) {
     match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let service = TowerToHyperService::new(router);
-            let served =
-                Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            let mut builder = Builder::new(TokioExecutor::new());
+            // Who vanishes without a word makes room again.
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(QUIET_MAX);
+            builder
+                .http2()
+                .timer(TokioTimer::new())
+                .keep_alive_interval(QUIET_MAX)
+                .keep_alive_timeout(HANDSHAKE_MAX)
+                .max_concurrent_streams(STREAMS_MAX);
+            let served = builder.serve_connection(TokioIo::new(stream), service).await;
             if let Err(error) = served {
                 tracing::debug!(%error, "a connection of the webhook ended early");
             }

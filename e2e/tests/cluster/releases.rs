@@ -129,10 +129,15 @@ pub(crate) async fn stuck(shop: &Shop) {
     let load = Load::of_lane(shop, LANE, Rules::Off);
     let none = "canary-lab.test/none:7";
     let image = format!("stock={none}");
-    let given = ["start", "r", "--image", &image, "--cookie", "gray=1", "--timeout", "20s"];
+    let given = ["start", "r", "--image", &image, "--cookie", "gray=1", "--timeout", "10s"];
     let late = release(shop, &given).await;
     assert_eq!(late.code, 4, "{late}");
-    assert!(late.stderr.contains("container app: ") && late.stderr.contains("ImagePull"), "{late}");
+    assert!(late.stderr.contains("0 of 1 pods"), "{late}");
+    shop.cluster().until("the release says why", Duration::from_secs(90), || {
+        let trouble = shop.cluster().get(&["release", "r"])["status"]["trouble"].clone();
+        let message = trouble["message"].as_str().unwrap_or_default();
+        (message.contains("container app: ") && message.contains("ImagePull")).then_some(())
+    });
     // A second one that wants the same is told who has it.
     let second = release(shop, &["start", "s", "--image", &image, "--timeout", "20s"]).await;
     assert_eq!(second.code, 3, "{second}");

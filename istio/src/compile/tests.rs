@@ -263,7 +263,18 @@ fn contradictions_are_refused() {
     check_error(
         &[lane("gray"), naming(lane("alice"), "web", &[("version", "v2")])],
         &[service("web.shop", &["v1", "v2:gray"])],
-        "workload v2 of web.shop is claimed by lane gray and by lane alice",
+        "lane alice names workload v2 of web.shop, which its own label puts in lane gray",
+    );
+    check_error(
+        &[naming(lane("alice"), "web", &[("version", "v2")])],
+        &[service("web.shop", &["v1", "v2:gray"])],
+        "lane alice names workload v2 of web.shop, which its own label puts in lane gray",
+    );
+    let v2 = |name| naming(lane(name), "web", &[("version", "v2")]);
+    check_error(
+        &[v2("gray"), v2("alice")],
+        &[service("web.shop", &["v1", "v2"])],
+        "workload v2 of web.shop is claimed by lane alice and by lane gray",
     );
 }
 
