@@ -261,6 +261,28 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_has_just_connected_is_waited_for() {
+        let judged = |watches: Value, sync: Value| {
+            let watches = json!({"clients": [{"connectionId": "a.shop-1", "watches": watches}]});
+            let watches = serde_json::from_value(watches).expect("watches");
+            let sync: Vec<Sync> = serde_json::from_value(sync).expect("sync");
+            let marked = Marked {
+                subset: "m7".into(),
+                services: Vec::new(),
+                own: "ours".into(),
+                blind: BTreeSet::new(),
+            };
+            late(&proxies(&watches, &sync, &marked)).len()
+        };
+        let acked = json!([{"proxy": "a.shop", "cluster_sent": "n", "cluster_acked": "n"}]);
+        let sent = json!([{"proxy": "a.shop", "cluster_sent": "n"}]);
+        assert_eq!(judged(json!({}), json!([])), 1, "nothing is heard of it yet");
+        assert_eq!(judged(json!({CLUSTERS: []}), sent), 1, "it has not taken its clusters");
+        assert_eq!(judged(json!({CLUSTERS: []}), acked), 0, "it knows no service of ours");
+        assert_eq!(judged(json!({"other": ["x"]}), json!([])), 0, "it asks for no clusters");
+    }
+
+    #[test]
     fn a_proxy_whose_namespace_has_its_own_rule_for_everything_is_not_waited_for() {
         let mut watches = json!({"clients": [{"connectionId": "a.blind-1", "watches": {ENDPOINTS: ["outbound|80||ours"]}}]});
         let marked = Marked {
