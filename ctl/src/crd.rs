@@ -24,18 +24,29 @@ const KEYS_MAX: u32 = 16;
 /// judges, in the condition `Accepted`.
 #[must_use]
 pub fn lane() -> Value {
-    let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
-    let column = |name: &str, path: &str, about: &str| json!({"name": name, "type": "string", "jsonPath": path, "description": about});
     let condition = |kind: &str, field: &str| format!(".status.conditions[?(@.type==\"{kind}\")].{field}");
+    let columns = [
+        column("On", "string", &condition("Programmed", "status"), "Whether every proxy has it"),
+        column("State", "string", &condition("Programmed", "reason"), "What it waits for, if it does"),
+        column("Mode", "string", ".spec.mode", "What happens where it has no member"),
+        column("Parent", "string", ".spec.parent", "The lane that it falls back to"),
+    ];
+    definition(KIND, PLURAL, "lane", &columns, &schema())
+}
+
+/// The definition of a kind of the whole cluster, with a status and these columns before its age.
+fn definition(kind: &str, plural: &str, singular: &str, columns: &[Value], schema: &Value) -> Value {
+    let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
+    let age = json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{PLURAL}.{group}")},
+        "metadata": {"name": format!("{plural}.{group}")},
         "spec": {
             "group": group,
             "scope": "Cluster",
             "names": {
-                "kind": KIND, "listKind": format!("{KIND}List"), "plural": PLURAL, "singular": "lane",
+                "kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": singular,
                 "categories": ["canaryctl"],
             },
             "versions": [{
@@ -43,17 +54,15 @@ pub fn lane() -> Value {
                 "served": true,
                 "storage": true,
                 "subresources": {"status": {}},
-                "additionalPrinterColumns": [
-                    column("On", &condition("Programmed", "status"), "Whether every proxy has it"),
-                    column("State", &condition("Programmed", "reason"), "What it waits for, if it does"),
-                    column("Mode", ".spec.mode", "What happens where it has no member"),
-                    column("Parent", ".spec.parent", "The lane that it falls back to"),
-                    json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}),
-                ],
-                "schema": {"openAPIV3Schema": schema()},
+                "additionalPrinterColumns": columns.iter().chain([&age]).collect::<Vec<_>>(),
+                "schema": {"openAPIV3Schema": schema},
             }],
         },
     })
+}
+
+fn column(name: &str, kind: &str, path: &str, about: &str) -> Value {
+    json!({"name": name, "type": kind, "jsonPath": path, "description": about})
 }
 
 fn schema() -> Value {

@@ -194,9 +194,9 @@ impl Journal<'_> {
         let mut body = serde_json::to_value(status).unwrap_or_default();
         body["conditions"] = conditions(self.object, status);
         // What a merge leaves out stays as it was.
-        for field in ["heldSince", "outcome", "trouble"] {
-            if body[field].is_null() {
-                body[field] = Value::Null;
+        if let Some(fields) = body.as_object_mut() {
+            for field in ["heldSince", "outcome", "trouble"] {
+                fields.entry(field).or_insert(Value::Null);
             }
         }
         self.patch(&body).await

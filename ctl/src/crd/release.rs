@@ -1,10 +1,9 @@
 //! The CustomResourceDefinition of Releases.
 
 use canary_release::KIND;
-use canary_rules::lane::API_VERSION;
 use serde_json::{Value, json};
 
-use super::{conditions, list, number, object, text};
+use super::{column, conditions, definition, list, number, object, text};
 
 /// Name of the resource in addresses.
 const PLURAL: &str = "releases";
@@ -19,34 +18,12 @@ const HOLD_S_MAX: u32 = 366 * 24 * 3600;
 /// What the API server is told of Releases. The controller judges what takes a look at the cluster.
 #[must_use]
 pub fn release() -> Value {
-    let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
-    let column = |name: &str, kind: &str, path: &str, about: &str| json!({"name": name, "type": kind, "jsonPath": path, "description": about});
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{PLURAL}.{group}")},
-        "spec": {
-            "group": group,
-            "scope": "Cluster",
-            "names": {
-                "kind": KIND, "listKind": format!("{KIND}List"), "plural": PLURAL, "singular": "release",
-                "categories": ["canaryctl"],
-            },
-            "versions": [{
-                "name": version,
-                "served": true,
-                "storage": true,
-                "subresources": {"status": {}},
-                "additionalPrinterColumns": [
-                    column("Phase", "string", ".status.phase", "How far it has come"),
-                    column("Step", "integer", ".status.step", "The step that it is at, counted from 0"),
-                    column("Waits", "string", ".status.trouble.message", "What it waits for or stumbles over"),
-                    json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}),
-                ],
-                "schema": {"openAPIV3Schema": schema()},
-            }],
-        },
-    })
+    let columns = [
+        column("Phase", "string", ".status.phase", "How far it has come"),
+        column("Step", "integer", ".status.step", "The step that it is at, counted from 0"),
+        column("Waits", "string", ".status.trouble.message", "What it waits for or stumbles over"),
+    ];
+    definition(KIND, PLURAL, "release", &columns, &schema())
 }
 
 fn schema() -> Value {

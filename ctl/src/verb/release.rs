@@ -125,24 +125,19 @@ pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
             Verb::Abort(args) => turn(args, &releases, Intent::Abort).await,
             Verb::Undo(args) => turn(args, &releases, Intent::Undo).await,
             Verb::History(args) => {
-                show::history(&named(&releases, args.name.as_deref(), |_| true).await?);
+                show::history(&named(&releases, args.name.as_deref()).await?);
                 Ok(())
             }
         }
     })
 }
 
-/// The release of this name; without a name the one that is meant: of those that could be, if there is only one
-/// under way, or else the last.
-async fn named(
-    releases: &Releases,
-    name: Option<&str>,
-    could_be: impl Fn(&Release) -> bool,
-) -> Result<Release, Failure> {
+/// The release of this name; without a name the only one under way, or else the last.
+async fn named(releases: &Releases, name: Option<&str>) -> Result<Release, Failure> {
     if let Some(name) = name {
         return releases.get(name).await;
     }
-    let all: Vec<Release> = releases.list().await?.into_iter().filter(|release| could_be(release)).collect();
+    let all = releases.list().await?;
     let running: Vec<&Release> = all.iter().filter(|release| !journal(release).phase.is_final()).collect();
     match (running.as_slice(), all.last()) {
         ([one], _) => Ok((*one).clone()),
@@ -158,7 +153,7 @@ async fn named(
 }
 
 async fn status(args: &StatusArgs, releases: &Releases) -> Result<(), Failure> {
-    let release = named(releases, args.release.name.as_deref(), |_| true).await?;
+    let release = named(releases, args.release.name.as_deref()).await?;
     if !args.watch {
         return show::one(&release, args.output);
     }
@@ -190,7 +185,7 @@ async fn list(releases: &Releases, format: Format) -> Result<(), Failure> {
 }
 
 async fn set(releases: &Releases, args: &NameArgs, spec: &Value, words: &str) -> Result<(), Failure> {
-    let release = named(releases, args.name.as_deref(), |_| true).await?;
+    let release = named(releases, args.name.as_deref()).await?;
     let name = &release.metadata.name;
     let status = journal(&release);
     if status.phase.is_final() {
@@ -203,7 +198,7 @@ async fn set(releases: &Releases, args: &NameArgs, spec: &Value, words: &str) ->
 }
 
 async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure> {
-    let release = named(releases, args.change.release.name.as_deref(), |_| true).await?;
+    let release = named(releases, args.change.release.name.as_deref()).await?;
     let name = release.metadata.name.as_str();
     let status = journal(&release);
     if status.phase.is_final() || release.spec.intent != Intent::Forward {
@@ -223,7 +218,7 @@ async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure>
 }
 
 async fn turn(args: &ChangeArgs, releases: &Releases, intent: Intent) -> Result<(), Failure> {
-    let release = named(releases, args.release.name.as_deref(), |_| true).await?;
+    let release = named(releases, args.release.name.as_deref()).await?;
     let name = release.metadata.name.as_str();
     let phase = journal(&release).phase;
     let can = match intent {
