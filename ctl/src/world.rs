@@ -10,8 +10,8 @@ use canary_istio::{Object, Observed};
 use serde_json::Value;
 
 pub use kinds::{Kind, WORLD};
-pub(crate) use list::resource;
 pub use list::{get, list};
+pub(crate) use list::{list_named, resource};
 pub use watch::{News, Watched};
 
 /// The ConfigMap of Istio's settings, in its root namespace.

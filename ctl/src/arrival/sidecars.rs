@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canary_istio::Object;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, PartialObjectMeta};
 use kube::{Api, Client};
 use serde_json::Value;
 
 use super::ArrivalError;
+use crate::world;
 
 /// Istio's note on what it has put into a pod.
 const STATUS_ANNOTATION: &str = "sidecar.istio.io/status";
 const TEMPLATES_ANNOTATION: &str = "inject.istio.io/templates";
 const PROXY: &str = "istio-proxy";
-/// Most objects in one answer of the API server.
-const PAGE: u32 = 500;
 
 /// Names of pods with a proxy, as `pod.namespace`, with the revision of Istio that they belong to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,21 +31,10 @@ impl Sidecars {
     /// # Errors
     /// When pods cannot be listed.
     pub async fn list(client: &Client) -> Result<Self, ArrivalError> {
-        let api: Api<Pod> = Api::all(client.clone());
-        let mut params = ListParams::default().limit(PAGE);
-        let mut found = BTreeMap::new();
-        loop {
-            let page = api.list_metadata(&params).await.map_err(|source| ArrivalError::Api {
-                tried: "list pods".into(),
-                source: Box::new(source),
-            })?;
-            let metadata = |pod: &PartialObjectMeta<Pod>| serde_json::to_value(&pod.metadata).ok();
-            found.extend(page.items.iter().filter_map(metadata).filter_map(|pod| sidecar(&pod)));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(Self(found)),
-            }
-        }
+        let pods = world::list_named(client, "Pod")
+            .await
+            .map_err(|source| ArrivalError::Api { tried: "list pods".into(), source: Box::new(source) })?;
+        Ok(Self(pods.iter().filter_map(|pod| sidecar(&pod["metadata"])).collect()))
     }
 
     /// Those that belong to one of these revisions; one that states none does.

@@ -26,6 +26,18 @@ pub async fn list(client: &Client) -> Result<World, (&'static str, kube::Error)>
     Ok(World { objects })
 }
 
+/// Every object of one of these kinds.
+///
+/// # Errors
+/// When the API server refuses.
+pub(crate) async fn list_named(client: &Client, name: &str) -> Result<Vec<Value>, kube::Error> {
+    let mut objects = Vec::new();
+    for kind in WORLD.iter().filter(|kind| kind.name == name) {
+        objects.extend(list_kind(client, kind).await?);
+    }
+    Ok(objects)
+}
+
 async fn list_kind(client: &Client, kind: &Kind) -> Result<Vec<Value>, kube::Error> {
     let resource = kind.resource();
     let mut params = ListParams::default().limit(PAGE);

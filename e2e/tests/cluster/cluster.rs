@@ -143,6 +143,14 @@ impl Cluster {
         }
     }
 
+    /// Ends every controller at once, as a node that fails does.
+    #[track_caller]
+    pub(crate) fn kill_controllers(&self) {
+        let controllers = ["-l", "app.kubernetes.io/name=canaryctl-controller"];
+        let at_once = ["-n", "canaryctl-system", "delete", "pods", "--force", "--grace-period=0"];
+        self.kubectl(&[at_once.as_slice(), &controllers].concat()).ok();
+    }
+
     /// Ends releases and lanes that a failed test left, so that the next one finds none.
     pub(crate) fn forget_lanes(&self) {
         self.kubectl(&["delete", "releases", "--all", "--timeout=60s"]);

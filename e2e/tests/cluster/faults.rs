@@ -56,18 +56,7 @@ pub(crate) async fn controller(shop: &Shop) {
         let killing = async {
             // At another moment each time.
             tokio::time::sleep(Duration::from_millis(150 * round)).await;
-            shop.cluster()
-                .kubectl(&[
-                    "-n",
-                    "canaryctl-system",
-                    "delete",
-                    "pods",
-                    "--force",
-                    "--grace-period=0",
-                    "-l",
-                    "app.kubernetes.io/name=canaryctl-controller",
-                ])
-                .ok();
+            shop.cluster().kill_controllers();
         };
         let (enabled, ()) = tokio::join!(enabling, killing);
         enabled.ok();

@@ -98,18 +98,7 @@ pub(crate) async fn killed(shop: &Shop) {
     let kill = async |rounds: u64| {
         for round in 0..rounds {
             tokio::time::sleep(Duration::from_millis(300 + 350 * round)).await;
-            shop.cluster()
-                .kubectl(&[
-                    "-n",
-                    "canaryctl-system",
-                    "delete",
-                    "pods",
-                    "--force",
-                    "--grace-period=0",
-                    "-l",
-                    "app.kubernetes.io/name=canaryctl-controller",
-                ])
-                .ok();
+            shop.cluster().kill_controllers();
         }
     };
     let (started, ()) = tokio::join!(start(shop, &["--steps", "30"]), kill(3));
