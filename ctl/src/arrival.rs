@@ -29,7 +29,7 @@ use barrier::{Barrier, Round};
 
 pub use debug::Istiods;
 pub use marker::objects;
-pub use sidecars::Sidecars;
+pub use sidecars::{AWAITED_ANNOTATION, Sidecars};
 
 /// Shortest and longest pause between two questions.
 const ASK_EVERY_MIN: Duration = Duration::from_millis(40);
@@ -46,6 +46,40 @@ pub struct News {
     pub services: BTreeSet<Host>,
     /// Running pods whose labels changed.
     pub labelled: Vec<Labelled>,
+    /// Whether plugins come or go: listeners change then, and not only what plugins are told.
+    pub plugins_come_or_go: bool,
+}
+
+/// A part of what istiod sends to a proxy, acknowledged or refused as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Clusters,
+    Endpoints,
+    Listeners,
+    Routes,
+    Extensions,
+}
+
+impl News {
+    /// What a proxy has to acknowledge. What it refuses elsewhere, as for an `EnvoyFilter` that makes no sense to it, keeps
+    /// none of this from it.
+    fn parts(&self) -> BTreeSet<Part> {
+        let kinds = self.written.iter().map(|write| write.object.kind.as_str());
+        let of_kinds = kinds.flat_map(|kind| match kind {
+            "DestinationRule" => &[Part::Clusters, Part::Endpoints][..],
+            "VirtualService" => &[Part::Routes],
+            "WasmPlugin" => &[Part::Extensions],
+            _ => &[],
+        });
+        let mut parts: BTreeSet<Part> = of_kinds.copied().collect();
+        if !self.labelled.is_empty() {
+            parts.insert(Part::Endpoints);
+        }
+        if self.plugins_come_or_go {
+            parts.insert(Part::Listeners);
+        }
+        parts
+    }
 }
 
 /// A running pod whose labels changed.
@@ -92,6 +126,12 @@ pub enum ArrivalError {
         pod: String,
         /// The object.
         object: String,
+    },
+    /// The rule that carries the markers is gone.
+    #[error("{rule} is gone; canaryctl install makes it again")]
+    NoMarker {
+        /// The rule.
+        rule: ObjectRef,
     },
     /// Nobody had the time to answer.
     #[error("istiod was not asked in time")]

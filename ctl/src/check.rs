@@ -85,6 +85,11 @@ pub async fn look(client: &Client, before: bool) -> Result<Report, Failure> {
         installation::after(client, &mut report).await?;
         let scene = Scene::live(client).await?;
         let planned = course(&scene.seen, &scene.settings, jiff::Timestamp::now().as_second());
+        for namespace in
+            scene.seen.undiscovered_of([names::NAMESPACE, &scene.seen.observed.mesh.root_namespace])
+        {
+            installation::undiscovered(namespace, &mut report);
+        }
         mesh::judge(&scene.seen, &planned, &mut report);
         egress::look(client, &scene.seen.pods, &mut report).await?;
         planner(&planned, &mut report);

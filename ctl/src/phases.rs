@@ -2,7 +2,7 @@
 
 mod touched;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use canary_istio::{Change, Object, ObjectRef, Observed, Phase, SubsetName, own, plugins};
@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::apply::{self, ApplyError, Versions, Written};
 use crate::arrival::{self, ArrivalError, Labelled, News, Sidecars};
 use crate::steer::PodChange;
+use crate::world::Seen;
 
 /// Makes changes, phase by phase.
 pub struct Phases<'a> {
@@ -19,6 +20,8 @@ pub struct Phases<'a> {
     root_namespace: &'a str,
     sidecars: Sidecars,
     timeout: Duration,
+    /// Namespaces that Istio does not look at: what is written there, nobody hears of.
+    undiscovered: &'a BTreeSet<String>,
     /// What objects became by changes of the plan at hand.
     versions: Versions,
 }
@@ -80,10 +83,17 @@ impl PhaseError {
 const ORDER: [Phase; 5] = [Phase::EdgeOff, Phase::Subsets, Phase::Routes, Phase::EdgeOn, Phase::Collect];
 
 impl<'a> Phases<'a> {
-    /// For this cluster, where these pods have a proxy; each phase may take this long to reach every proxy.
+    /// For this cluster as it was seen; each phase may take this long to reach every proxy.
     #[must_use]
-    pub fn new(client: &'a Client, root_namespace: &'a str, sidecars: Sidecars, timeout: Duration) -> Self {
-        Self { client, root_namespace, sidecars, timeout, versions: Versions::default() }
+    pub fn new(client: &'a Client, root_namespace: &'a str, seen: &'a Seen, timeout: Duration) -> Self {
+        Self {
+            client,
+            root_namespace,
+            sidecars: Sidecars::of(&seen.pods),
+            timeout,
+            undiscovered: &seen.undiscovered,
+            versions: Versions::default(),
+        }
     }
 
     /// Waits until every proxy has what is of ours in a mesh as it was seen, and these labels: a run before may have
@@ -92,7 +102,8 @@ impl<'a> Phases<'a> {
     /// # Errors
     /// Who has not, by the deadline.
     pub async fn settle(&self, observed: &Observed, labelled: &[Labelled]) -> Result<(), PhaseError> {
-        let news = there(observed, labelled);
+        let mut news = there(observed, labelled);
+        news.written.retain(|write| !self.undiscovered.contains(&write.object.namespace));
         if news.written.is_empty() && news.labelled.is_empty() {
             return Ok(());
         }
@@ -122,7 +133,9 @@ impl<'a> Phases<'a> {
             };
             for change in due {
                 let written = apply::change(self.client, change, &mut self.versions).await?;
-                news.written.push(written.clone());
+                if !self.undiscovered.contains(&written.object.namespace) {
+                    news.written.push(written.clone());
+                }
                 done.written.push(written);
             }
             let proxies = self.prove(&news).await.map_err(|source| PhaseError::Arrival { phase, source })?;
@@ -209,5 +222,10 @@ fn there(observed: &Observed, labelled: &[Labelled]) -> News {
         object: object.reference().clone(),
         resource_version: object.resource_version().map(str::to_owned),
     });
-    News { written: written.collect(), services: services.collect(), labelled: labelled.to_vec() }
+    News {
+        written: written.collect(),
+        services: services.collect(),
+        labelled: labelled.to_vec(),
+        plugins_come_or_go: false,
+    }
 }

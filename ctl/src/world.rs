@@ -1,14 +1,18 @@
 //! The cluster as it is: every object that a plan looks at, read once or kept up to date.
 
+mod discovery;
 mod kinds;
 mod list;
 mod watch;
 
+use std::collections::BTreeSet;
+
 use canary_istio::observed::Mesh;
 use canary_istio::observed::manifests::{self, ManifestError};
 use canary_istio::{Object, Observed};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+pub use discovery::Discovery;
 pub use kinds::{Kind, WORLD};
 pub use list::{get, list};
 pub(crate) use list::{list_named, resource};
@@ -37,6 +41,18 @@ pub struct Seen {
     pub releases: Vec<Object>,
     /// The Deployments, as JSON, while there are Releases.
     pub deployments: Vec<Object>,
+    /// Namespaces that Istio does not look at. Of what is in them, only pods and what is to be given back are seen.
+    pub undiscovered: BTreeSet<String>,
+}
+
+impl Seen {
+    /// Of these namespaces, those that Istio does not look at.
+    pub fn undiscovered_of<'n>(
+        &self,
+        namespaces: impl IntoIterator<Item = &'n str>,
+    ) -> impl Iterator<Item = &'n str> {
+        namespaces.into_iter().filter(|namespace| self.undiscovered.contains(*namespace))
+    }
 }
 
 impl World {
@@ -44,7 +60,13 @@ impl World {
     ///
     /// # Errors
     /// The first object that is none.
-    pub fn see(self, mesh_config: Option<&Value>) -> Result<Seen, ManifestError> {
+    pub fn see(mut self, mesh_config: Option<&Value>) -> Result<Seen, ManifestError> {
+        let config = mesh_config.map(read).unwrap_or_default();
+        let mesh = Mesh::from_config(&config);
+        let undiscovered = self.undiscovered(&Discovery::from_config(&config));
+        if !undiscovered.is_empty() {
+            self.objects.retain(|object| is_seen(object, &undiscovered));
+        }
         let is_pod = |object: &Value| object["kind"] == "Pod";
         let pods = self.objects.iter().filter(|object| is_pod(object));
         let pods = pods.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
@@ -54,7 +76,7 @@ impl World {
         let deployments = deployments.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
         let manifests = manifests::read(self.objects)?;
         let mut observed = manifests.observed;
-        observed.mesh = mesh_config.map(mesh).unwrap_or_default();
+        observed.mesh = mesh;
         let mut lanes = Vec::new();
         let mut releases = Vec::new();
         for object in manifests.rest {
@@ -64,15 +86,35 @@ impl World {
                 _ => {}
             }
         }
-        Ok(Seen { observed, lanes, pods, releases, deployments })
+        Ok(Seen { observed, lanes, pods, releases, deployments, undiscovered })
+    }
+
+    fn undiscovered(&self, discovery: &Discovery) -> BTreeSet<String> {
+        let namespaces = self.objects.iter().filter(|object| object["kind"] == "Namespace");
+        let others = namespaces.filter(|namespace| !discovery.holds(namespace));
+        others.filter_map(|namespace| Some(namespace["metadata"]["name"].as_str()?.to_owned())).collect()
     }
 }
 
-/// Reads Istio's ConfigMap.
-fn mesh(config_map: &Value) -> Mesh {
+/// Whether an object matters although Istio may not look at its namespace.
+fn is_seen(object: &Value, undiscovered: &BTreeSet<String>) -> bool {
+    let metadata = &object["metadata"];
+    if metadata["namespace"].as_str().is_none_or(|namespace| !undiscovered.contains(namespace)) {
+        return true;
+    }
+    match object["kind"].as_str() {
+        Some("Pod") => true,
+        Some("VirtualService" | "DestinationRule") => {
+            Object::new(object.clone()).is_ok_and(|object| object.is_ours() || object.is_edited())
+        }
+        _ => false,
+    }
+}
+
+/// What Istio's ConfigMap says.
+fn read(config_map: &Value) -> Value {
     let text = config_map["data"]["mesh"].as_str().unwrap_or_default();
-    let config: Value = serde_saphyr::from_str(text).unwrap_or_default();
-    Mesh::from_config(&config)
+    serde_saphyr::from_str(text).unwrap_or_default()
 }
 
 /// Istio's ConfigMap of a root namespace; none where there is none.
@@ -81,4 +123,61 @@ fn mesh(config_map: &Value) -> Mesh {
 /// When the API server cannot be asked.
 pub async fn mesh_config(client: &kube::Client, root_namespace: &str) -> Result<Option<Value>, kube::Error> {
     get(client, "v1", "ConfigMap", Some(root_namespace), MESH_CONFIG).await
+}
+
+/// Of these namespaces, there or not yet, those that Istio does not look at.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn undiscovered(
+    client: &kube::Client,
+    root_namespace: &str,
+    namespaces: &[&str],
+) -> Result<Vec<String>, kube::Error> {
+    let config = mesh_config(client, root_namespace).await?.as_ref().map(read).unwrap_or_default();
+    let discovery = Discovery::from_config(&config);
+    let mut undiscovered = Vec::new();
+    for namespace in namespaces {
+        let found = get(client, "v1", "Namespace", None, namespace).await?;
+        let found = found.unwrap_or_else(|| json!({"metadata": {"name": namespace}}));
+        if !discovery.holds(&found) {
+            undiscovered.push((*namespace).to_owned());
+        }
+    }
+    Ok(undiscovered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_a_namespace_that_istio_does_not_look_at_is_not_there() {
+        let object = |kind: &str, namespace: &str, name: &str, labels: Value| {
+            json!({"apiVersion": "v1", "kind": kind, "metadata":
+                {"namespace": namespace, "name": name, "labels": labels}, "spec": {"hosts": ["web"]}})
+        };
+        let namespace = |name: &str, labels: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        let ours = json!({"app.kubernetes.io/managed-by": "canaryctl"});
+        let world = World {
+            objects: vec![
+                namespace("shop", json!({"mesh": "on"})),
+                namespace("dark", Value::Null),
+                object("Service", "shop", "web", Value::Null),
+                object("Service", "dark", "web", Value::Null),
+                object("VirtualService", "dark", "theirs", Value::Null),
+                object("VirtualService", "dark", "ours", ours),
+                object("Pod", "dark", "web-1", Value::Null),
+            ],
+        };
+        let config = json!({"data": {"mesh": "discoverySelectors: [{matchLabels: {mesh: 'on'}}]"}});
+        let seen = world.clone().see(Some(&config)).expect("a world");
+        assert_eq!(seen.undiscovered, BTreeSet::from(["dark".to_owned()]));
+        let hosts: Vec<String> = seen.observed.services.iter().map(|one| one.host.to_string()).collect();
+        assert_eq!(hosts, ["web.shop"]);
+        let names: Vec<&str> = seen.observed.virtual_services.iter().map(Object::name).collect();
+        assert_eq!(names, ["ours"], "to be given back");
+        assert_eq!(seen.pods.len(), 1, "to lose our labels");
+        assert_eq!(world.see(None).expect("a world").observed.services.len(), 2);
+    }
 }

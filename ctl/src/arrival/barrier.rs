@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use canary_istio::ObjectRef;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, future, stream};
 use kube::Client;
@@ -11,6 +12,7 @@ use super::debug::{Debug, Istiods};
 use super::judge::{self, Proxy};
 use super::marker::{self, Marked};
 use super::{ArrivalError, News, Sidecars};
+use crate::world;
 
 /// How often istiods are looked for, and late proxies' pods looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -32,6 +34,9 @@ pub(super) struct Barrier<'a> {
     began: Instant,
     /// Proxies of pods that are gone, end, or serve nobody yet.
     excused: BTreeSet<String>,
+    /// What was written and is gone: nobody hears of it any more.
+    gone: BTreeSet<ObjectRef>,
+    looked_at_objects: Instant,
 }
 
 struct Istiod {
@@ -69,6 +74,8 @@ impl<'a> Barrier<'a> {
             looked_at_pods: None,
             began: Instant::now(),
             excused: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            looked_at_objects: Instant::now(),
         }
     }
 
@@ -126,25 +133,44 @@ impl<'a> Barrier<'a> {
 
     /// Asks those that have not heard of the news; says what the first of them lacks.
     async fn hear(&mut self) -> Option<ArrivalError> {
-        let news = self.news;
+        let (news, gone) = (self.news, &self.gone);
         let unheard = self.istiods.iter_mut().filter(|istiod| !istiod.has_heard);
         let asked = join_all(unheard.map(|istiod| async move {
-            let missing = missing(&mut istiod.debug, news).await;
+            let missing = missing(&mut istiod.debug, news, gone).await;
             istiod.has_heard = missing.is_none();
             // One that does not serve yet, or no more, has nobody's ear; who is its client all the same shows, for
             // nobody else knows of it.
             missing.filter(|_| istiod.is_ready)
         }));
         let missing = asked.await.into_iter().flatten().next();
+        if let Some(Missing::Write { object, .. }) = &missing {
+            self.look_for(object).await;
+        }
+        let missing = missing.map(ArrivalError::from);
         self.note_silence(missing.as_ref());
         missing
     }
 
+    /// Looks now and then whether what was written is there at all: somebody may have deleted it.
+    async fn look_for(&mut self, object: &ObjectRef) {
+        if self.looked_at_objects.elapsed() < LOOK_EVERY {
+            return;
+        }
+        self.looked_at_objects = Instant::now();
+        let Some(kind) = world::WORLD.iter().find(|kind| kind.name == object.kind) else { return };
+        let (namespace, name) = (Some(object.namespace.as_str()), &object.name);
+        let found = world::get(self.client, &kind.api_version(), kind.name, namespace, name).await;
+        if matches!(found, Ok(None)) {
+            self.gone.insert(object.clone());
+        }
+    }
+
     /// Everybody's proxies, as to this marker.
     async fn proxies(&mut self, marked: &Marked) -> Result<Vec<Proxy>, ArrivalError> {
+        let parts = &self.news.parts();
         let heard = self.istiods.iter_mut().filter(|istiod| istiod.has_heard);
         let asked = join_all(heard.map(|istiod| async {
-            let answer = istiod.debug.proxies(marked).await;
+            let answer = istiod.debug.proxies(marked, parts).await;
             if istiod.is_ready { answer } else { Ok(answer.unwrap_or_default()) }
         }));
         let mut proxies = Vec::new();
@@ -198,23 +224,37 @@ impl<'a> Barrier<'a> {
 }
 
 /// What an istiod lacks of the news, or why it does not say.
-async fn missing(debug: &mut Debug, news: &News) -> Option<ArrivalError> {
+enum Missing {
+    Write { pod: String, object: ObjectRef },
+    Labels { pod: String, of: ObjectRef },
+    Answer(ArrivalError),
+}
+
+impl From<Missing> for ArrivalError {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Write { pod, object } => Self::Unheard { pod, object: object.to_string() },
+            Missing::Labels { pod, of } => Self::Unheard { pod, object: format!("the labels of {of}") },
+            Missing::Answer(error) => error,
+        }
+    }
+}
+
+async fn missing(debug: &mut Debug, news: &News, gone: &BTreeSet<ObjectRef>) -> Option<Missing> {
+    let pod = debug.pod().to_owned();
     let found = async {
-        if !news.written.is_empty()
-            && let Some(write) = judge::unknown(&debug.config().await?, &news.written)
+        let mut written = news.written.iter().filter(|write| !gone.contains(&write.object)).peekable();
+        if written.peek().is_some()
+            && let Some(write) = judge::unknown(&debug.config().await?, written)
         {
-            return Ok(Some(write.object.to_string()));
+            return Ok(Some(Missing::Write { pod, object: write.object.clone() }));
         }
         if !news.labelled.is_empty()
             && let Some(labelled) = judge::unlabelled(&debug.endpoints().await?, &news.labelled)
         {
-            return Ok(Some(format!("the labels of {}", labelled.pod)));
+            return Ok(Some(Missing::Labels { pod, of: labelled.pod.clone() }));
         }
         Ok(None)
     };
-    match found.await {
-        Ok(None) => None,
-        Ok(Some(object)) => Some(ArrivalError::Unheard { pod: debug.pod().into(), object }),
-        Err(error) => Some(error),
-    }
+    found.await.unwrap_or_else(|error| Some(Missing::Answer(error)))
 }

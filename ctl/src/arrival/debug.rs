@@ -13,10 +13,10 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::ArrivalError;
 use super::judge::{self, Endpoints, Proxy, Sync, Watches};
 use super::marker::Marked;
 use super::sidecars;
+use super::{ArrivalError, Part};
 
 /// istiod's monitoring port.
 const PORT: u16 = 15014;
@@ -127,11 +127,15 @@ impl Debug {
         self.get("/debug/endpointShardz").await
     }
 
-    /// Its proxies, as to this marker.
-    pub(super) async fn proxies(&mut self, marked: &Marked) -> Result<Vec<Proxy>, ArrivalError> {
+    /// Its proxies, as to this marker and these parts.
+    pub(super) async fn proxies(
+        &mut self,
+        marked: &Marked,
+        parts: &BTreeSet<Part>,
+    ) -> Result<Vec<Proxy>, ArrivalError> {
         let watches: Watches = self.get("/debug/adsz").await?;
         let sync: Vec<Sync> = self.get("/debug/syncz").await?;
-        Ok(judge::proxies(&watches, &sync, marked))
+        Ok(judge::proxies(&watches, &sync, marked, parts))
     }
 
     async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ArrivalError> {

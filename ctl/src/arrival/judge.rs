@@ -6,8 +6,8 @@ use canary_istio::ObjectRef;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Labelled;
 use super::marker::Marked;
+use super::{Labelled, Part};
 use crate::apply::Written;
 
 /// xDS types, as istiod names them.
@@ -23,7 +23,7 @@ pub(super) struct Proxy {
     pub(super) in_sight: bool,
     /// Whether it has subscribed to the marker.
     pub(super) has_marker: bool,
-    /// Whether all that was sent to it is acknowledged.
+    /// Whether it has acknowledged what was sent to it, as far as that matters.
     pub(super) is_settled: bool,
     /// Whether it is at its beginning: what it knows is from an earlier connection.
     pub(super) is_new: bool,
@@ -53,6 +53,10 @@ pub(super) struct Sync {
     #[serde(default)]
     cluster_acked: String,
     #[serde(default)]
+    endpoint_sent: String,
+    #[serde(default)]
+    endpoint_acked: String,
+    #[serde(default)]
     listener_sent: String,
     #[serde(default)]
     listener_acked: String,
@@ -67,17 +71,26 @@ pub(super) struct Sync {
 }
 
 impl Sync {
-    fn is_settled(&self) -> bool {
-        self.cluster_sent == self.cluster_acked
-            && self.listener_sent == self.listener_acked
-            && self.route_sent == self.route_acked
-            && self.extensionconfig_sent == self.extensionconfig_acked
+    fn has_acknowledged(&self, part: Part) -> bool {
+        let (sent, acked) = match part {
+            Part::Clusters => (&self.cluster_sent, &self.cluster_acked),
+            Part::Endpoints => (&self.endpoint_sent, &self.endpoint_acked),
+            Part::Listeners => (&self.listener_sent, &self.listener_acked),
+            Part::Routes => (&self.route_sent, &self.route_acked),
+            Part::Extensions => (&self.extensionconfig_sent, &self.extensionconfig_acked),
+        };
+        sent == acked
     }
 }
 
 /// Joins what an istiod says of its proxies. What they watch was asked first: what they acknowledge is then
-/// at least as new.
-pub(super) fn proxies(watches: &Watches, sync: &[Sync], marked: &Marked) -> Vec<Proxy> {
+/// at least as new. Of what was sent to them, these parts matter.
+pub(super) fn proxies(
+    watches: &Watches,
+    sync: &[Sync],
+    marked: &Marked,
+    parts: &BTreeSet<Part>,
+) -> Vec<Proxy> {
     let proxy = |watcher: &Watcher| {
         // A connection is called after its proxy, with a number behind it.
         let name = watcher.connection.rsplit_once('-').map_or(&*watcher.connection, |(name, _)| name);
@@ -98,7 +111,7 @@ pub(super) fn proxies(watches: &Watches, sync: &[Sync], marked: &Marked) -> Vec<
             in_sight: !bases.is_empty(),
             has_marker: bases.iter().all(is_marked),
             // One that has just gone may come back with less than it was sent.
-            is_settled: is_settled(sync, name),
+            is_settled: is_settled(sync, name, parts),
             is_new: is_new(watcher, sync, name),
         }
     };
@@ -143,10 +156,10 @@ pub(super) fn unlabelled<'l>(endpoints: &Endpoints, labelled: &'l [Labelled]) ->
     })
 }
 
-/// Whether an istiod knows of the proxy, and that it has acknowledged all that it was sent.
-fn is_settled(sync: &[Sync], proxy: &str) -> bool {
+/// Whether an istiod knows of the proxy, and that it has acknowledged these parts of what it was sent.
+fn is_settled(sync: &[Sync], proxy: &str, parts: &BTreeSet<Part>) -> bool {
     let mut of_proxy = sync.iter().filter(|sync| sync.proxy == proxy).peekable();
-    of_proxy.peek().is_some() && of_proxy.all(Sync::is_settled)
+    of_proxy.peek().is_some() && of_proxy.all(|sync| parts.iter().all(|part| sync.has_acknowledged(*part)))
 }
 
 /// What Envoy calls a cluster: `outbound|80|canary-gray|stock.shop.svc.cluster.local`.
@@ -178,7 +191,10 @@ pub(super) fn late(proxies: &[Proxy]) -> BTreeSet<String> {
 }
 
 /// The first write that an answer of `/debug/configz` holds neither as it was made nor as it is by now.
-pub(super) fn unknown<'w>(config: &[Value], written: &'w [Written]) -> Option<&'w Written> {
+pub(super) fn unknown<'w>(
+    config: &[Value],
+    mut written: impl Iterator<Item = &'w Written>,
+) -> Option<&'w Written> {
     let key = |object: &Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let metadata = &object["metadata"];
@@ -192,7 +208,7 @@ pub(super) fn unknown<'w>(config: &[Value], written: &'w [Written]) -> Option<&'
         |object: &Value| object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
     let theirs: HashMap<ObjectRef, String> =
         config.iter().map(|object| (key(object), version(object))).collect();
-    written.iter().find(|write| match (&write.resource_version, theirs.get(&write.object)) {
+    written.find(|write| match (&write.resource_version, theirs.get(&write.object)) {
         (None, found) => found.is_some(),
         (Some(_), None) => true,
         // Versions of one API server are numbers that grow.
@@ -208,6 +224,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::arrival::News;
 
     fn answer(watched: &[&str], route_acked: &str) -> Vec<Proxy> {
         let watches = json!({"totalClients": 1, "clients": [{
@@ -226,11 +243,11 @@ mod tests {
             own: "ours".into(),
             blind: BTreeSet::from(["blind".into()]),
         };
-        proxies(&watches, &sync, &marked)
+        proxies(&watches, &sync, &marked, &BTreeSet::from([Part::Routes]))
     }
 
     #[test]
-    fn a_proxy_has_it_when_it_watches_the_marker_and_acknowledges_all() {
+    fn a_proxy_has_it_when_it_watches_the_marker_and_acknowledges_it() {
         let (base, marked) = ("outbound|80||ours", "outbound|80|m7|ours");
         let named = BTreeSet::from(["web-v1-7d4f-x2x.shop".to_owned()]);
         assert_eq!(late(&answer(&[base, marked], "a/2y")), BTreeSet::new());
@@ -238,6 +255,27 @@ mod tests {
         assert_eq!(late(&answer(&[base], "a/2y")), named, "an answer from before the change");
         assert_eq!(late(&answer(&[base, "outbound|80|m6|ours"], "a/2y")), named, "an older marker");
         assert_eq!(late(&answer(&["outbound|80||others"], "a/2y")), BTreeSet::new(), "out of sight");
+    }
+
+    #[test]
+    fn what_a_proxy_refuses_elsewhere_does_not_matter() {
+        let sync: Sync = serde_json::from_value(json!({
+            "proxy": "a.shop", "cluster_sent": "2", "cluster_acked": "2", "endpoint_sent": "2",
+            "endpoint_acked": "2", "listener_sent": "2", "listener_acked": "1", "route_sent": "2",
+            "route_acked": "2", "extensionconfig_sent": "2",
+        }))
+        .expect("sync");
+        let written = |kind: &str| {
+            let object = ObjectRef { kind: kind.into(), namespace: "shop".into(), name: "x".into() };
+            vec![Written { object, resource_version: None }]
+        };
+        let settled = |news: &News| is_settled(std::slice::from_ref(&sync), "a.shop", &news.parts());
+        let of = |kind: &str| News { written: written(kind), ..News::default() };
+        assert!(settled(&of("DestinationRule")));
+        assert!(settled(&of("VirtualService")));
+        assert!(!settled(&of("WasmPlugin")), "its plugins were not told");
+        assert!(!settled(&News { plugins_come_or_go: true, ..News::default() }), "its listeners are old");
+        assert!(!is_settled(&[], "a.shop", &BTreeSet::new()), "nobody knows of it");
     }
 
     #[test]
@@ -254,7 +292,7 @@ mod tests {
         ]}));
         let marked =
             Marked { subset: "m7".into(), services: Vec::new(), own: "ours".into(), blind: BTreeSet::new() };
-        let gone = late(&proxies(&unheard.expect("watches"), &[], &marked));
+        let gone = late(&proxies(&unheard.expect("watches"), &[], &marked, &BTreeSet::new()));
         assert_eq!(gone.len(), 1, "it went between two questions");
         let all = [base, grpc, "outbound|80|m7|stock", "outbound|90|m7|stock"];
         assert_eq!(late(&answer(&all, "a/2y")), BTreeSet::new());
@@ -272,7 +310,7 @@ mod tests {
                 own: "ours".into(),
                 blind: BTreeSet::new(),
             };
-            late(&proxies(&watches, &sync, &marked)).len()
+            late(&proxies(&watches, &sync, &marked, &BTreeSet::from([Part::Clusters]))).len()
         };
         let acked = json!([{"proxy": "a.shop", "cluster_sent": "n", "cluster_acked": "n"}]);
         let sent = json!([{"proxy": "a.shop", "cluster_sent": "n"}]);
@@ -293,7 +331,7 @@ mod tests {
         };
         let judged = |watches: &Value| {
             let watches = serde_json::from_value(watches.clone()).expect("watches");
-            late(&proxies(&watches, &[], &marked))
+            late(&proxies(&watches, &[], &marked, &BTreeSet::new()))
         };
         assert_eq!(judged(&watches), BTreeSet::new());
         watches["clients"][0]["connectionId"] = "a.other-1".into();
@@ -312,7 +350,7 @@ mod tests {
         let object =
             ObjectRef { kind: "VirtualService".into(), namespace: "shop".into(), name: "web".into() };
         let written = [Written { object, resource_version: ours.map(str::to_owned) }];
-        assert_eq!(unknown(&config, &written).is_none(), is_known, "{theirs:?} {ours:?}");
+        assert_eq!(unknown(&config, written.iter()).is_none(), is_known, "{theirs:?} {ours:?}");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use canary_istio::{Host, marker_name, own, with_marker};
-use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use canary_istio::{Host, ObjectRef, marker_name, own, with_marker};
+use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -52,7 +52,8 @@ pub(super) struct Marked {
     pub(super) blind: BTreeSet<String>,
 }
 
-/// Writes a new marker over the one before: for our own Service, and for these, as far as rules of ours are there.
+/// Writes a new marker: for our own Service, and for these, as far as rules of ours are there. Others, who prove
+/// something at the same time, keep theirs.
 pub(super) async fn write(
     client: &Client,
     root_namespace: &str,
@@ -63,32 +64,31 @@ pub(super) async fn write(
     let epoch = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let mut marked = Vec::new();
     for service in services {
-        if write_into(client, service, epoch).await? {
+        if write_into(client, service.namespace(), &own::name(service), epoch).await? {
             marked.push(service.fqdn());
         }
     }
-    let subset = marker_name(epoch);
-    let patch = json!({"spec": {"subsets": [{"name": subset}]}});
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    let written = rules(client, NAMESPACE).patch(NAME, &params, &Patch::Merge(&patch)).await;
-    written.map_err(|source| failed(NAMESPACE, NAME, source))?;
+    if !write_into(client, NAMESPACE, NAME, epoch).await? {
+        let (namespace, name) = (NAMESPACE.into(), NAME.into());
+        let rule = ObjectRef { kind: "DestinationRule".into(), namespace, name };
+        return Err(ArrivalError::NoMarker { rule });
+    }
     let blind = blind(client, root_namespace).await?;
-    Ok(Marked { subset, services: marked, own: host(), blind })
+    Ok(Marked { subset: marker_name(epoch), services: marked, own: host(), blind })
 }
 
-/// Writes the marker into our rule for a service; false where there is none.
-async fn write_into(client: &Client, service: &Host, epoch: u64) -> Result<bool, ArrivalError> {
-    let (namespace, name) = (service.namespace(), own::name(service));
-    let failed = |source| failed(namespace, &name, source);
+/// Writes the marker into a rule of ours; false where there is none.
+async fn write_into(client: &Client, namespace: &str, name: &str, epoch: u64) -> Result<bool, ArrivalError> {
+    let failed = |source| failed(namespace, name, source);
     let api = rules(client, namespace);
     let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
     let mut tries = 1;
     loop {
-        let Some(found) = api.get_opt(&name).await.map_err(failed)? else { return Ok(false) };
+        let Some(found) = api.get_opt(name).await.map_err(failed)? else { return Ok(false) };
         let found = serde_json::to_value(&found).map_err(|error| failed(kube::Error::SerdeError(error)))?;
         let marked = serde_json::from_value(with_marker(&found, epoch));
         let marked: DynamicObject = marked.map_err(|error| failed(kube::Error::SerdeError(error)))?;
-        match api.replace(&name, &params, &marked).await {
+        match api.replace(name, &params, &marked).await {
             Ok(_) => return Ok(true),
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
             // Whatever it says by now, a proxy that shows the marker has it.

@@ -14,6 +14,12 @@ use crate::world;
 const STATUS_ANNOTATION: &str = "sidecar.istio.io/status";
 const TEMPLATES_ANNOTATION: &str = "inject.istio.io/templates";
 const PROXY: &str = "istio-proxy";
+/// Label of the pods that Istio makes for a Gateway of the Gateway API, which nobody injects anything into.
+const MANAGED_LABEL: &str = "gateway.istio.io/managed";
+const MANAGED: &str = "istio.io-gateway-controller";
+const REVISION_LABEL: &str = "istio.io/rev";
+/// An operator's word, with the value `false`, that nobody waits for a pod's proxy.
+pub const AWAITED_ANNOTATION: &str = "canaryctl.io/awaited";
 
 /// Names of pods with a proxy, as `pod.namespace`, with the revision of Istio that they belong to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,15 +50,15 @@ impl Sidecars {
         self.0.iter().filter(move |(_, revision)| asks_them(revision)).map(|(name, _)| name.as_str())
     }
 
-    /// Whether a late proxy is waited for: not one whose pod is gone or ends, and one that no istiod knows only
-    /// while its pod is ready. Who cannot be asked for is.
+    /// Whether a late proxy is waited for: not one whose pod is gone or ends, nor one that an operator has left out, and one
+    /// that no istiod knows only while its pod is ready. Who cannot be asked for is.
     pub(super) async fn counts(&self, client: &Client, proxy: &str, is_known: bool) -> bool {
         let Some((name, namespace)) = proxy.rsplit_once('.') else { return true };
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
         match api.get_opt(name).await {
             // A proxy on a machine, or of another cluster, has no pod here; that of a pod that went is soon forgotten.
             Ok(None) => is_known,
-            Ok(Some(pod)) => !ends(&pod) && (is_known || is_ready(&pod)),
+            Ok(Some(pod)) => is_awaited(&pod) && !ends(&pod) && (is_known || is_ready(&pod)),
             Err(_) => true,
         }
     }
@@ -61,16 +67,29 @@ impl Sidecars {
 /// A pod's name and revision, if it has a proxy that asks an istiod.
 fn sidecar(metadata: &Value) -> Option<(String, String)> {
     let annotation = |name: &str| metadata["annotations"][name].as_str();
+    let (namespace, name) = (metadata["namespace"].as_str()?, metadata["name"].as_str()?);
+    let name = format!("{name}.{namespace}");
+    if !metadata["deletionTimestamp"].is_null() {
+        return None;
+    }
+    if metadata["labels"][MANAGED_LABEL] == MANAGED {
+        let revision = annotation(REVISION_LABEL).or(metadata["labels"][REVISION_LABEL].as_str());
+        return Some((name, revision.unwrap_or_default().to_owned()));
+    }
     if annotation(TEMPLATES_ANNOTATION).is_some_and(|templates| templates.contains("grpc")) {
         return None;
     }
     let status: Value = serde_json::from_str(annotation(STATUS_ANNOTATION)?).ok()?;
     let lists = |kind: &str| status[kind].as_array().is_some_and(|names| names.contains(&PROXY.into()));
-    if !metadata["deletionTimestamp"].is_null() || !(lists("containers") || lists("initContainers")) {
+    if !(lists("containers") || lists("initContainers")) {
         return None;
     }
-    let (name, namespace) = (metadata["name"].as_str()?, metadata["namespace"].as_str()?);
-    Some((format!("{name}.{namespace}"), status["revision"].as_str().unwrap_or_default().to_owned()))
+    Some((name, status["revision"].as_str().unwrap_or_default().to_owned()))
+}
+
+fn is_awaited(pod: &Pod) -> bool {
+    let word = pod.metadata.annotations.as_ref().and_then(|all| all.get(AWAITED_ANNOTATION));
+    word.is_none_or(|word| word != "false")
 }
 
 fn ends(pod: &Pod) -> bool {
@@ -105,6 +124,16 @@ mod tests {
         check(json!({STATUS_ANNOTATION: r#"{"containers":["other"]}"#}), None);
         check(json!({STATUS_ANNOTATION: status, TEMPLATES_ANNOTATION: "grpc-agent"}), None);
         check(json!({}), None);
+    }
+
+    #[test]
+    fn a_gateway_that_istio_made_has_a_proxy_without_injection() {
+        let pod = |manager: &str| {
+            sidecar(&json!({"name": "edge", "namespace": "shop", "labels": {MANAGED_LABEL: manager},
+                "annotations": {REVISION_LABEL: "1-31"}}))
+        };
+        assert_eq!(pod(MANAGED), Some(("edge.shop".into(), "1-31".into())));
+        assert_eq!(pod("istio.io-mesh-controller"), None, "a waypoint carries no filter of ours");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{crd, install, names, world};
 
 /// Before an installation.
 pub(super) async fn before(client: &Client, report: &mut Report) -> Result<(), Failure> {
+    discovery(client, report).await?;
     let edges = match install::find_edges(client).await {
         Ok(edges) => edges,
         // That one may not is among what is reported.
@@ -40,6 +41,30 @@ pub(super) async fn before(client: &Client, report: &mut Report) -> Result<(), F
         false => report.well(format!("{} ingress gateways", edges.len())),
     }
     Ok(())
+}
+
+/// Before an installation: whether Istio will hear of what is written for it.
+async fn discovery(client: &Client, report: &mut Report) -> Result<(), Failure> {
+    let needed = [names::ROOT_NAMESPACE, names::NAMESPACE];
+    match world::undiscovered(client, names::ROOT_NAMESPACE, &needed).await {
+        Ok(namespaces) => namespaces.iter().for_each(|namespace| undiscovered(namespace, report)),
+        // That one may not read it is among what is reported.
+        Err(kube::Error::Api(status)) if status.code == 403 => {}
+        Err(error) => return Err(api_failure("read Istio's settings", &error)),
+    }
+    Ok(())
+}
+
+/// Says that Istio does not hear of what is in a namespace that we need.
+pub(super) fn undiscovered(namespace: &str, report: &mut Report) {
+    report.issue(
+        "CC229",
+        Weight::Error,
+        format!(
+            "Istio does not look at namespace {namespace}: its discoverySelectors leave it out, and no arrival can be proven"
+        ),
+        format!("kubectl label namespace {namespace} KEY=VALUE, as the selectors want it"),
+    );
 }
 
 /// After one.

@@ -1,8 +1,10 @@
 //! Whether pods and lanes are as lanes need them. Pure.
 
+use canary_istio::Object;
 use canary_istio::lane::LANE_LABEL;
 
 use super::{Report, Weight};
+use crate::arrival::AWAITED_ANNOTATION;
 use crate::steer::{Course, Verdict};
 use crate::world::Seen;
 
@@ -28,35 +30,46 @@ pub(super) fn judge(seen: &Seen, course: &Course, report: &mut Report) {
             Verdict::Going(_) => {}
         }
     }
-    for pod in &seen.pods {
-        let labels = &pod.value()["metadata"]["labels"];
-        let is_member = labels[LANE_LABEL].is_string();
-        if is_member
-            && labels[SIDECAR_LABEL].is_null()
-            && pod.value()["metadata"]["deletionTimestamp"].is_null()
-        {
-            let (namespace, name) = (pod.namespace(), pod.name());
-            report.issue(
-                "CC303",
-                Weight::Warning,
-                format!(
-                    "pod {namespace}/{name} is in a lane but has no sidecar: what it calls leaves the lane"
-                ),
-                format!("kubectl label namespace {namespace} istio-injection=enabled, then restart the pod"),
-            );
-        }
+    for pod in seen.pods.iter().filter(|pod| pod.value()["metadata"]["deletionTimestamp"].is_null()) {
+        judge_pod(pod, report);
+    }
+}
+
+fn judge_pod(pod: &Object, report: &mut Report) {
+    let (namespace, name) = (pod.namespace(), pod.name());
+    let metadata = &pod.value()["metadata"];
+    if metadata["labels"][LANE_LABEL].is_string() && metadata["labels"][SIDECAR_LABEL].is_null() {
+        report.issue(
+            "CC303",
+            Weight::Warning,
+            format!("pod {namespace}/{name} is in a lane but has no sidecar: what it calls leaves the lane"),
+            format!("kubectl label namespace {namespace} istio-injection=enabled, then restart the pod"),
+        );
+    }
+    if metadata["annotations"][AWAITED_ANNOTATION] == "false" {
+        report.issue(
+            "CC307",
+            Weight::Warning,
+            format!(
+                "nobody waits for the proxy of pod {namespace}/{name}: what it calls may be routed by rules of the past"
+            ),
+            format!("restart the pod, or: kubectl -n {namespace} annotate pod {name} {AWAITED_ANNOTATION}-"),
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use canary_istio::Object;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn judged(labels: Value) -> Vec<&'static str> {
-        let pod = json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "labels": labels}});
+        judged_pod(json!({"name": "p", "namespace": "n", "labels": labels}))
+    }
+
+    fn judged_pod(metadata: Value) -> Vec<&'static str> {
+        let pod = json!({"kind": "Pod", "metadata": metadata});
         let seen = Seen { pods: vec![Object::new(pod).expect("an object")], ..Seen::default() };
         let mut report = Report::default();
         judge(&seen, &Course::default(), &mut report);
@@ -68,5 +81,13 @@ mod tests {
         assert_eq!(judged(json!({LANE_LABEL: "gray"})), ["CC303"]);
         assert!(judged(json!({LANE_LABEL: "gray", SIDECAR_LABEL: "istio"})).is_empty());
         assert!(judged(json!({"app": "web"})).is_empty());
+    }
+
+    #[test]
+    fn a_pod_that_nobody_waits_for_is_named() {
+        let pod =
+            |word: &str| json!({"name": "p", "namespace": "n", "annotations": {AWAITED_ANNOTATION: word}});
+        assert_eq!(judged_pod(pod("false")), ["CC307"]);
+        assert!(judged_pod(pod("true")).is_empty());
     }
 }

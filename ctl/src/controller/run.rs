@@ -16,7 +16,7 @@ use super::metrics::Metrics;
 use super::releases;
 use super::report::{Outcome, Reporter};
 use crate::apply::{ApplyError, Written};
-use crate::arrival::{Labelled, Sidecars};
+use crate::arrival::Labelled;
 use crate::failure::chain;
 use crate::phases::{PhaseError, Phases};
 use crate::settings::{Installation, ReadError};
@@ -82,6 +82,10 @@ pub(super) enum RunError {
     Read(&'static str, #[source] Box<kube::Error>),
     #[error("namespace {0} lacks the settings or the keys of an installation")]
     NotInstalled(String),
+    #[error(
+        "Istio does not look at namespace {0}: its discoverySelectors leave it out, so no arrival can be proven"
+    )]
+    Undiscovered(String),
     #[error(transparent)]
     Settings(ReadError),
     #[error(transparent)]
@@ -164,6 +168,10 @@ impl<'a> Run<'a> {
         let mesh_config = world::mesh_config(&self.client, &root_namespace).await;
         let mesh_config = mesh_config.map_err(|error| RunError::Read("Istio's settings", Box::new(error)))?;
         let seen = self.watched.world().see(mesh_config.as_ref())?;
+        let needed = [root_namespace.as_str(), &self.options.namespace];
+        if let Some(namespace) = seen.undiscovered_of(needed).next() {
+            return Err(RunError::Undiscovered(namespace.to_owned()));
+        }
         // A release that cannot go on keeps no lane from being as it should be.
         let released = releases::round(&self.client, &seen).await;
         self.unheard.extend(released.written);
@@ -172,9 +180,8 @@ impl<'a> Run<'a> {
 
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
         self.reporter.hold(&seen, &course).await?;
-        let sidecars = Sidecars::of(&seen.pods);
         let client = self.client.clone();
-        let mut phases = Phases::new(&client, &root_namespace, sidecars, self.options.arrival_timeout);
+        let mut phases = Phases::new(&client, &root_namespace, &seen, self.options.arrival_timeout);
         match self.change(&mut phases, &seen, &course).await {
             Ok(Progress::Settled) => Ok(Some(Duration::ZERO)),
             Ok(Progress::Through { next, refused }) => {

@@ -238,9 +238,8 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
             }
         };
         let changes: Vec<&Change> = course.plan.changes.iter().collect();
-        let sidecars = Sidecars::of(&seen.pods);
         let timeout = deadline.saturating_duration_since(Instant::now());
-        let mut phases = Phases::new(client, root_namespace, sidecars, timeout);
+        let mut phases = Phases::new(client, root_namespace, &seen, timeout);
         if changes.is_empty() {
             let labelled: Vec<&PodChange> = course.pods.iter().collect();
             let done = phases.unlabel(&labelled, &mut Vec::new()).await;
@@ -288,7 +287,8 @@ async fn remove_plugins(client: &Client, root_namespace: &str, deadline: Instant
         },
         resource_version: None,
     };
-    let news = News { written: plugins.iter().map(gone).collect(), ..News::default() };
+    let written = plugins.iter().map(gone).collect();
+    let news = News { written, plugins_come_or_go: true, ..News::default() };
     let arrived = async {
         let sidecars = Sidecars::list(client).await?;
         arrival::wait(client, root_namespace, &news, &sidecars, deadline).await

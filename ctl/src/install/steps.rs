@@ -62,7 +62,7 @@ pub async fn install(
         written.push(apply_plugin(client, plugin).await?);
     }
     let plugins = written.len();
-    let news = News { written, ..News::default() };
+    let news = News { written, plugins_come_or_go: true, ..News::default() };
     let arrived = async {
         let sidecars = Sidecars::list(client).await?;
         let root_namespace = &plan.installation.presence.root_namespace;

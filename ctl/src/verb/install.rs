@@ -215,6 +215,16 @@ async fn plan(args: &Args, cluster: &Cluster) -> Result<Plan, Failure> {
         .help("name yours: canaryctl install --gateway NAMESPACE/LABEL=VALUE"));
     }
     let mut plan = made(args, image, Installation::new(presence(args, edges)?));
+    let needed = [args.root_namespace.as_str(), &plan.namespace];
+    let undiscovered = world::undiscovered(&cluster.client, &args.root_namespace, &needed).await;
+    let undiscovered = undiscovered.map_err(|error| api_failure("read Istio's settings", &error))?;
+    if let Some(namespace) = undiscovered.first() {
+        return Err(Failure::new(
+            Code::Failed,
+            format!("Istio does not look at namespace {namespace}: its discoverySelectors leave it out"),
+        )
+        .help(format!("kubectl label namespace {namespace} KEY=VALUE, as the selectors want it")));
+    }
     // What an earlier installation decided, and no flag of this one, stays.
     let before = world::get(&cluster.client, "v1", "ConfigMap", Some(&plan.namespace), names::SETTINGS).await;
     let before = before.map_err(|error| api_failure("read the settings", &error))?;

@@ -9,7 +9,7 @@ use crate::flows::Caller;
 use crate::judge::{Rules, lane_pods_saw_only};
 use crate::load::Load;
 use crate::manifests;
-use crate::shop::{GRAY_SERVICES, Shop};
+use crate::shop::{GRAY_SERVICES, INSTALL, Shop};
 
 pub(crate) async fn pods(shop: &Shop) {
     shop.installed();
@@ -121,6 +121,13 @@ pub(crate) async fn frozen_proxy(shop: &Shop) {
     // Nobody is put in a lane that a proxy does not know.
     let edges = shop.cluster().get(&["wasmplugins", "-A", "-l", "canaryctl.io/role=edge"]);
     assert_eq!(edges["items"][0]["spec"]["pluginConfig"]["lanes"], serde_json::json!([]));
+    // An operator who knows better leaves it out.
+    shop.kubectl(&["annotate", "pod", &pod, "canaryctl.io/awaited=false"]).ok();
+    shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1", "--timeout", "60s"]).await.ok();
+    let check = shop.cluster().canaryctl(&["check"]);
+    assert!(check.stdout.contains("CC307") && check.stdout.contains(&pod), "{check}");
+    shop.cluster().canaryctl_beside(&["disable", "--timeout", "60s"]).await.ok();
+    shop.kubectl(&["annotate", "pod", &pod, "canaryctl.io/awaited-"]).ok();
     drop(frozen);
     shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1", "--timeout", "90s"]).await.ok();
     let caller = Caller::new(shop, Protocol::Http1);
@@ -151,6 +158,58 @@ pub(crate) async fn restricted(shop: &Shop) {
     }
     load.end().await.clean(350);
     shop.kubectl(&["delete", "sidecar", "default"]).ok();
+    shop.remove("gray");
+}
+
+pub(crate) async fn refused_elsewhere(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    let inline = serde_json::json!({"inline_string": "this is no Lua"});
+    let lua = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua";
+    let hcm = "envoy.filters.network.http_connection_manager";
+    let before_router = serde_json::json!({"context": "SIDECAR_OUTBOUND", "listener":
+        {"filterChain": {"filter": {"name": hcm, "subFilter": {"name": "envoy.filters.http.router"}}}}});
+    shop.cluster().apply(&[serde_json::json!({
+        "apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
+        "metadata": {"name": "broken", "namespace": shop.namespace()},
+        "spec": {"workloadSelector": {"labels": {"app": "stock"}}, "configPatches": [{
+            "applyTo": "HTTP_FILTER", "match": before_router,
+            "patch": {"operation": "INSERT_BEFORE", "value": {"name": "broken",
+                "typed_config": {"@type": lua, "default_source_code": inline}}},
+        }]},
+    })]);
+    shop.cluster().until("stock's proxy refuses it", Duration::from_secs(30), || {
+        let asked = ["exec", "deploy/stock-v1", "-c", "istio-proxy", "--"];
+        let stats = ["pilot-agent", "request", "GET", "stats?filter=lds.update_rejected"];
+        let answer = shop.kubectl(&[asked.as_slice(), &stats].concat()).ok();
+        answer.stdout.lines().any(|line| !line.trim_end().ends_with(": 0")).then_some(())
+    });
+    let load = Load::start(shop, Rules::Moving);
+    shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1", "--timeout", "60s"]).await.ok();
+    load.rules(Rules::On);
+    load.more(60).await;
+    load.rules(Rules::Moving);
+    shop.cluster().canaryctl_beside(&["disable", "--timeout", "60s"]).await.ok();
+    load.rules(Rules::Off);
+    load.more(60).await;
+    load.end().await.clean(150);
+    shop.kubectl(&["delete", "envoyfilter", "broken"]).ok();
+    lane_pods_saw_only(shop, "gray", "gray", 20);
+    shop.remove("gray");
+}
+
+pub(crate) async fn provers(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &["stock"]);
+    let install: Vec<&str> = [INSTALL.as_slice(), &["--timeout", "60s"]].concat();
+    for verb in [&["enable", "--cookie", "gray=1", "--timeout", "60s"][..], &["disable", "--timeout", "60s"]]
+        .repeat(3)
+    {
+        let (installed, done) =
+            tokio::join!(shop.cluster().canaryctl_beside(&install), shop.cluster().canaryctl_beside(verb));
+        installed.ok();
+        done.ok();
+    }
     shop.remove("gray");
 }
 

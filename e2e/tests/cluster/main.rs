@@ -6,6 +6,7 @@
 
 mod cluster;
 mod definition;
+mod discovery;
 mod documents;
 mod faults;
 mod flows;
@@ -46,6 +47,9 @@ fn main() -> ExitCode {
     suite.test("istiods_come_and_go_and_nobody_is_misled", faults::istiods);
     suite.test("a_proxy_that_hangs_is_named_and_nothing_goes_on_without_it", faults::frozen_proxy);
     suite.test("proxies_that_see_only_their_own_namespace_are_waited_for_too", faults::restricted);
+    suite.test("what_a_proxy_refuses_elsewhere_keeps_nothing_back", faults::refused_elsewhere);
+    suite.test("two_that_prove_at_the_same_time_do_not_hinder_each_other", faults::provers);
+    suite.test("a_namespace_that_istio_does_not_look_at_is_left_alone", discovery::left_out);
     suite.test("the_kill_switch_needs_no_controller", faults::kill_switch);
     suite.test("a_release_of_two_services_goes_to_everybody_and_back_under_load", releases::through);
     suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);

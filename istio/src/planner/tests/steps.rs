@@ -157,7 +157,7 @@ fn markers_of_the_barrier_stay() {
     let next = crate::with_marker(observed.destination_rules[0].value(), 8);
     let names: Vec<&Value> =
         next["spec"]["subsets"].as_array().expect("subsets").iter().map(|one| &one["name"]).collect();
-    assert_eq!(names, [&json!("canary-gray"), &json!("m8")]);
+    assert_eq!(names, [&json!("canary-gray"), &json!("m7"), &json!("m8")]);
 }
 
 #[test]
