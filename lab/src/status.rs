@@ -59,10 +59,8 @@ fn of(lab: &Lab) -> Status {
     let entries = std::fs::read_dir(lab.paths.processes()).into_iter().flatten().flatten();
     let component = |entry: std::fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
-        let remembered = std::fs::read_to_string(entry.path()).ok()?;
-        let process = remembered.split_once(' ').and_then(|(id, start)| Some((id.parse().ok()?, start)));
-        let running = process.filter(|(id, start)| start_time(*id).as_deref() == Some(*start));
-        Some(ComponentStatus { name, process: running.map(|(id, _)| id) })
+        let process = process_of(lab, &name);
+        Some(ComponentStatus { name, process })
     };
     let mut components: Vec<ComponentStatus> = entries.filter_map(component).collect();
     components.sort_by(|a, b| a.name.cmp(&b.name));
@@ -79,6 +77,14 @@ pub(crate) fn remember(lab: &Lab, component: &str, process: u32) -> Result<(), L
     let path = lab.paths.process(component);
     let start = start_time(process).unwrap_or_default();
     std::fs::write(&path, format!("{process} {start}")).map_err(file("write", &path))
+}
+
+/// The process that a component is, if it runs.
+pub(crate) fn process_of(lab: &Lab, component: &str) -> Option<u32> {
+    let remembered = std::fs::read_to_string(lab.paths.process(component)).ok()?;
+    let (id, start) = remembered.split_once(' ')?;
+    let id = id.parse().ok()?;
+    (start_time(id)? == start).then_some(id)
 }
 
 /// When a process started, in the kernel's own units; `None` if it has ended.

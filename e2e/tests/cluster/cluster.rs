@@ -70,6 +70,14 @@ impl Cluster {
         Self { access }
     }
 
+    /// The lab, if it is one of this machine.
+    pub(crate) fn lab(&self) -> Option<&Lab> {
+        match &self.access {
+            Access::Lab(lab) => Some(lab),
+            Access::Kubeconfig(_) => None,
+        }
+    }
+
     pub(crate) fn kubectl(&self, args: &[&str]) -> Ran {
         self.run("kubectl", args, None)
     }

@@ -5,6 +5,7 @@
 //! `CANARY_KEEP=1` all of it stays.
 
 mod cluster;
+mod control_plane;
 mod definition;
 mod discovery;
 mod documents;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     suite.test("what_a_proxy_refuses_elsewhere_keeps_nothing_back", faults::refused_elsewhere);
     suite.test("two_that_prove_at_the_same_time_do_not_hinder_each_other", faults::provers);
     suite.test("a_namespace_that_istio_does_not_look_at_is_left_alone", discovery::left_out);
+    suite.test("the_control_plane_goes_away_and_comes_back", control_plane::restarts);
     suite.test("the_kill_switch_needs_no_controller", faults::kill_switch);
     suite.test("a_release_of_two_services_goes_to_everybody_and_back_under_load", releases::through);
     suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);

@@ -15,6 +15,8 @@ pub(crate) fn component(lab: &Lab) -> Component {
         "--use-service-account-credentials=true".into(),
         // It is alone, and a lease would only make it wait.
         "--leader-elect=false".into(),
+        // Who restarts the API server or etcd wants to see what that does, and not what a node does whose word is late.
+        "--node-monitor-grace-period=10m".into(),
     ]);
     let lab = lab.clone();
     // The first thing that others need of it.
