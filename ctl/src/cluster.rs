@@ -1,5 +1,7 @@
 //! The way to a cluster: kubectl's own flags and kubeconfig, to one client.
 
+mod again;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use http::Uri;
 use kube::Client;
 use kube::client::ClientBuilder;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tower::buffer::BufferLayer;
 use tower::timeout::TimeoutLayer;
 
 use crate::failure::{Code, Failure};
@@ -17,6 +20,8 @@ const CONNECT_TIMEOUT_S: u64 = 10;
 /// How long to wait for an answer to begin, in seconds: API servers themselves give up after 60 (their
 /// `--request-timeout`). What follows the beginning, as of a watch or a forwarded port, may take any time.
 const ANSWER_TIMEOUT_S: u64 = 65;
+/// How many requests wait for a connection before callers do.
+const REQUESTS_WAITING: usize = 1024;
 
 /// Where `--help` shows the flags.
 pub const HEADING: &str = "Cluster";
@@ -135,9 +140,12 @@ fn url(server: &str, has_authority: bool) -> Result<Uri, Failure> {
     server.parse().map_err(|error| Failure::new(Code::Usage, format!("--server {server} is no URL: {error}")))
 }
 
-/// A client that waits so long for an answer to begin.
+/// A client that waits so long for an answer to begin, tries included.
 fn client(config: Config, answer: Duration) -> kube::Result<Client> {
-    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).build())
+    let builder = ClientBuilder::try_from(config)?;
+    // Only a service that can be had twice can be asked again.
+    let builder = builder.with_layer(&BufferLayer::new(REQUESTS_WAITING)).with_layer(&again::layer());
+    Ok(builder.with_layer(&TimeoutLayer::new(answer)).build())
 }
 
 /// Runs a verb's asynchronous part.
@@ -202,6 +210,25 @@ mod tests {
     async fn a_server_that_never_answers_is_given_up() {
         let error = pods(&[]).await.list(&ListParams::default()).await.expect_err("no answer");
         assert!(error.to_string().contains("timed out"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_server_error_is_asked_about_again() {
+        let failed = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+        let list = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 27\r\n\r\n{\"metadata\":{},\"items\":[]} ";
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let config = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            for answer in [failed, failed, list] {
+                let _ = stream.read(&mut [0; 4096]).await.expect("a request");
+                stream.write_all(answer.as_bytes()).await.expect("written");
+            }
+        });
+        let config = Config::new(config.parse().expect("a URL"));
+        let pods: Api<Pod> =
+            Api::default_namespaced(client(config, Duration::from_secs(10)).expect("a client"));
+        assert_eq!(pods.list(&ListParams::default()).await.expect("the third answer").items.len(), 0);
     }
 
     #[tokio::test]

@@ -126,7 +126,8 @@ impl Cluster {
         }
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// A program that talks to this cluster.
+    pub(crate) fn command(&self, program: &str) -> Command {
         match &self.access {
             Access::Lab(lab) => lab.command(program),
             Access::Kubeconfig(file) => {

@@ -10,7 +10,9 @@ mod definition;
 mod discovery;
 mod documents;
 mod faults;
+mod faulty_api;
 mod flows;
+mod interrupted;
 mod judge;
 mod lanes;
 mod load;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
     suite.test("two_that_prove_at_the_same_time_do_not_hinder_each_other", faults::provers);
     suite.test("a_namespace_that_istio_does_not_look_at_is_left_alone", discovery::left_out);
     suite.test("the_control_plane_goes_away_and_comes_back", control_plane::restarts);
+    suite.test("an_api_server_that_refuses_is_asked_again", interrupted::refused);
+    suite.test("a_controller_that_dies_between_two_writes_leaves_a_mesh_that_serves", interrupted::cut);
     suite.test("the_kill_switch_needs_no_controller", faults::kill_switch);
     suite.test("a_release_of_two_services_goes_to_everybody_and_back_under_load", releases::through);
     suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);
