@@ -144,16 +144,22 @@ impl List {
         self.start_member()?;
         self.line.extend_from_slice(key.as_bytes());
         self.line.push(b'=');
-        for byte in value.bytes() {
-            if byte.is_ascii_graphic() && !b"\",;\\%".contains(&byte) {
-                self.line.push(byte);
-            } else {
-                let digit =
-                    |nibble: u8| b"0123456789ABCDEF".get(usize::from(nibble)).copied().unwrap_or(b'0');
-                self.line.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 0x0F)]);
-            }
+        if value.bytes().all(is_plain) {
+            // As lanes' names are.
+            self.line.extend_from_slice(value.as_bytes());
+        } else {
+            value.bytes().for_each(|byte| self.push_encoded(byte));
         }
         if self.line.len() > BAGGAGE_BYTES_MAX { Err(BaggageLimit::Bytes) } else { Ok(()) }
+    }
+
+    fn push_encoded(&mut self, byte: u8) {
+        if is_plain(byte) {
+            self.line.push(byte);
+        } else {
+            let digit = |nibble: u8| b"0123456789ABCDEF".get(usize::from(nibble)).copied().unwrap_or(b'0');
+            self.line.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 0x0F)]);
+        }
     }
 
     fn start_member(&mut self) -> Result<(), BaggageLimit> {
@@ -166,4 +172,9 @@ impl List {
         self.members = self.members.saturating_add(1);
         Ok(())
     }
+}
+
+/// Whether a byte may stand in a value as it is.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\' | b'%')
 }

@@ -16,12 +16,39 @@ pub fn pairs<'a, I>(lines: I) -> impl Iterator<Item = (&'a [u8], &'a [u8])>
 where
     I: Iterator<Item = &'a [u8]>,
 {
-    lines.flat_map(|line| line.split(|byte| *byte == b';')).filter_map(|piece| {
-        let mut halves = piece.splitn(2, |byte| *byte == b'=');
-        let name = halves.next()?.trim_ascii();
-        let value = halves.next()?.trim_ascii();
-        (!name.is_empty()).then_some((name, value))
-    })
+    lines.flat_map(|line| Pairs { rest: line })
+}
+
+/// The pairs of a line. Looks at each byte once: every request at an edge has its cookies read.
+struct Pairs<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.rest.is_empty() {
+            let (mut equals, mut end) = (None, self.rest.len());
+            for (at, byte) in self.rest.iter().enumerate() {
+                if *byte == b';' {
+                    end = at;
+                    break;
+                }
+                if *byte == b'=' && equals.is_none() {
+                    equals = Some(at);
+                }
+            }
+            let (piece, rest) = self.rest.split_at_checked(end)?;
+            self.rest = rest.get(1..).unwrap_or_default();
+            let Some((name, value)) = equals.and_then(|at| piece.split_at_checked(at)) else { continue };
+            let name = name.trim_ascii();
+            if !name.is_empty() {
+                return Some((name, value.get(1..).unwrap_or_default().trim_ascii()));
+            }
+        }
+        None
+    }
 }
 
 /// The value of the first cookie with this name. Names are compared byte by byte.

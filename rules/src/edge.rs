@@ -28,7 +28,7 @@ use crate::request::Headers;
 use crate::request_id;
 use crate::set_cookie::{self, CookieAttributes};
 use crate::signing::{KeyRing, Purpose};
-use crate::wire::{EdgeSettings, FilterConfig, WireError};
+use crate::wire::{EdgeSettings, FilterConfig, WireError, WireLane};
 use cause::Cause;
 use index::Index;
 use share::Layer;
@@ -55,6 +55,7 @@ pub struct Edge {
 #[derive(Debug)]
 pub(crate) struct EdgeLane {
     pub(crate) name: LaneName,
+    code: LaneCode,
     priority: i32,
     epoch: u32,
     expires_unix_s: Option<u64>,
@@ -138,7 +139,7 @@ impl Edge {
     /// A rule that does not compile, two lanes of one code, malformed buckets.
     pub fn new(config: &FilterConfig) -> Result<Self, WireError> {
         let settings = config.edge.clone().unwrap_or_default();
-        let mut wire: Vec<&crate::wire::WireLane> = config.lanes.iter().collect();
+        let mut wire: Vec<&WireLane> = config.lanes.iter().collect();
         wire.sort_by_key(|lane| (Reverse(lane.priority), &lane.name));
         let mut lanes = Vec::with_capacity(wire.len());
         let mut rules = Vec::new();
@@ -165,6 +166,7 @@ impl Edge {
             let explicit = lane.rules.iter().filter(|rule| rule.share.is_none());
             lanes.push(EdgeLane {
                 name: lane.name.clone(),
+                code: lane.name.code(),
                 priority: lane.priority,
                 epoch: lane.epoch,
                 expires_unix_s: lane.expires_unix_s,
@@ -239,11 +241,13 @@ impl Edge {
             cookies.push(set_cookie::set(name, &uid, UID_MAX_AGE_S, &self.settings.cookie));
         }
 
-        let lane = win.as_ref().and_then(|win| self.lanes.get(win.lane)).map(|lane| &lane.name);
+        let lane = win.as_ref().and_then(|win| self.lanes.get(win.lane));
+        let code = lane.map_or(LaneCode::BASELINE, |lane| lane.code);
+        let lane = lane.map(|lane| &lane.name);
         let mut edits = Edits::new();
         let forged = self.write_tag(lane, &tokens, headers, &mut edits);
         if !self.lanes.is_empty() {
-            self.mint(lane, headers, &mut entropy, &mut edits);
+            self.mint(code, headers, &mut entropy, &mut edits);
         }
         EdgeDecision {
             lane,
@@ -331,12 +335,11 @@ impl Edge {
     /// Mints the request id, so that it names the lane, or the baseline, to every hop that sees it.
     fn mint<'c>(
         &self,
-        lane: Option<&LaneName>,
+        code: LaneCode,
         headers: &Headers<'_>,
         entropy: &mut dyn FnMut() -> [u8; 16],
         edits: &mut Edits<'c>,
     ) {
-        let code = lane.map_or(LaneCode::BASELINE, LaneName::code);
         match (headers.first(REQUEST_ID), &self.tags.request_ids) {
             (Some(id), _) => {
                 self.tags.remint(Some(id), code, edits);

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::cookie;
 use crate::json::Json;
+use crate::matcher;
 use crate::request::Headers;
 use crate::wire::Subject;
 
@@ -22,8 +23,11 @@ const AUTHORIZATION: &str = "authorization";
 /// As Envoy's JWT filter wants it, letter by letter: what it does not take for a token, it does not verify.
 const BEARER: &[u8] = b"Bearer ";
 
-/// A query parameter's name and value, decoded.
-type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+/// Cookies and query parameters of a request that take memory once.
+const PAIRS_USUAL: usize = 8;
+
+/// A name and a value as they are in the request.
+type Pair<'a> = (&'a [u8], &'a [u8]);
 
 /// A request's facts.
 pub(crate) struct Facts<'a> {
@@ -31,8 +35,10 @@ pub(crate) struct Facts<'a> {
     trusted_hops: u8,
     peer_address: Option<&'a [u8]>,
     client: OnceCell<Option<IpAddr>>,
-    cookies: OnceCell<Vec<(&'a [u8], &'a [u8])>>,
-    query: OnceCell<Vec<Parameter<'a>>>,
+    cookies: OnceCell<Vec<Pair<'a>>>,
+    /// Path and query.
+    target: OnceCell<Option<Pair<'a>>>,
+    query: OnceCell<Vec<Pair<'a>>>,
     /// Tokens read so far, by where they are.
     tokens: Cell<Vec<(Subject, Box<str>, Json)>>,
 }
@@ -46,6 +52,7 @@ impl<'a> Facts<'a> {
             peer_address,
             client: OnceCell::new(),
             cookies: OnceCell::new(),
+            target: OnceCell::new(),
             query: OnceCell::new(),
             tokens: Cell::new(Vec::new()),
         }
@@ -62,7 +69,7 @@ impl<'a> Facts<'a> {
             Subject::Cookie => self.cookie(name).map(Cow::Borrowed),
             Subject::Header => joined(&self.headers, name),
             Subject::Query => self.query(name),
-            Subject::Path => self.headers.first(":path").map(|path| Cow::Borrowed(split_query(path).0)),
+            Subject::Path => self.target().map(|(path, _)| Cow::Borrowed(path)),
             Subject::Method => self.headers.first(":method").map(Cow::Borrowed),
             Subject::Host => self.headers.first(":authority").map(|host| Cow::Borrowed(without_port(host))),
             Subject::Client => self.client().map(|address| Cow::Owned(address.to_string().into_bytes())),
@@ -77,17 +84,48 @@ impl<'a> Facts<'a> {
 
     /// The first cookie of this name.
     pub(crate) fn cookie(&self, name: &str) -> Option<&'a [u8]> {
-        let cookies = self.cookies.get_or_init(|| cookie::pairs(self.headers.lines("cookie")).collect());
+        let cookies = self.cookies.get_or_init(|| {
+            let mut cookies = Vec::new();
+            for line in self.headers.lines("cookie") {
+                cookies.reserve(PAIRS_USUAL);
+                cookies.extend(cookie::pairs(core::iter::once(line)));
+            }
+            cookies
+        });
         cookies.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
     }
 
     /// The first query parameter of this name, decoded.
     pub(crate) fn query(&self, name: &str) -> Option<Cow<'a, [u8]>> {
         let query = self.query.get_or_init(|| {
-            let query = self.headers.first(":path").map_or(&b""[..], |path| split_query(path).1);
-            query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(decoded_pair).collect()
+            let (_, mut rest) = self.target().unwrap_or_default();
+            let mut query = Vec::new();
+            if !rest.is_empty() {
+                query.reserve(PAIRS_USUAL);
+            }
+            while !rest.is_empty() {
+                let (pair, after) = split_at(rest, b'&');
+                rest = after;
+                if !pair.is_empty() {
+                    query.push(split_at(pair, b'='));
+                }
+            }
+            query
         });
-        query.iter().find(|(key, _)| key.as_ref() == name.as_bytes()).map(|(_, value)| value.clone())
+        query.iter().find(|(key, _)| is_decoded(key, name.as_bytes())).map(|(_, value)| decoded(value))
+    }
+
+    /// False where a look at the whole query, cheaper than taking it apart, shows that this parameter is not in it.
+    pub(crate) fn may_have_query(&self, name: &str) -> bool {
+        let (_, query) = self.target().unwrap_or_default();
+        query.len() >= name.len()
+            && (query.iter().any(|byte| matches!(byte, b'%' | b'+'))
+                || matcher::contains(query, name.as_bytes(), false))
+    }
+
+    /// The request's target up to its `?` and behind it.
+    fn target(&self) -> Option<Pair<'a>> {
+        *self.target.get_or_init(|| self.headers.first(":path").map(|target| split_at(target, b'?')))
     }
 
     /// A claim's values as text: none when absent, several when it is a list. `null`, objects and what
@@ -167,13 +205,11 @@ fn client_address(headers: &Headers<'_>, trusted_hops: u8, peer: Option<&[u8]>) 
     address.or_else(|| text.parse::<SocketAddr>().map(|address| address.ip()).ok())
 }
 
-fn split_query(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().position(|byte| *byte == b'?') {
-        Some(at) => {
-            (path.get(..at).unwrap_or_default(), path.get(at.saturating_add(1)..).unwrap_or_default())
-        }
-        None => (path, b""),
-    }
+/// What is before the first of these bytes and what is behind it.
+fn split_at(text: &[u8], byte: u8) -> Pair<'_> {
+    let at = text.iter().position(|other| *other == byte).unwrap_or(text.len());
+    let (before, rest) = text.split_at_checked(at).unwrap_or_default();
+    (before, rest.get(1..).unwrap_or_default())
 }
 
 pub(crate) fn without_port(host: &[u8]) -> &[u8] {
@@ -185,10 +221,10 @@ pub(crate) fn without_port(host: &[u8]) -> &[u8] {
     host.get(..end).unwrap_or(host)
 }
 
-fn decoded_pair(pair: &[u8]) -> Parameter<'_> {
-    let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-    let value = pair.get(at.saturating_add(1)..).unwrap_or_default();
-    (decoded(pair.get(..at).unwrap_or_default()), decoded(value))
+/// Whether a text decodes to this one.
+fn is_decoded(text: &[u8], wanted: &[u8]) -> bool {
+    // Decoding makes nothing longer.
+    text.len() >= wanted.len() && decoded(text).as_ref() == wanted
 }
 
 /// `application/x-www-form-urlencoded`; a stray `%` stands for itself, as browsers do.

@@ -13,7 +13,7 @@ use crate::edits::{Edit, Edits};
 use crate::flows::Lookup;
 use crate::name::{BaggageKey, HeaderName, LaneCode, LaneName, constant};
 use crate::request::Headers;
-use crate::request_id::{Reading, RequestIds};
+use crate::request_id::{self, Reading, RequestIds};
 use crate::wire::{FilterConfig, Peers, WireError, WireLane};
 
 /// Most correlation ids taken from one request.
@@ -129,7 +129,7 @@ struct Carried<'a> {
     /// The first line; proxies that join lines make one id of them, which is no UUID.
     request_id: Option<&'a [u8]>,
     request_id_repeats: bool,
-    /// Correlation ids by their source: the first line of each.
+    /// Correlation ids in the order of their sources: the first line of each.
     ids: Vec<(usize, &'a [u8])>,
 }
 
@@ -293,12 +293,14 @@ impl Hop {
         for (name, value) in headers.all() {
             if !self.tags.gather(&mut carried, name, value)
                 && let Some(source) = self.correlation.iter().position(|id| id.header().as_bytes() == *name)
-                && carried.ids.iter().all(|(known, _)| *known != source)
             {
-                carried.ids.push((source, value));
+                let place = carried.ids.iter().position(|(known, _)| *known >= source);
+                let place = place.unwrap_or(carried.ids.len());
+                if carried.ids.get(place).is_none_or(|(known, _)| *known != source) {
+                    carried.ids.insert(place, (source, value));
+                }
             }
         }
-        carried.ids.sort_unstable_by_key(|(source, _)| *source);
         carried
     }
 
@@ -317,9 +319,7 @@ impl Hop {
         for (source, value) in &carried.ids {
             add(self.correlation.get(*source).and_then(|source| self.flow_ids.id(source, value)));
         }
-        let speaks = |id: &&[u8]| {
-            self.tags.request_ids.as_ref().is_some_and(|minter| minter.read(id) != Reading::NotUuid)
-        };
+        let speaks = |id: &&[u8]| self.tags.request_ids.is_some() && request_id::canonical_uuid(id).is_some();
         if let (Some(source), Some(id)) = (&self.request_id, carried.request_id.filter(|id| !speaks(id))) {
             add(self.flow_ids.id(source, id));
         }
@@ -474,8 +474,7 @@ impl Tags {
     /// Makes a UUID-shaped request id say this lane; leaves any other alone.
     pub(crate) fn remint<'c>(&self, id: Option<&[u8]>, code: LaneCode, edits: &mut Edits<'c>) {
         if let (Some(minter), Some(id)) = (&self.request_ids, id)
-            && minter.read(id) != Reading::Minted(code)
-            && let Some(minted) = minter.mint(id, code)
+            && let Some(minted) = minter.remint(id, code)
         {
             edits.push(Edit::Set(REQUEST_ID, Cow::Owned(minted.to_vec())));
         }

@@ -174,9 +174,7 @@ impl Check {
                 let at = value.len().checked_sub(wanted.len());
                 at.and_then(|at| value.get(at..)).is_some_and(|end| same(end, wanted, *fold))
             }
-            Self::Contains(wanted, fold) => {
-                wanted.is_empty() || value.windows(wanted.len()).any(|window| same(window, wanted, *fold))
-            }
+            Self::Contains(wanted, fold) => contains(value, wanted, *fold),
             Self::Regex(regex) => {
                 let text = core::str::from_utf8(value).ok();
                 text.is_some_and(|text| text.len() <= REGEX_VALUE_BYTES_MAX && regex.is_match(text))
@@ -212,6 +210,22 @@ pub(crate) fn compare(left: &[u8], right: &[u8], ignore_case: bool) -> Ordering 
         return left.cmp(right);
     }
     left.iter().map(u8::to_ascii_lowercase).cmp(right.iter().map(u8::to_ascii_lowercase))
+}
+
+/// Whether a value has this somewhere in it. Tries the rest only where the first byte is found: most often it is nowhere.
+pub(crate) fn contains(value: &[u8], wanted: &[u8], ignore_case: bool) -> bool {
+    let Some((first, rest)) = wanted.split_first() else { return true };
+    let Some(last_start) = value.len().checked_sub(wanted.len()) else { return false };
+    let other = match ignore_case {
+        true if first.is_ascii_lowercase() => first.to_ascii_uppercase(),
+        true => first.to_ascii_lowercase(),
+        false => *first,
+    };
+    let starts = value.get(..=last_start).unwrap_or_default().iter().enumerate();
+    starts.filter(|(_, byte)| **byte == *first || **byte == other).any(|(at, _)| {
+        let tail = value.get(at.saturating_add(1)..).unwrap_or_default();
+        tail.get(..rest.len()).is_some_and(|tail| same(tail, rest, ignore_case))
+    })
 }
 
 fn same(left: &[u8], right: &[u8], ignore_case: bool) -> bool {
@@ -259,4 +273,24 @@ pub(crate) fn shown(value: &[u8]) -> Cow<'_, str> {
         }
     }
     shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{contains, same};
+
+    proptest! {
+        #[test]
+        fn a_part_is_found_wherever_it_is(
+            value in "[abAB-]{0,12}",
+            wanted in "[abAB-]{0,4}",
+            ignore_case in any::<bool>(),
+        ) {
+            let (value, wanted) = (value.as_bytes(), wanted.as_bytes());
+            let is_there = wanted.is_empty() || value.windows(wanted.len()).any(|part| same(part, wanted, ignore_case));
+            prop_assert_eq!(contains(value, wanted, ignore_case), is_there);
+        }
+    }
 }

@@ -20,6 +20,8 @@ mod tests;
 pub const UUID_BYTES: usize = 36;
 /// What stays of the id that was there: `xxxxxxxx-xxxx-Mxxx-Nxxx-`.
 const HEAD_BYTES: usize = 24;
+/// Where a UUID has dashes, a bit for each of its bytes.
+const DASHES: u64 = 1 << 8 | 1 << 13 | 1 << 18 | 1 << 23;
 /// Where Envoy notes its tracing decision.
 const TRACE_DECISION_AT: usize = 14;
 
@@ -51,22 +53,33 @@ impl RequestIds {
     pub fn mint(&self, id: &[u8], code: LaneCode) -> Option<[u8; UUID_BYTES]> {
         let canonical = canonical_uuid(id)?;
         let head = canonical.first_chunk::<HEAD_BYTES>()?;
-        let mac = mac(self.hashers.first()?, head, code);
-        let tail = u64::from(code.0) << 32 | u64::from(mac);
-        let mut minted: [u8; UUID_BYTES] = id.try_into().ok()?;
-        write_hex(minted.get_mut(HEAD_BYTES..)?, tail);
-        Some(minted)
+        with_tail(id, tail(self.hashers.first()?, head, code))
+    }
+
+    /// As [`RequestIds::mint`], but also `None` if the id says the lane already.
+    #[must_use]
+    pub fn remint(&self, id: &[u8], code: LaneCode) -> Option<[u8; UUID_BYTES]> {
+        let canonical = canonical_uuid(id)?;
+        let (head, claimed) = canonical.split_first_chunk::<HEAD_BYTES>()?;
+        let claimed = number(claimed);
+        let mut tails = self.hashers.iter().map(|hasher| tail(hasher, head, code));
+        let wanted = tails.next()?;
+        // Only an id that names this lane may have been minted for it with another key.
+        let says_it =
+            claimed == wanted || (claimed >> 32 == wanted >> 32 && tails.any(|tail| tail == claimed));
+        if says_it { None } else { with_tail(id, wanted) }
     }
 
     /// What the id says.
     #[must_use]
     pub fn read(&self, id: &[u8]) -> Reading {
         let Some(canonical) = canonical_uuid(id) else { return Reading::NotUuid };
-        let Some((head, tail)) = canonical.split_first_chunk::<HEAD_BYTES>() else { return Reading::NotUuid };
-        let tail = tail.iter().fold(0_u64, |tail, digit| tail << 4 | u64::from(hex_value(*digit)));
-        let code = LaneCode(u16::try_from(tail >> 32).unwrap_or_default());
-        let claimed = tail & u64::from(u32::MAX);
-        if self.hashers.iter().any(|hasher| u64::from(mac(hasher, head, code)) == claimed) {
+        let Some((head, claimed)) = canonical.split_first_chunk::<HEAD_BYTES>() else {
+            return Reading::NotUuid;
+        };
+        let claimed = number(claimed);
+        let code = LaneCode(u16::try_from(claimed >> 32).unwrap_or_default());
+        if self.hashers.iter().any(|hasher| tail(hasher, head, code) == claimed) {
             Reading::Minted(code)
         } else {
             Reading::Unminted
@@ -100,22 +113,37 @@ pub fn fresh(entropy: [u8; 16]) -> [u8; UUID_BYTES] {
 /// A UUID-shaped id in its one spelling: lower case, the digit that Envoy rewrites masked. `None` for other ids.
 pub(crate) fn canonical_uuid(id: &[u8]) -> Option<[u8; UUID_BYTES]> {
     let mut uuid: [u8; UUID_BYTES] = id.try_into().ok()?;
-    for (at, byte) in uuid.iter_mut().enumerate() {
-        let fits = if matches!(at, 8 | 13 | 18 | 23) { *byte == b'-' } else { byte.is_ascii_hexdigit() };
-        if !fits {
-            return None;
+    let mut dashes_left = DASHES;
+    for byte in &mut uuid {
+        match (*byte, dashes_left & 1) {
+            (b'0'..=b'9' | b'a'..=b'f', 0) | (b'-', 1) => {}
+            (b'A'..=b'F', 0) => *byte |= 0x20,
+            _ => return None,
         }
-        *byte = if at == TRACE_DECISION_AT { b'0' } else { byte.to_ascii_lowercase() };
+        dashes_left >>= 1;
+    }
+    if let Some(digit) = uuid.get_mut(TRACE_DECISION_AT) {
+        *digit = b'0';
     }
     Some(uuid)
 }
 
-fn mac(hasher: &SipHasher24, head: &[u8; HEAD_BYTES], code: LaneCode) -> u32 {
+/// What a minted id ends with: the lane's code, and a MAC of it and of all before.
+fn tail(hasher: &SipHasher24, head: &[u8; HEAD_BYTES], code: LaneCode) -> u64 {
     let mut hasher = *hasher;
-    for part in [head.as_slice(), &code.0.to_be_bytes()] {
-        hasher.write(part);
-    }
-    u32::try_from(hasher.finish() >> 32).unwrap_or_default()
+    hasher.write(head);
+    hasher.write(&code.0.to_be_bytes());
+    u64::from(code.0) << 32 | hasher.finish() >> 32
+}
+
+fn with_tail(id: &[u8], tail: u64) -> Option<[u8; UUID_BYTES]> {
+    let mut minted: [u8; UUID_BYTES] = id.try_into().ok()?;
+    write_hex(minted.get_mut(HEAD_BYTES..)?, tail);
+    Some(minted)
+}
+
+fn number(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |number, digit| number << 4 | u64::from(hex_value(*digit)))
 }
 
 fn write_hex(digits: &mut [u8], mut value: u64) {

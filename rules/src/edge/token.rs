@@ -30,7 +30,9 @@ impl Edge {
         tokens.has_cookie = cookie.is_some();
         tokens.cookie = self.ticket(Purpose::Cookie, cookie, now_unix_s, rejected);
         tokens.header = self.ticket(Purpose::Header, self.tag_header(headers), now_unix_s, rejected);
-        tokens.link = self.ticket(Purpose::Link, facts.query(name).as_deref(), now_unix_s, rejected);
+        if facts.may_have_query(name) {
+            tokens.link = self.ticket(Purpose::Link, facts.query(name).as_deref(), now_unix_s, rejected);
+        }
         tokens
     }
 

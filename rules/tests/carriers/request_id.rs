@@ -31,6 +31,24 @@ proptest! {
     }
 
     #[test]
+    fn an_id_is_minted_again_unless_it_says_the_lane_by_any_key(
+        keys in prop::collection::vec(any::<[u8; 16]>(), 1..4),
+        by in 0..4_usize,
+        entropy: [u8; 16],
+        code: u16,
+        other in any::<Option<u16>>(),
+    ) {
+        let ids = RequestIds::new(keys.clone());
+        let was_for = LaneCode(other.unwrap_or(code));
+        let id = match keys.get(by) {
+            Some(key) => RequestIds::new([*key]).mint(&fresh(entropy), was_for).expect("a UUID"),
+            None => fresh(entropy),
+        };
+        let wanted = if ids.read(&id) == Reading::Minted(LaneCode(code)) { None } else { ids.mint(&id, LaneCode(code)) };
+        prop_assert_eq!(ids.remint(&id, LaneCode(code)), wanted);
+    }
+
+    #[test]
     fn what_was_not_minted_says_nothing(key: [u8; 16], entropy: [u8; 16]) {
         prop_assert_eq!(RequestIds::new([key]).read(&fresh(entropy)), Reading::Unminted);
     }

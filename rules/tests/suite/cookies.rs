@@ -225,6 +225,9 @@ fn a_signed_link_gives_a_cookie_that_keeps_the_user() {
         let link = token(Purpose::Link, name, Assigned::Rule, NOW_S + 60);
         let request = get(&format!("/?canary-lane={link}"));
         check(&edge, &request, Some(name), Reason::SignedLink);
+        for written in ["/?page=2&canary-lane=", "/?canary%2Dlane=", "/?q=a+b&%63anary-lane="] {
+            check(&edge, &get(&format!("{written}{link}")), Some(name), Reason::SignedLink);
+        }
         let line = lane_cookie_set(&edge, &request);
         assert_eq!(line, kept.then(|| set_line(name, Assigned::Rule, NOW_S)), "{name}");
         let Some(line) = line else { continue };
