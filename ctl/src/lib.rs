@@ -32,5 +32,6 @@ pub mod output;
 pub mod phases;
 pub mod preview;
 pub mod progress;
+pub mod prometheus;
 pub mod waiting;
 pub use cli::{Cli, run};

@@ -10,8 +10,6 @@ use crate::service::Host;
 
 /// Response header that says why a strict lane refused a request.
 pub const REFUSAL_HEADER: &str = "x-canary-refused";
-/// What a lane's subset name starts with.
-const PREFIX: &str = "canary-";
 /// Longest subset name, in bytes: Istio wants a DNS-1123 label.
 const SUBSET_NAME_BYTES_MAX: usize = 63;
 
@@ -127,10 +125,13 @@ pub enum TierOf {
 pub struct SubsetName(Box<str>);
 
 impl SubsetName {
+    /// What all of them start with.
+    pub const PREFIX: &str = "canary-";
+
     /// Whether a subset of this name is a lane's.
     #[must_use]
     pub fn is_ours(name: &str) -> bool {
-        name.starts_with(PREFIX)
+        name.starts_with(Self::PREFIX)
     }
 
     /// The subset of a lane.
@@ -138,14 +139,14 @@ impl SubsetName {
     /// A name that holds a dot or is too long is made to fit and ends in the lane's code.
     #[must_use]
     pub fn of(lane: &LaneName) -> Self {
-        let plain = lane.as_str();
-        if !plain.contains('.') && PREFIX.len() + plain.len() <= SUBSET_NAME_BYTES_MAX {
-            return Self(format!("{PREFIX}{plain}").into());
+        let (prefix, plain) = (Self::PREFIX, lane.as_str());
+        if !plain.contains('.') && prefix.len() + plain.len() <= SUBSET_NAME_BYTES_MAX {
+            return Self(format!("{prefix}{plain}").into());
         }
         let suffix = format!("-{:04x}", lane.code().0);
-        let room = SUBSET_NAME_BYTES_MAX - PREFIX.len() - suffix.len();
+        let room = SUBSET_NAME_BYTES_MAX - prefix.len() - suffix.len();
         let head: String = plain.chars().take(room).map(|c| if c == '.' { '-' } else { c }).collect();
-        Self(format!("{PREFIX}{head}{suffix}").into())
+        Self(format!("{prefix}{head}{suffix}").into())
     }
 
     /// The name as text.

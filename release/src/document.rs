@@ -7,6 +7,7 @@ use canary_rules::name::LaneName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::analysis::Analysis;
 use crate::journal::Status;
 
 /// The `kind` of Release documents.
@@ -68,12 +69,18 @@ pub struct ReleaseSpec {
     /// The shares of users, one after the other; none: those of the rules alone, until it is promoted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// What is measured while a step is held, and what is made of it; default: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
     /// Whether it stays where it is.
     #[serde(default, skip_serializing_if = "is_default")]
     pub paused: bool,
     /// How many steps need not be held any longer: what `promote` counts up.
     #[serde(default, skip_serializing_if = "is_default")]
     pub passed: u32,
+    /// How often it was told to measure anew after bad measurements: what `retry` counts up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retries: u32,
     /// Where it goes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub intent: Intent,
@@ -141,7 +148,7 @@ impl fmt::Display for WorkloadRef {
 }
 
 /// A share of users, and for how long.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
     /// In percent, in steps of 0.01.
@@ -149,6 +156,9 @@ pub struct Step {
     /// How long it is held, in seconds; default: until it is promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_seconds: Option<u32>,
+    /// What is measured while it is held; what it leaves open is as the release says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
 }
 
 impl Release {
@@ -169,7 +179,7 @@ impl Release {
     #[must_use]
     pub fn step(&self, number: usize) -> Step {
         let steps = &self.spec.steps;
-        steps.get(number).or(steps.last()).copied().unwrap_or_default()
+        steps.get(number).or(steps.last()).cloned().unwrap_or_default()
     }
 
     /// How many steps there are.

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::action::Action;
-use crate::document::{Intent, Release, WorkloadRef, WorkloadSpec};
+use crate::analysis::{Checks, Measured};
+use crate::document::{Intent, Release, Step, WorkloadRef, WorkloadSpec};
 use crate::journal::{Outcome, Phase, Status, Trouble, WorkloadStatus};
 use crate::lane::{self, Who};
 use crate::workload;
 
+mod analyse;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +24,8 @@ pub struct World {
     pub lanes: BTreeMap<String, Value>,
     /// What is wrong with pods of a Deployment, where that is known.
     pub ailing: BTreeMap<WorkloadRef, String>,
+    /// What came of asking [`crate::questions`], if that was done since the last turn.
+    pub measured: Option<Measured>,
 }
 
 /// What is to be done.
@@ -134,7 +138,7 @@ impl<'a> Turn<'a> {
     /// A transition is journalled before anything is done for it.
     fn goes_to(&mut self, phase: Phase, what: &str) -> Turned {
         self.next.status.phase = phase;
-        self.next.status.held_since = None;
+        self.leaves_step();
         self.next.status.note(self.now, what);
         Err(Stop::Acts)
     }
@@ -216,6 +220,7 @@ impl<'a> Turn<'a> {
             return Err(needs_help("Invalid", message));
         }
         for number in 0..self.release.steps() {
+            Checks::of(self.release, number).map_err(|error| needs_help("Invalid", error))?;
             self.fits(Who::Share(self.release.step(number).share))?;
         }
         self.next.status.workloads = workloads;
@@ -314,6 +319,7 @@ impl<'a> Turn<'a> {
         if let Err(stop) = is_there {
             // Only time in which all was well counts.
             self.next.status.held_since = None;
+            self.next.status.paused_since = None;
             return Err(stop);
         }
         if self.next.status.held_since.is_none() {
@@ -321,25 +327,57 @@ impl<'a> Turn<'a> {
             let (at, of) = (number.saturating_add(1), self.release.steps());
             self.next.status.note(self.now, format!("step {at} of {of}: {} %", step.share));
         }
+        self.count_pause();
         self.may_go_on()?;
         let passed = usize::try_from(self.release.spec.passed).unwrap_or(usize::MAX);
-        let held = self.now.saturating_sub(self.next.status.held_since.unwrap_or(self.now));
-        let left = step.hold_seconds.map(|seconds| i64::from(seconds).saturating_sub(held));
-        match left {
-            _ if passed > number => {}
-            Some(left) if left <= 0 => {}
-            Some(left) => {
-                self.next.again_in_s = u32::try_from(left).ok();
-                return Err(waits("Holds", "goes on by itself"));
-            }
-            None => return Err(waits("Promote", "waits to be promoted")),
+        if passed <= number {
+            self.is_held(number, &step)?;
         }
         if number >= last || passed >= self.release.steps() {
             return self.goes_to(Phase::Promoting, "promotes");
         }
         self.next.status.step = number.saturating_add(1);
-        self.next.status.held_since = None;
+        self.leaves_step();
         Err(Stop::Acts)
+    }
+
+    fn leaves_step(&mut self) {
+        self.next.status.held_since = None;
+        self.next.status.paused_since = None;
+    }
+
+    /// A pause makes a step as much longer.
+    fn count_pause(&mut self) {
+        let status = &mut self.next.status;
+        match (self.release.spec.paused, status.paused_since) {
+            (true, None) => status.paused_since = Some(self.now),
+            (false, Some(since)) => {
+                let paused = self.now.saturating_sub(since);
+                status.held_since = status.held_since.map(|held| held.saturating_add(paused));
+                status.paused_since = None;
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// Until its time is over and what is measured is good.
+    fn is_held(&mut self, number: usize, step: &Step) -> Turned {
+        let goes_on = self.analyse(number)?;
+        let held = self.next.status.held_for(self.now).unwrap_or(0);
+        let left = step.hold_seconds.map(|seconds| i64::from(seconds).saturating_sub(held));
+        match left {
+            Some(left) if left <= 0 => goes_on,
+            Some(left) => {
+                self.look_again_in(left);
+                Err(waits("Holds", "goes on by itself"))
+            }
+            None => Err(waits("Promote", "waits to be promoted")),
+        }
+    }
+
+    fn look_again_in(&mut self, seconds: i64) {
+        let seconds = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
+        self.next.again_in_s = Some(self.next.again_in_s.map_or(seconds, |sooner| sooner.min(seconds)));
     }
 
     /// Nobody else has given the Deployments other images.

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::AnalysisStatus;
 use crate::document::WorkloadRef;
 
-/// Most entries of a history.
-const HISTORY_MAX: usize = 64;
+/// Most entries of a history: more than a release with the most steps has, so that only one that goes to and fro
+/// for long loses its first ones.
+const HISTORY_MAX: usize = 256;
 
 /// How far a release has come.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Status {
     /// The `generation` of the spec that this was said of.
@@ -22,16 +24,28 @@ pub struct Status {
     /// Since when every proxy has the step's share, Unix, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_since: Option<i64>,
+    /// Since when it is paused there; such time does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_since: Option<i64>,
     /// How it ends, once that is decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// The workloads, in the order of the spec.
     pub workloads: Vec<WorkloadStatus>,
+    /// What was measured last at its step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<AnalysisStatus>,
+    /// The `retries` of the spec that were heeded.
+    #[serde(skip_serializing_if = "is_none_yet")]
+    pub retried: u32,
     /// What it waits for or stumbles over; none while all goes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
     /// What happened, the oldest first.
     pub history: Vec<Entry>,
+    /// How many entries came before the first that is kept.
+    #[serde(skip_serializing_if = "is_none_yet")]
+    pub forgotten: u32,
 }
 
 /// Where a release is.
@@ -126,5 +140,32 @@ impl Status {
         self.history.push(Entry { at, what: what.into() });
         let surplus = self.history.len().saturating_sub(HISTORY_MAX);
         self.history.drain(..surplus);
+        self.forgotten = self.forgotten.saturating_add(u32::try_from(surplus).unwrap_or(u32::MAX));
+    }
+
+    /// For how long a step is held by now, without the time that it was paused, in seconds.
+    #[must_use]
+    pub fn held_for(&self, now: i64) -> Option<i64> {
+        Some(self.paused_since.unwrap_or(now).saturating_sub(self.held_since?))
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+fn is_none_yet(count: &u32) -> bool {
+    *count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_that_is_full_says_how_much_it_has_forgotten() {
+        let mut status = Status::default();
+        for at in 0..300 {
+            status.note(at, "to and fro");
+        }
+        assert_eq!((status.history.len(), status.forgotten), (256, 44));
+        assert_eq!(status.history[0].at, 44);
     }
 }

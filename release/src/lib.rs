@@ -6,6 +6,7 @@
 //! transition is journalled before its first action, and every action may be repeated. Pure: no I/O, no clock.
 
 mod action;
+mod analysis;
 mod document;
 mod engine;
 mod journal;
@@ -14,6 +15,10 @@ mod plan;
 mod workload;
 
 pub use action::Action;
+pub use analysis::{
+    About, Analysis, AnalysisStatus, Figure, Latency, Measured, OnFailure, OwnQuery, Prometheus, Question,
+    Questions, Reading, Side, Source, SuccessRate, Traffic, Verdict, questions,
+};
 pub use document::{Intent, KIND, Metadata, Release, ReleaseSpec, Step, WorkloadRef, WorkloadSpec};
 pub use engine::{Next, World, holder, next};
 pub use journal::{Entry, Outcome, Phase, Status, Trouble, WorkloadStatus};

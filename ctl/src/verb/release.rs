@@ -44,6 +44,8 @@ pub enum Verb {
     Abort(ChangeArgs),
     /// Once it is through: give the Deployments the images from before.
     Undo(ChangeArgs),
+    /// After bad measurements: measure the step anew.
+    Retry(NameArgs),
     /// Say what happened and when.
     History(NameArgs),
 }
@@ -124,6 +126,7 @@ pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
             Verb::Resume(args) => set(&releases, args, &json!({"paused": null}), "goes on").await,
             Verb::Abort(args) => turn(args, &releases, Intent::Abort).await,
             Verb::Undo(args) => turn(args, &releases, Intent::Undo).await,
+            Verb::Retry(args) => retry(args, &releases).await,
             Verb::History(args) => {
                 show::history(&named(&releases, args.name.as_deref()).await?);
                 Ok(())
@@ -194,6 +197,21 @@ async fn set(releases: &Releases, args: &NameArgs, spec: &Value, words: &str) ->
     }
     releases.change(&release, spec).await?;
     anstream::println!("Release {name} {words}.");
+    Ok(())
+}
+
+async fn retry(args: &NameArgs, releases: &Releases) -> Result<(), Failure> {
+    let release = named(releases, args.name.as_deref()).await?;
+    let name = &release.metadata.name;
+    if journal(&release).analysis.is_none_or(|analysis| !analysis.failed) {
+        let message =
+            format!("release {name} was not stopped by measurements: there is nothing to measure anew");
+        return Err(Failure::new(Code::Conflict, message)
+            .help(format!("canaryctl release status {name} says what it waits for")));
+    }
+    let retries = release.spec.retries.saturating_add(1);
+    releases.change(&release, &json!({"retries": retries})).await?;
+    anstream::println!("Release {name} is measured anew.   Watch: canaryctl release status {name} -w");
     Ok(())
 }
 

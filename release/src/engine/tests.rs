@@ -7,6 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::workload::{copy_of, is_rolled_out, needed, replicas};
 
+mod analysis;
+
 const LANE: &str = "r-1";
 
 /// A release of these workloads to `:2`, in these steps.
@@ -251,10 +253,13 @@ fn a_step_is_held_for_its_time_unless_it_is_paused_or_passed() {
     let next = next(&cluster.release, &cluster.world, None, cluster.now + 20);
     assert_eq!(next.again_in_s, Some(40));
     cluster.release.spec.paused = true;
+    cluster.run();
     cluster.now += 100;
     cluster.run();
     assert_eq!((cluster.share(), cluster.trouble()), (Some(10.0), "Paused: paused".into()));
     cluster.release.spec.paused = false;
+    cluster.run();
+    cluster.now += 60;
     cluster.run();
     assert_eq!(cluster.share(), Some(100.0));
 }

@@ -7,17 +7,20 @@ use std::process::Command;
 use anyhow::{Result, anyhow};
 
 use crate::build::{self, FILTER_ENV};
-use crate::tools::{Envoy, Node};
+use crate::tools::{Envoy, Node, Prometheus};
 use crate::{filter, workspace};
 
 /// Tells tests which Envoy to run.
 const ENVOY_ENV: &str = "CANARY_ENVOY";
+/// Tells tests in which folder Prometheus's programs are.
+const PROMETHEUS_ENV: &str = "CANARY_PROMETHEUS";
 
 /// Errors are kept as text: each tier that needs the thing fails with the same words.
 #[derive(Default)]
 pub(super) struct Shop {
     envoy: OnceCell<Result<PathBuf, String>>,
     filter: OnceCell<Result<PathBuf, String>>,
+    prometheus: OnceCell<Result<PathBuf, String>>,
     kubeconfig: Option<PathBuf>,
 }
 
@@ -50,6 +53,21 @@ impl Shop {
             Err(error) => Err(format!("{error:#}")),
         };
         self.filter.get_or_init(make).clone().map_err(|error| anyhow!(error))
+    }
+
+    fn prometheus(&self) -> Result<PathBuf> {
+        let make = || match Prometheus::ensure() {
+            Ok(prometheus) => Ok(prometheus.folder().to_owned()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        self.prometheus.get_or_init(make).clone().map_err(|error| anyhow!(error))
+    }
+
+    /// `cargo`, with the environment that tells tests where everything is that they run.
+    pub(super) fn cargo_with_tools(&self) -> Result<Command> {
+        let mut cargo = self.cargo_with_proxy()?;
+        cargo.env(PROMETHEUS_ENV, self.prometheus()?);
+        Ok(cargo)
     }
 
     /// A Node, or why there is none.

@@ -51,7 +51,7 @@ fn size(_: &Shop) -> Result<Outcome> {
 
 /// Everything but the cross-part tests, which the next tiers run.
 fn unit(shop: &Shop) -> Result<Outcome> {
-    let mut cargo = shop.cargo_with_proxy()?;
+    let mut cargo = shop.cargo_with_tools()?;
     cargo.args(["test", "--workspace", "--exclude", "canary-e2e", "--all-features", "--all-targets"]);
     cargo_test::run(&mut cargo)
 }

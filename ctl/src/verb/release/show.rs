@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
-use canary_release::{Phase, Release, Status, WorkloadStatus};
+use canary_release::{AnalysisStatus, Phase, Reading, Release, Status, Verdict, WorkloadStatus};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -78,9 +78,7 @@ fn tree(release: &Release, now: i64) -> String {
     if !status.phase.is_final() {
         parts.push(waits_for(release));
     }
-    if let Some(since) = status.held_since {
-        parts.push(clock(now.saturating_sub(since)));
-    }
+    parts.extend(status.held_for(now).map(clock));
     parts.retain(|part| !part.is_empty());
     let mut text = format!("release/{}   {}\n", release.metadata.name, parts.join(" · "));
     let last = release.spec.workloads.len().saturating_sub(1);
@@ -91,14 +89,29 @@ fn tree(release: &Release, now: i64) -> String {
             spec.images.iter().map(|(name, image)| change(journal, name, image)).collect();
         let pods = journal
             .filter(|_| !status.phase.is_final())
-            .map_or(String::new(), |one| format!("   lane {} of {} available", one.available, one.replicas));
+            .map_or(String::new(), |one| format!("   lane {}/{} ready", one.available, one.replicas));
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{branch} {}   {}{pods}", spec.deployment, images.join(", "));
+        let analysis = status.analysis.as_ref();
+        let reading = analysis.and_then(|analysis| {
+            let reading = analysis.workloads.iter().find(|one| one.deployment == spec.deployment)?;
+            Some(traffic(analysis, reading))
+        });
+        if let Some(traffic) = reading {
+            let stem = if at == last { ' ' } else { '│' };
+            let _ = writeln!(text, "{stem}   {traffic}");
+        }
+    }
+    if let Some(analysis) = &status.analysis {
+        text += &measured(analysis, now);
     }
     let name = &release.metadata.name;
     let next = match status.phase {
         Phase::Completed => format!("Back:  canaryctl release undo {name}\n"),
         phase if phase.is_final() => String::new(),
+        _ if status.analysis.is_some_and(|analysis| analysis.failed) => format!(
+            "Next:  canaryctl release retry {name} (or promote, all the same)      Back:  canaryctl release abort {name}\n"
+        ),
         _ => format!("Next:  canaryctl release promote {name}      Back:  canaryctl release abort {name}\n"),
     };
     text + &next
@@ -113,6 +126,63 @@ fn change(journal: Option<&WorkloadStatus>, container: &str, image: &str) -> Str
     }
 }
 
+/// `10.1 % of 4,210 req   errors 0.02 % (base 0.03)   p95 41 ms (base 44)   ✓`
+fn traffic(analysis: &AnalysisStatus, reading: &Reading) -> String {
+    let (lane, base) = (reading.lane, reading.base);
+    let all = lane.requests + base.requests;
+    let mut parts = Vec::new();
+    if all > 0.0 {
+        parts.push(format!("{:.1} % of {} req", lane.requests / all * 100.0, thousands(all)));
+    } else {
+        parts.push("no requests".to_owned());
+    }
+    let beside = |base: Option<String>| base.map_or(String::new(), |base| format!(" (base {base})"));
+    if let Some(errors) = lane.failed_percent() {
+        let base = base.failed_percent().map(|base| format!("{base:.2}"));
+        parts.push(format!("errors {errors:.2} %{}", beside(base)));
+    }
+    if let Some(latency) = lane.latency_ms {
+        let base = base.latency_ms.map(|base| format!("{base:.0}"));
+        parts.push(format!("{} {latency:.0} ms{}", analysis.quantile_name(), beside(base)));
+    }
+    parts.push(mark(reading.verdict).to_owned());
+    parts.join("   ")
+}
+
+fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Good => "✓ good",
+        Verdict::Bad => "✗ bad",
+        Verdict::TooFew => "… too few",
+        Verdict::Unknown => "? not known",
+    }
+}
+
+/// What is said of the release as a whole, and what queries of one's own gave.
+fn measured(analysis: &AnalysisStatus, now: i64) -> String {
+    let mut text = String::new();
+    for figure in &analysis.figures {
+        let value = figure.value.map_or("no number".to_owned(), |value| format!("{value:.3}"));
+        let _ = writeln!(text, "  {}   {value}", figure.name);
+    }
+    let ago = clock(now.saturating_sub(analysis.at));
+    let _ = writeln!(text, "measured   {}: {}   {ago} ago", mark(analysis.verdict), analysis.message);
+    text
+}
+
+/// `4,210`.
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// `00:03:12`.
 fn clock(seconds: i64) -> String {
     let seconds = seconds.max(0);
@@ -122,7 +192,11 @@ fn clock(seconds: i64) -> String {
 
 /// Prints what happened to a release.
 pub(super) fn history(release: &Release) {
-    for entry in journal(release).history {
+    let status = journal(release);
+    if status.forgotten > 0 {
+        anstream::println!("{} entries before these are forgotten", status.forgotten);
+    }
+    for entry in status.history {
         let at = Timestamp::from_second(entry.at).map_or_else(|_| entry.at.to_string(), |at| at.to_string());
         anstream::println!("{at}  {}", entry.what);
     }
@@ -137,16 +211,18 @@ pub(super) struct Story {
 impl Story {
     /// After what is told in a journal.
     pub(super) fn after(status: &Status) -> Self {
-        Self { told: status.history.len(), trouble: None }
+        Self { told: happened(status), trouble: None }
     }
 
     pub(super) fn tell(&mut self, release: &Release) {
         let status = journal(release);
         let mut printed = Printed;
-        for entry in status.history.iter().skip(self.told) {
+        // Of a long one the first are forgotten.
+        let left = happened(&status).saturating_sub(self.told).min(status.history.len());
+        for entry in status.history.iter().skip(status.history.len().saturating_sub(left)) {
             printed.line("", &entry.what);
         }
-        self.told = status.history.len();
+        self.told = happened(&status);
         // Where it rests, the tree says what it rests for.
         let rests = |reason: &str| matches!(reason, "Promote" | "Holds" | "Paused");
         let trouble = status.trouble.filter(|trouble| !rests(&trouble.reason)).map(|trouble| trouble.message);
@@ -155,6 +231,12 @@ impl Story {
         }
         self.trouble = trouble;
     }
+}
+
+/// How many things happened, forgotten ones among them.
+fn happened(status: &Status) -> usize {
+    let forgotten = usize::try_from(status.forgotten).unwrap_or(usize::MAX);
+    status.history.len().saturating_add(forgotten)
 }
 
 /// A text without its clock.
@@ -212,13 +294,54 @@ mod tests {
         }));
         let want = "\
 release/r-7   cookie gray = 1 · step 2 of 2: 10 % of users · waits to be promoted · 00:03:12
-├ shop/cart   2.3 → 2.4   lane 2 of 2 available
-└ shop/stock   shop/stock:5.0 → other/stock:5.1   lane 2 of 2 available
+├ shop/cart   2.3 → 2.4   lane 2/2 ready
+└ shop/stock   shop/stock:5.0 → other/stock:5.1   lane 2/2 ready
 Next:  canaryctl release promote r-7      Back:  canaryctl release abort r-7
 ";
         assert_eq!(tree(&running, 1192), want);
         assert_eq!(without_times(&tree(&running, 1192)), without_times(&tree(&running, 5000)));
         let done = release(json!({"phase": "Completed"}));
         assert!(tree(&done, 0).ends_with("Back:  canaryctl release undo r-7\n"));
+    }
+
+    #[test]
+    fn what_is_measured_is_shown_beside_the_baseline() {
+        let traffic = |requests: f64, failures: f64, latency: f64| json!({"requests": requests, "failures": failures, "latencyMs": latency});
+        let measured = release(json!({
+            "phase": "Stepping", "step": 1, "heldSince": 1000,
+            "workloads": [
+                {"deployment": "shop/cart", "before": {"app": "shop/cart:2.3"}, "replicas": 2, "available": 2},
+                {"deployment": "shop/stock", "before": {"app": "other/stock:5.0"}, "replicas": 1, "available": 1},
+            ],
+            "trouble": {"reason": "Analysis", "message": "measurements are bad"},
+            "analysis": {
+                "step": 1, "at": 1180, "verdict": "Bad", "message": "shop/stock: 4.00 % of requests fail", "failed": true,
+                "quantile": 0.95,
+                "workloads": [
+                    {
+                        "deployment": "shop/cart", "verdict": "Good",
+                        "lane": traffic(425.0, 0.1, 41.2), "base": traffic(3785.0, 1.1, 44.0),
+                    },
+                    {
+                        "deployment": "shop/stock", "verdict": "Bad",
+                        "lane": traffic(100.0, 4.0, 8.0), "base": {"requests": 0.0, "failures": 0.0},
+                    },
+                ],
+                "figures": [{"name": "queue", "value": 12.5}, {"name": "lag"}],
+            },
+        }));
+        let want = "\
+release/r-7   cookie gray = 1 · step 2 of 2: 10 % of users · measurements are bad · 00:03:12
+├ shop/cart   2.3 → 2.4   lane 2/2 ready
+│   10.1 % of 4,210 req   errors 0.02 % (base 0.03)   p95 41 ms (base 44)   ✓ good
+└ shop/stock   5.0 → 5.1   lane 1/1 ready
+    100.0 % of 100 req   errors 4.00 %   p95 8 ms   ✗ bad
+  queue   12.500
+  lag   no number
+measured   ✗ bad: shop/stock: 4.00 % of requests fail   00:00:12 ago
+Next:  canaryctl release retry r-7 (or promote, all the same)      Back:  canaryctl release abort r-7
+";
+        assert_eq!(tree(&measured, 1192), want);
+        assert_eq!(thousands(1_234_567.0), "1,234,567");
     }
 }

@@ -1,5 +1,7 @@
 //! `canaryctl release start`: a Release from flags or a file, begun.
 
+mod analysis;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +32,7 @@ const NAME_PREFIX: &str = "r-";
   canaryctl release start --image cart=shop/cart:2.4 --image stock=shop/stock:5.1 --cookie gray=1 --steps 1,10,50
   canaryctl release start --image cart=shop/cart:2.4 --steps 5,25,100 --hold 10m
   canaryctl release start --image cart=shop/cart:2.4 --strategy blue-green --cookie preview=1
+  canaryctl release start --image cart=shop/cart:2.4 --steps 5,25 --hold 10m --prometheus http://prometheus.monitoring:9090
   canaryctl release start -f release.yaml
 
 Copies of the Deployments get the new images and serve a lane; nobody else's requests reach them. The Deployments
@@ -59,8 +62,10 @@ pub struct Args {
     /// How many pods the lane has per Deployment; default: as many of its own as the share is of all users.
     #[arg(long, value_name = "PODS", value_parser = clap::value_parser!(u32).range(1..))]
     replicas: Option<u32>,
+    #[command(flatten)]
+    analysis: analysis::AnalysisArgs,
     /// A Release file instead; `-` for standard input.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "steps", "hold", "lane", "replicas"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "steps", "hold", "lane", "replicas", "prometheus"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     dry_run: DryRun,
@@ -137,6 +142,7 @@ async fn document(args: &Args, cluster: &Cluster, releases: &Releases) -> Result
         .map(|share| Step {
             share,
             hold_seconds: args.hold.map(|hold| u32::try_from(hold.as_secs()).unwrap_or(u32::MAX)),
+            analysis: None,
         })
         .collect();
     let mut spec = json!({
@@ -144,6 +150,9 @@ async fn document(args: &Args, cluster: &Cluster, releases: &Releases) -> Result
         "rules": args.rules.rules()?.0,
         "steps": steps,
     });
+    if let Some(analysis) = args.analysis.document() {
+        spec["analysis"] = json!(analysis);
+    }
     if let Some(lane) = &args.lane {
         spec["lane"] = lane.as_str().into();
     }
