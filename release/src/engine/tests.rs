@@ -8,6 +8,7 @@ use super::*;
 use crate::workload::{copy_of, is_rolled_out, needed, replicas};
 
 mod analysis;
+mod cut;
 
 const LANE: &str = "r-1";
 
