@@ -256,7 +256,12 @@ async fn turn(args: &ChangeArgs, releases: &Releases, intent: Intent) -> Result<
     }
     releases.change(&release, &json!({"intent": intent})).await?;
     let wanted = if intent == Intent::Undo { Phase::Undone } else { Phase::Aborted };
-    wait(releases, &release, args.waiting, move |release| journal(release).phase.is_final()).await?;
+    // What is to be undone is over already.
+    let is_there = move |release: &Release| {
+        let phase = journal(release).phase;
+        phase == wanted || (intent != Intent::Undo && phase.is_final())
+    };
+    wait(releases, &release, args.waiting, is_there).await?;
     let now = journal(&releases.get(name).await?).phase;
     match !args.waiting.wait || now == wanted {
         true => Ok(()),
@@ -286,16 +291,7 @@ async fn wait(
     }
     let mut story = show::Story::after(&journal(release));
     let name = release.metadata.name.as_str();
-    let until = |release: &Release| match journal(release).trouble {
-        _ if !is_heard(release) => Ok(false),
-        _ if is_there(release) => Ok(true),
-        // Pods that do not come may come yet.
-        Some(trouble) if trouble.needs_help && !matches!(trouble.reason.as_str(), "Pods" | "Refused") => {
-            Err(Failure::new(Code::Documents, format!("release {name} does not go on: {}", trouble.message))
-                .help(format!("canaryctl release abort {name} takes it back")))
-        }
-        _ => Ok(false),
-    };
+    let until = |release: &Release| until(release, &is_there);
     let tell = |release: &Release| {
         if is_heard(release) {
             story.tell(release);
@@ -303,4 +299,76 @@ async fn wait(
     };
     let release = releases.follow(name, waiting.timeout, tell, until).await?;
     show::one(&release, Format::Text)
+}
+
+/// Whether a release is where somebody waits for it.
+///
+/// # Errors
+/// When it does not get there unless somebody does something.
+fn until(release: &Release, is_there: impl Fn(&Release) -> bool) -> Result<bool, Failure> {
+    let status = journal(release);
+    if !is_heard(release) || is_there(release) {
+        return Ok(is_heard(release));
+    }
+    // Pods that do not come may come yet.
+    let stops = |reason: &str| !matches!(reason, "Pods" | "Refused" | "Measures");
+    let Some(trouble) = status.trouble.filter(|trouble| trouble.needs_help && stops(&trouble.reason)) else {
+        return Ok(false);
+    };
+    let name = &release.metadata.name;
+    if status.phase == Phase::Completed {
+        let message = format!("release {name} is not undone yet: {}", trouble.message);
+        return Err(Failure::new(Code::Conflict, message).help(
+            "it is undone by itself once that is over; canaryctl release list shows what is under way",
+        ));
+    }
+    let message = format!("release {name} does not go on: {}", trouble.message);
+    Err(Failure::new(Code::Documents, message).help(format!("canaryctl release abort {name} takes it back")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(intent: &str, status: Value) -> Release {
+        let mut status = status;
+        status["observedGeneration"] = 1.into();
+        serde_json::from_value(json!({
+            "apiVersion": "", "kind": "", "metadata": {"name": "r", "generation": 1},
+            "spec": {"workloads": [], "intent": intent}, "status": status,
+        }))
+        .expect("a release")
+    }
+
+    #[track_caller]
+    fn check_stops(release: &Release, want: &str) {
+        let stopped =
+            until(release, |release| journal(release).phase == Phase::Undone).expect_err("it stops");
+        assert_eq!(stopped.to_string(), want);
+    }
+
+    #[test]
+    fn whoever_waits_hears_why_a_release_does_not_get_there() {
+        let trouble =
+            |reason: &str, message: &str| json!({"reason": reason, "message": message, "needsHelp": true});
+        let taken = trouble("Taken", "Deployment shop/stock is in release s");
+        check_stops(
+            &release("undo", json!({"phase": "Completed", "trouble": taken})),
+            "release r is not undone yet: Deployment shop/stock is in release s",
+        );
+        check_stops(
+            &release(
+                "forward",
+                json!({"phase": "Stepping", "trouble": trouble("LaneGone", "somebody deleted lane r")}),
+            ),
+            "release r does not go on: somebody deleted lane r",
+        );
+        let waits = |status: Value| {
+            until(&release("undo", status), |release| journal(release).phase == Phase::Undone)
+                .expect("it waits")
+        };
+        assert!(!waits(json!({"phase": "Stepping", "trouble": trouble("Pods", "0 of 1")})));
+        assert!(!waits(json!({"phase": "Completed"})));
+        assert!(waits(json!({"phase": "Undone"})));
+    }
 }

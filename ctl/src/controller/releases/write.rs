@@ -4,7 +4,7 @@ use canary_istio::ObjectRef;
 use canary_release::{Action, RELEASE_LABEL, WorkloadRef, World};
 use canary_rules::lane;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -47,15 +47,23 @@ pub(super) async fn act(
         Action::ApplyLane { lane } => apply_lane(client, lane).await.map(Some),
         Action::DeleteLane { lane } => {
             let object = reference(lane::KIND, "", lane.as_str());
-            let deleted = lanes(client).delete(lane.as_str(), &DeleteParams::default()).await;
+            let params = only(world.lanes.get(lane.as_str()), DeleteParams::default());
+            let deleted = lanes(client).delete(lane.as_str(), &params).await;
             gone(&object, deleted.map(drop))
         }
         Action::Delete { deployment } => {
             let object = reference("Deployment", &deployment.namespace, &deployment.name);
             let api = deployments(client, &deployment.namespace);
-            gone(&object, api.delete(&deployment.name, &DeleteParams::background()).await.map(drop))
+            let params = only(world.deployments.get(deployment), DeleteParams::background());
+            gone(&object, api.delete(&deployment.name, &params).await.map(drop))
         }
     }
+}
+
+/// A deletion meets the object that it was decided by, not another that has got its name since.
+fn only(found: Option<&Value>, params: DeleteParams) -> DeleteParams {
+    let uid = found.and_then(|found| found["metadata"]["uid"].as_str()).map(str::to_owned);
+    DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..params }
 }
 
 /// A write meets a Deployment as it was decided by.
@@ -136,5 +144,49 @@ fn failed(verb: &'static str, object: &ObjectRef, error: kube::Error) -> ApplyEr
     match error {
         kube::Error::Api(status) if status.code == 409 => ApplyError::Conflict { object: object.clone() },
         source => ApplyError::Api { verb, object: object.clone(), source: Box::new(source) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Json;
+    use axum::http::StatusCode;
+    use axum::routing::delete;
+    use kube::Config;
+
+    use super::*;
+
+    /// A server that deletes only the object of this uid.
+    async fn server(uid: &'static str) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let answer = async move |Json(params): Json<Value>| {
+            let is_it = params["preconditions"]["uid"] == uid;
+            let code = if is_it { StatusCode::OK } else { StatusCode::CONFLICT };
+            let status = if is_it { "Success" } else { "Failure" };
+            (code, Json(json!({"kind": "Status", "status": status, "code": code.as_u16()})))
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = axum::Router::new()
+            .route("/apis/apps/v1/namespaces/shop/deployments/cart-r", delete(answer))
+            .route("/apis/canaryctl.io/v1alpha1/lanes/r", delete(answer));
+        tokio::spawn(axum::serve(listener, router).into_future());
+        Client::try_from(Config::new(format!("http://{address}").parse().expect("a URL"))).expect("a client")
+    }
+
+    #[tokio::test]
+    async fn what_was_made_anew_under_the_same_name_is_not_deleted() {
+        let deployment = WorkloadRef::try_from("shop/cart-r".to_owned()).expect("a workload");
+        let lane = canary_rules::name::LaneName::new("r").expect("a name");
+        let found = json!({"metadata": {"uid": "old"}});
+        let mut world = World::default();
+        world.deployments.insert(deployment.clone(), found.clone());
+        world.lanes.insert("r".into(), found);
+        for action in [Action::Delete { deployment }, Action::DeleteLane { lane }] {
+            let same = act(&server("old").await, &action, &world).await;
+            assert!(matches!(same, Ok(None)), "{same:?}");
+            let other = act(&server("new").await, &action, &world).await;
+            assert!(matches!(other, Err(ApplyError::Conflict { .. })), "{other:?}");
+        }
     }
 }
