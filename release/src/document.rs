@@ -72,6 +72,10 @@ pub struct ReleaseSpec {
     /// What is measured while a step is held, and what is made of it; default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
+    /// For how long after everybody has the new versions those from before are kept ready, in seconds, so that
+    /// everybody can go back at once; default: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_warm_seconds: Option<u32>,
     /// Whether it stays where it is.
     #[serde(default, skip_serializing_if = "is_default")]
     pub paused: bool,

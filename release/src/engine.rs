@@ -14,6 +14,7 @@ use crate::workload;
 mod analyse;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 /// What a release looks at.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +65,7 @@ pub fn holder(release: &Release, all: &[Release]) -> Option<String> {
     let is_before = |other: &&Release| {
         let phase = other.status.as_ref().map_or(Phase::Pending, |status| status.phase);
         other.metadata.name != release.metadata.name
-            && !phase.is_final()
+            && phase.is_under_way()
             && (phase != Phase::Pending || age(other) < age(release))
     };
     all.iter().filter(is_before).find_map(|other| {
@@ -130,6 +131,14 @@ impl<'a> Turn<'a> {
                 Some(message) => Err(needs_help("Taken", message)),
                 None => self.goes_to(Phase::Undoing, "undoes"),
             },
+            Phase::Warming | Phase::Warm if is_deleted => self.cools("nothing is kept warm any more"),
+            Phase::Warming | Phase::Warm if aborts => match taken {
+                Some(message) => Err(needs_help("Taken", message)),
+                None => self.returns(),
+            },
+            Phase::Warming => self.warm_up(),
+            Phase::Warm => self.keep_warm(),
+            Phase::Returning => self.return_all(),
             Phase::Undoing => self.undo(),
             Phase::Completed | Phase::Aborted | Phase::Undone => self.tidies(),
         }
@@ -229,17 +238,8 @@ impl<'a> Turn<'a> {
 
     /// A share beyond what the lane's pods can serve is refused.
     fn has_capacity(&self, spec: &WorkloadSpec, stable: &Value) -> Turned {
-        let Some(replicas) = spec.replicas else { return Ok(()) };
         let largest = self.release.spec.steps.iter().map(|step| step.share).fold(0.0, f64::max);
-        let needed = workload::needed(largest, workload::replicas(stable));
-        if replicas >= needed {
-            return Ok(());
-        }
-        let message = format!(
-            "{largest} % of the users of {} take {needed} pods, and the lane gets {replicas}",
-            spec.deployment
-        );
-        Err(needs_help("Capacity", message))
+        self.wanted_pods(spec, workload::replicas(stable), largest).map(drop)
     }
 
     /// A lane that the others have room for.
@@ -407,9 +407,11 @@ impl<'a> Turn<'a> {
                 return Err(needs_help("CopyGone", message));
             };
             let stable = self.stable(spec)?;
-            self.has_capacity(spec, stable)?;
-            let needed = workload::needed(share, workload::replicas(stable));
-            let wanted = spec.replicas.unwrap_or(needed).max(workload::replicas(copy));
+            if self.next.status.phase == Phase::Stepping {
+                self.has_capacity(spec, stable)?;
+            }
+            let wanted = self.wanted_pods(spec, workload::replicas(stable), share)?;
+            let wanted = wanted.max(workload::replicas(copy));
             if workload::replicas(copy) < wanted {
                 actions.push(Action::Scale { deployment: name.clone(), replicas: wanted });
             }
@@ -514,9 +516,13 @@ impl<'a> Turn<'a> {
             self.is_set_back()?;
         }
         self.acts(self.copies_to_delete())?;
-        match aborts {
-            false => self.goes_to(Phase::Completed, "completed"),
-            true => self.goes_to(Phase::Aborted, "aborted"),
+        match self.next.status.outcome {
+            Some(Outcome::Completed) if self.is_to_be_warmed() => {
+                self.goes_to(Phase::Warming, "all users have the new versions")
+            }
+            Some(Outcome::Completed) => self.goes_to(Phase::Completed, "completed"),
+            Some(Outcome::Undone) => self.goes_to(Phase::Undone, "undone"),
+            Some(Outcome::Aborted) | None => self.goes_to(Phase::Aborted, "aborted"),
         }
     }
 
@@ -546,7 +552,8 @@ impl<'a> Turn<'a> {
         let actions = self.what_to_set_back();
         self.acts(actions)?;
         self.is_set_back()?;
-        self.goes_to(Phase::Undone, "undone")
+        self.next.status.outcome = Some(Outcome::Undone);
+        self.goes_to(Phase::Ending, "every Deployment has the images from before")
     }
 
     /// Deployments that have the images that were asked of them get those from before. Images that somebody else has

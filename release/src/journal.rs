@@ -27,6 +27,9 @@ pub struct Status {
     /// Since when it is paused there; such time does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_since: Option<i64>,
+    /// Since when versions from before are kept warm, or were, Unix, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_since: Option<i64>,
     /// How it ends, once that is decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -62,6 +65,12 @@ pub enum Phase {
     Promoting,
     /// The lane goes, then its workloads.
     Ending,
+    /// All users have the new versions; those from before get pods once more.
+    Warming,
+    /// All users have the new versions; those from before are kept ready.
+    Warm,
+    /// All users are led to the versions from before.
+    Returning,
     /// All users have the new versions.
     Completed,
     /// All users have the versions from before.
@@ -78,6 +87,18 @@ impl Phase {
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Aborted | Self::Undone)
     }
+
+    /// Whether all users have the new versions, and stay there unless somebody undoes it.
+    #[must_use]
+    pub fn is_through(self) -> bool {
+        matches!(self, Self::Warming | Self::Warm | Self::Completed)
+    }
+
+    /// Whether it is on its way to anywhere, and has its workloads for itself.
+    #[must_use]
+    pub fn is_under_way(self) -> bool {
+        !self.is_final() && !self.is_through()
+    }
 }
 
 /// How a release ends.
@@ -87,6 +108,8 @@ pub enum Outcome {
     Completed,
     /// With the old ones.
     Aborted,
+    /// With the old ones, after all users had the new ones.
+    Undone,
 }
 
 /// A workload of a release.

@@ -258,7 +258,7 @@ fn conditions(object: &Object, status: &Status) -> Value {
     });
     let truth = |is_so: bool| if is_so { "True" } else { "False" };
     let all = [
-        ("Completed", truth(status.phase == Phase::Completed), phase.clone(), message(trouble)),
+        ("Completed", truth(status.phase.is_through()), phase.clone(), message(trouble)),
         ("Finished", truth(status.phase.is_final()), phase, message(trouble)),
         (
             "Degraded",

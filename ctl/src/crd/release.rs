@@ -110,6 +110,10 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
                 "description": "The shares of users, one after the other.",
             },
             "analysis": analysis::spec("What is measured while a step is held, and what is made of it."),
+            "keepWarmSeconds": {
+                "type": "integer", "format": "int64", "minimum": 0, "maximum": HOLD_S_MAX,
+                "description": "For how long after everybody has the new versions those from before are kept ready, in seconds; default: not at all.",
+            },
             "paused": {"type": "boolean", "description": "Whether it stays where it is."},
             "passed": {
                 "type": "integer", "format": "int64", "minimum": 0, "maximum": STEPS_MAX,
@@ -154,6 +158,7 @@ fn status() -> Value {
         "pausedSince": number(),
         "analysis": analysis::status(),
         "retried": number(),
+        "warmSince": number(),
         "outcome": text(),
         "workloads": list(&workload),
         "trouble": object(&json!({"reason": text(), "message": text(), "needsHelp": truth()})),

@@ -141,7 +141,7 @@ async fn named(releases: &Releases, name: Option<&str>) -> Result<Release, Failu
         return releases.get(name).await;
     }
     let all = releases.list().await?;
-    let running: Vec<&Release> = all.iter().filter(|release| !journal(release).phase.is_final()).collect();
+    let running: Vec<&Release> = all.iter().filter(|release| journal(release).phase.is_under_way()).collect();
     match (running.as_slice(), all.last()) {
         ([one], _) => Ok((*one).clone()),
         ([], Some(last)) => Ok(last.clone()),
@@ -191,7 +191,7 @@ async fn set(releases: &Releases, args: &NameArgs, spec: &Value, words: &str) ->
     let release = named(releases, args.name.as_deref()).await?;
     let name = &release.metadata.name;
     let status = journal(&release);
-    if status.phase.is_final() {
+    if !status.phase.is_under_way() {
         let message = format!("release {name} is over: {}", show::phase(status.phase));
         return Err(Failure::new(Code::Conflict, message));
     }
@@ -219,7 +219,7 @@ async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure>
     let release = named(releases, args.change.release.name.as_deref()).await?;
     let name = release.metadata.name.as_str();
     let status = journal(&release);
-    if status.phase.is_final() || release.spec.intent != Intent::Forward {
+    if !status.phase.is_under_way() || release.spec.intent != Intent::Forward {
         let message = format!("release {name} cannot be promoted: it is {}", show::phase(status.phase));
         return Err(Failure::new(Code::Conflict, message));
     }
@@ -230,7 +230,8 @@ async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure>
     let from = status.step;
     let is_there = move |release: &Release| {
         let now = journal(release);
-        now.phase.is_final() || (now.phase == Phase::Stepping && now.step > from && now.held_since.is_some())
+        !now.phase.is_under_way()
+            || (now.phase == Phase::Stepping && now.step > from && now.held_since.is_some())
     };
     wait(releases, &release, args.change.waiting, is_there).await
 }
@@ -240,8 +241,8 @@ async fn turn(args: &ChangeArgs, releases: &Releases, intent: Intent) -> Result<
     let name = release.metadata.name.as_str();
     let phase = journal(&release).phase;
     let can = match intent {
-        Intent::Undo => matches!(phase, Phase::Completed | Phase::Undoing),
-        Intent::Abort | Intent::Forward => !phase.is_final(),
+        Intent::Undo => phase.is_through() || matches!(phase, Phase::Returning | Phase::Undoing),
+        Intent::Abort | Intent::Forward => phase.is_under_way(),
     };
     if !can {
         let (word, help) = match intent {
@@ -250,8 +251,10 @@ async fn turn(args: &ChangeArgs, releases: &Releases, intent: Intent) -> Result<
         };
         let message = format!("release {name} cannot be {word}: it is {}", show::phase(phase));
         let failure = Failure::new(Code::Conflict, message);
-        let helps = matches!((intent, phase), (Intent::Abort, Phase::Completed))
-            || (intent == Intent::Undo && !phase.is_final());
+        let helps = match intent {
+            Intent::Undo => phase.is_under_way(),
+            Intent::Abort | Intent::Forward => phase.is_through(),
+        };
         return Err(if helps { failure.help(help) } else { failure });
     }
     releases.change(&release, &json!({"intent": intent})).await?;
@@ -259,7 +262,7 @@ async fn turn(args: &ChangeArgs, releases: &Releases, intent: Intent) -> Result<
     // What is to be undone is over already.
     let is_there = move |release: &Release| {
         let phase = journal(release).phase;
-        phase == wanted || (intent != Intent::Undo && phase.is_final())
+        phase == wanted || (intent != Intent::Undo && !phase.is_under_way())
     };
     wait(releases, &release, args.waiting, is_there).await?;
     let now = journal(&releases.get(name).await?).phase;
@@ -316,7 +319,7 @@ fn until(release: &Release, is_there: impl Fn(&Release) -> bool) -> Result<bool,
         return Ok(false);
     };
     let name = &release.metadata.name;
-    if status.phase == Phase::Completed {
+    if status.phase.is_through() {
         let message = format!("release {name} is not undone yet: {}", trouble.message);
         return Err(Failure::new(Code::Conflict, message).help(
             "it is undone by itself once that is over; canaryctl release list shows what is under way",

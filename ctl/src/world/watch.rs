@@ -63,7 +63,7 @@ struct Awaited {
 }
 
 impl Awaited {
-    async fn is_there(self) {
+    async fn arrive(self) {
         let Some(every) = self.every else { return };
         loop {
             tokio::time::sleep(every).await;
@@ -216,7 +216,7 @@ where
         future::ready(())
     };
     Box::pin(async move {
-        first.is_there().await;
+        first.arrive().await;
         heard.for_each(each).await;
     })
 }

@@ -9,6 +9,7 @@ use crate::workload::{copy_of, is_rolled_out, needed, replicas};
 
 mod analysis;
 mod cut;
+mod warm;
 
 const LANE: &str = "r-1";
 
@@ -510,10 +511,13 @@ proptest! {
         events in events(),
         shares in proptest::collection::vec(1_u32..=100, 0..4),
         pods in 1_u32..6,
-        intent in prop_oneof![Just(Intent::Abort), Just(Intent::Forward)],
+        intent in prop_oneof![Just(Intent::Abort), Just(Intent::Forward), Just(Intent::Undo)],
+        keep_warm in prop_oneof![Just(None), Just(Some(60))],
     ) {
         let shares: Vec<f64> = shares.into_iter().map(f64::from).collect();
-        let mut cluster = Cluster::new(release(&["cart", "stock", "web"], &shares), pods);
+        let mut wanted = release(&["cart", "stock", "web"], &shares);
+        wanted.spec.keep_warm_seconds = keep_warm;
+        let mut cluster = Cluster::new(wanted, pods);
         for event in events {
             match event {
                 Event::Turn(writes) => cluster.turn(writes),
@@ -526,9 +530,15 @@ proptest! {
         cluster.release.spec.passed = 9;
         cluster.release.spec.intent = intent;
         cluster.run();
+        if cluster.phase() == Phase::Warm {
+            cluster.now += 60;
+            cluster.run();
+        }
         match (cluster.phase(), intent) {
-            (Phase::Completed, _) => cluster.is_over(2),
-            (Phase::Aborted, Intent::Abort) => cluster.is_over(1),
+            (Phase::Completed, Intent::Forward | Intent::Abort) => cluster.is_over(2),
+            (Phase::Aborted, Intent::Abort | Intent::Undo) | (Phase::Undone, Intent::Abort | Intent::Undo) => {
+                cluster.is_over(1);
+            }
             other => panic!("{other:?} {}", cluster.trouble()),
         }
     }

@@ -107,7 +107,8 @@ fn tree(release: &Release, now: i64) -> String {
     }
     let name = &release.metadata.name;
     let next = match status.phase {
-        Phase::Completed => format!("Back:  canaryctl release undo {name}\n"),
+        Phase::Warm => format!("Back, at once:  canaryctl release undo {name}\n"),
+        phase if phase.is_through() => format!("Back:  canaryctl release undo {name}\n"),
         phase if phase.is_final() => String::new(),
         _ if status.analysis.is_some_and(|analysis| analysis.failed) => format!(
             "Next:  canaryctl release retry {name} (or promote, all the same)      Back:  canaryctl release abort {name}\n"
@@ -302,6 +303,8 @@ Next:  canaryctl release promote r-7      Back:  canaryctl release abort r-7
         assert_eq!(without_times(&tree(&running, 1192)), without_times(&tree(&running, 5000)));
         let done = release(json!({"phase": "Completed"}));
         assert!(tree(&done, 0).ends_with("Back:  canaryctl release undo r-7\n"));
+        let warm = release(json!({"phase": "Warm"}));
+        assert!(tree(&warm, 0).ends_with("Back, at once:  canaryctl release undo r-7\n"));
     }
 
     #[test]

@@ -62,10 +62,14 @@ pub struct Args {
     /// How many pods the lane has per Deployment; default: as many of its own as the share is of all users.
     #[arg(long, value_name = "PODS", value_parser = clap::value_parser!(u32).range(1..))]
     replicas: Option<u32>,
+    /// For how long after the last step the old versions are kept ready, as many pods of them as of the new ones, so that
+    /// `undo` takes everybody back at once.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    keep_warm: Option<Duration>,
     #[command(flatten)]
     analysis: analysis::AnalysisArgs,
     /// A Release file instead; `-` for standard input.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "steps", "hold", "lane", "replicas", "prometheus"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "steps", "hold", "lane", "replicas", "keep_warm", "prometheus"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     dry_run: DryRun,
@@ -95,7 +99,7 @@ pub(super) async fn run(args: &Args, cluster: &Cluster, releases: &Releases) -> 
     anstream::println!("Release {}", made.metadata.name);
     let is_there = |release: &Release| {
         let status = journal(release);
-        status.phase.is_final() || (status.phase == Phase::Stepping && status.held_since.is_some())
+        !status.phase.is_under_way() || (status.phase == Phase::Stepping && status.held_since.is_some())
     };
     super::wait(releases, &made, args.waiting, is_there).await
 }
@@ -139,17 +143,16 @@ async fn document(args: &Args, cluster: &Cluster, releases: &Releases) -> Result
     };
     let steps: Vec<Step> = shares(args)
         .into_iter()
-        .map(|share| Step {
-            share,
-            hold_seconds: args.hold.map(|hold| u32::try_from(hold.as_secs()).unwrap_or(u32::MAX)),
-            analysis: None,
-        })
+        .map(|share| Step { share, hold_seconds: args.hold.map(seconds), analysis: None })
         .collect();
     let mut spec = json!({
         "workloads": workloads.into_values().collect::<Vec<_>>(),
         "rules": args.rules.rules()?.0,
         "steps": steps,
     });
+    if let Some(keep_warm) = args.keep_warm {
+        spec["keepWarmSeconds"] = seconds(keep_warm).into();
+    }
     if let Some(analysis) = args.analysis.document() {
         spec["analysis"] = json!(analysis);
     }
@@ -161,6 +164,10 @@ async fn document(args: &Args, cluster: &Cluster, releases: &Releases) -> Result
         "metadata": {"name": name}, "spec": spec,
     });
     serde_json::from_value(document).map_err(|error| Failure::new(Code::Usage, error))
+}
+
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 fn shares(args: &Args) -> Vec<f64> {

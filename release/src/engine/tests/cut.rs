@@ -74,10 +74,12 @@ impl Cluster {
     }
 }
 
-fn lives(asks: &[Ask], mut life: Life, version: u8) -> (End, usize) {
-    let mut cluster = Cluster::new(release(&["cart", "stock"], &[10.0, 50.0]), 3);
+fn lives(script: &Script, mut life: Life) -> (End, usize) {
+    let mut wanted = release(&["cart", "stock"], &[10.0, 50.0]);
+    wanted.spec.keep_warm_seconds = script.keep_warm;
+    let mut cluster = Cluster::new(wanted, 3);
     cluster.live(&mut life);
-    for ask in asks {
+    for ask in script.asks {
         match ask {
             Ask::Pass => cluster.release.spec.passed += 1,
             Ask::Abort => cluster.release.spec.intent = Intent::Abort,
@@ -85,36 +87,47 @@ fn lives(asks: &[Ask], mut life: Life, version: u8) -> (End, usize) {
         }
         cluster.live(&mut life);
     }
-    cluster.is_over(version);
+    cluster.is_over(script.version);
     (End::of(&cluster), life.written)
+}
+
+/// What is asked, and how it ends.
+struct Script<'a> {
+    keep_warm: Option<u32>,
+    asks: &'a [Ask],
+    phase: Phase,
+    version: u8,
 }
 
 /// Whatever write the controller dies before, what comes of it is as if it had not.
 #[track_caller]
-fn check(asks: &[Ask], phase: Phase, version: u8) {
-    let (undisturbed, writes) = lives(asks, Life { left: usize::MAX, written: 0 }, version);
-    assert_eq!(undisturbed.phase, phase);
+fn check(script: &Script) {
+    let (undisturbed, writes) = lives(script, Life { left: usize::MAX, written: 0 });
+    assert_eq!(undisturbed.phase, script.phase);
     assert!(writes > 12, "{writes} writes");
     for cut in 0..writes {
-        let (end, _) = lives(asks, Life { left: cut, written: 0 }, version);
+        let (end, _) = lives(script, Life { left: cut, written: 0 });
         assert_eq!(end, undisturbed, "dies before write {cut} of {writes}");
     }
 }
 
 #[test]
 fn a_promotion_is_the_same_whichever_write_the_controller_dies_before() {
-    check(&[Ask::Pass, Ask::Pass], Phase::Completed, 2);
+    check(&Script { keep_warm: None, asks: &[Ask::Pass, Ask::Pass], phase: Phase::Completed, version: 2 });
 }
 
 #[test]
 fn an_abort_is_the_same_whichever_write_the_controller_dies_before() {
-    check(&[Ask::Abort], Phase::Aborted, 1);
-    check(&[Ask::Pass, Ask::Abort], Phase::Aborted, 1);
+    check(&Script { keep_warm: None, asks: &[Ask::Abort], phase: Phase::Aborted, version: 1 });
+    check(&Script { keep_warm: None, asks: &[Ask::Pass, Ask::Abort], phase: Phase::Aborted, version: 1 });
 }
 
 #[test]
 fn an_undoing_is_the_same_whichever_write_the_controller_dies_before() {
-    check(&[Ask::Pass, Ask::Pass, Ask::Undo], Phase::Undone, 1);
+    for keep_warm in [None, Some(60)] {
+        let asks = &[Ask::Pass, Ask::Pass, Ask::Undo];
+        check(&Script { keep_warm, asks, phase: Phase::Undone, version: 1 });
+    }
 }
 
 /// The abort comes while the Deployments roll: some have the new images, and all go back.
