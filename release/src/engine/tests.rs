@@ -9,6 +9,7 @@ use crate::workload::{copy_of, is_rolled_out, needed, replicas};
 
 mod analysis;
 mod cut;
+mod order;
 mod warm;
 
 const LANE: &str = "r-1";
