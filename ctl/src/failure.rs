@@ -80,6 +80,18 @@ impl Failure {
         self
     }
 
+    /// What to type next, if there is something.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// What the process exits with.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     /// Prints to standard error.
     pub fn print(&self) {
         for message in &self.messages {

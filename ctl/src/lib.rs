@@ -23,6 +23,7 @@ pub mod arrival;
 pub mod confirm;
 pub mod controller;
 pub mod crd;
+pub mod dashboard;
 pub mod duration;
 pub mod filter_server;
 pub mod install;

@@ -5,6 +5,8 @@
 
 mod chain;
 mod crowd;
+mod dashboard;
+mod picture;
 mod shop;
 mod story;
 
@@ -17,6 +19,7 @@ use canary_localmesh::{Mesh, MeshError, Protocol};
 use canary_rules::document::Documents;
 use clap::ValueEnum;
 
+use crate::dashboard::{Dashboard, PORT_DEFAULT};
 use crate::failure::{Code, Failure};
 use crate::{files, filter};
 use chain::Chain;
@@ -30,6 +33,7 @@ const DRAWS_MAX: u32 = 10;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   canaryctl demo                            the built-in lanes
+  canaryctl demo --dashboard                leave it running, to play with in a browser
   canaryctl demo --keep                     leave it running, to play with by curl
   canaryctl demo --lanes lanes.yaml         your own lanes; services: web, cart, stock, price")]
 pub struct Args {
@@ -39,6 +43,9 @@ pub struct Args {
     /// Leave the mesh running after the flows, until Ctrl-C.
     #[arg(long)]
     keep: bool,
+    /// Leave the mesh running and show it on a page of this machine, until Ctrl-C; 0 takes any free port.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = PORT_DEFAULT, value_name = "PORT")]
+    dashboard: Option<u16>,
     /// The gateway's port; 0 takes any free one.
     #[arg(long, default_value_t = 8080, value_name = "PORT")]
     port: u16,
@@ -93,6 +100,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 async fn demo(args: &Args, documents: &Documents, playing: &Cell<bool>) -> Result<(), Failure> {
     let envoy = envoy(args.envoy.as_deref())?;
+    // A port that is taken is found out before there is anything to end.
+    let dashboard = match args.dashboard {
+        Some(port) => Some(Dashboard::bind(port).await?),
+        None => None,
+    };
     let mut story = Story::new(args.output == Output::Text);
     let read = |path: &Path| {
         std::fs::read(path)
@@ -118,16 +130,26 @@ async fn demo(args: &Args, documents: &Documents, playing: &Cell<bool>) -> Resul
     story.lanes(documents, shop.edge());
 
     let told = tell(args, &shop, &mesh, &mut story).await;
+    let stays = args.keep || dashboard.is_some();
     if told.is_ok() {
-        story.end(args.keep.then(|| mesh.gateway_url()).as_deref());
+        let page = dashboard.as_ref().map(Dashboard::url);
+        story.end(stays.then(|| mesh.gateway_url()).as_deref(), page.as_deref());
     }
-    if told.is_ok() && args.keep {
+    let shown = match (told, dashboard) {
+        (Err(failure), _) => Err(failure),
         // Ctrl-C is the way out from here on, and no failure.
-        playing.set(true);
-        std::future::pending::<()>().await;
-    }
+        (Ok(()), Some(dashboard)) => {
+            playing.set(true);
+            dashboard::show(dashboard, shop, &mesh, story.flows()).await
+        }
+        (Ok(()), None) if stays => {
+            playing.set(true);
+            std::future::pending().await
+        }
+        (Ok(()), None) => Ok(()),
+    };
     mesh.shutdown().await;
-    told
+    shown
 }
 
 async fn tell(args: &Args, shop: &Shop, mesh: &Mesh, story: &mut Story) -> Result<(), Failure> {

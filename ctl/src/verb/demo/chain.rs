@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::shop::{Request, Shop};
 use crate::failure::{Code, Failure};
 
-/// The page that is asked for.
+/// The page that the demo asks for by itself.
 pub(super) const PATH: &str = "/cart";
 /// The host that it is asked of.
 pub(super) const HOST: &str = "shop.test";
@@ -68,7 +68,7 @@ impl Chain {
         request: Request,
     ) -> Result<Self, Failure> {
         let before = origins(mesh).await?;
-        let (status, tree, reply) = get(client, &request.headers).await?;
+        let (status, tree, reply) = get(client, &request).await?;
         let calls = tree.walk().filter(|tree| !tree.instance.is_empty()).count().saturating_sub(1);
         let counted = new_origins(mesh, &before, calls).await?;
 
@@ -139,7 +139,7 @@ impl Told {
     fn by_the_rules(shop: &Shop, request: &Request, reply: &Reply) -> Self {
         let mut lines: Vec<(&[u8], &[u8])> = vec![
             (b":authority", HOST.as_bytes()),
-            (b":path", PATH.as_bytes()),
+            (b":path", request.path.as_bytes()),
             (b":method", b"GET"),
             (b":scheme", b"http"),
         ];
@@ -159,13 +159,10 @@ impl Told {
 }
 
 /// One request to the gateway: status, the answers' tree and the whole reply.
-pub(super) async fn get(
-    client: &Client,
-    headers: &[(String, String)],
-) -> Result<(u16, Tree, Reply), Failure> {
+pub(super) async fn get(client: &Client, request: &Request) -> Result<(u16, Tree, Reply), Failure> {
     let headers: Vec<(&str, &str)> =
-        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let reply = client.get(HOST, PATH, &headers).await;
+        request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let reply = client.get(HOST, &request.path, &headers).await;
     let reply = reply.map_err(|error| Failure::from_error(Code::Failed, &error))?;
     let tree = serde_json::from_slice(&reply.body).unwrap_or_else(|_| Tree {
         status: reply.status.as_u16(),
@@ -261,5 +258,5 @@ fn cookies(shop: &Shop, reply: &Reply) -> Vec<(String, Option<u64>)> {
 
 fn typed(request: &Request) -> String {
     let headers = request.headers.iter().map(|(name, value)| format!("  -H '{name}: {value}'"));
-    format!("curl {PATH}{}", headers.collect::<String>())
+    format!("curl {}{}", request.path, headers.collect::<String>())
 }

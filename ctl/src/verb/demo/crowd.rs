@@ -50,10 +50,11 @@ pub(super) async fn users(shop: &Shop, client: &Client, count: u32) -> Result<Op
     let started = Instant::now();
     let visits: Vec<(Option<String>, Option<String>)> = futures_util::stream::iter(0..count)
         .map(|_| async {
-            let (_, first, reply) = get(client, &[]).await?;
+            let (_, first, reply) = get(client, &Request::with_headers(Vec::new())).await?;
             let cookies = reply.headers.get_all("set-cookie").iter().filter_map(|line| line.to_str().ok());
             let jar: Vec<&str> = cookies.filter_map(|line| line.split(';').next()).collect();
-            let (_, second, _) = get(client, &[("cookie".into(), jar.join("; "))]).await?;
+            let cookie = vec![("cookie".into(), jar.join("; "))];
+            let (_, second, _) = get(client, &Request::with_headers(cookie)).await?;
             let tag =
                 |tree: &canary_localmesh::app::Tree| tree.received(shop.tag_header()).map(str::to_string);
             Ok::<_, Failure>((tag(&first), tag(&second)))
@@ -111,7 +112,7 @@ pub(super) async fn mixed(shop: &Shop, client: &Client, requests: u32) -> Result
                 let (request, lane) = &kinds[number as usize % kinds.len()];
                 let mut headers = request.headers.clone();
                 headers.push(("traceparent".into(), traceparent(number)));
-                let (status, tree, _) = get(client, &headers).await?;
+                let (status, tree, _) = get(client, &Request::with_headers(headers)).await?;
                 let went: Vec<String> = tree.walk().map(|tree| tree.instance.clone()).collect();
                 Ok::<_, Failure>((status, went, *lane))
             }
@@ -158,7 +159,7 @@ fn outsider(shop: &Shop) -> Request {
         shop.edge().decide(&headers, None, 0, || [0; 16]).lane.is_none()
     });
     let headers = outside.map(|user| ("cookie".to_string(), format!("{uid}={user}")));
-    Request { headers: headers.into_iter().collect() }
+    Request::with_headers(headers.into_iter().collect())
 }
 
 /// A trace of its own for every request, as a browser's or a tracing library's would be.

@@ -14,6 +14,7 @@ use canary_rules::settings::MeshSettings;
 use canary_rules::signing::{Key, KeyId, KeyRing};
 use canary_rules::wire::{self, Filter, Peers};
 
+use super::chain::PATH;
 use crate::failure::{Code, Failure};
 
 /// The lanes that the demo has when it is given none.
@@ -35,7 +36,16 @@ pub(super) struct Shop {
 /// A request to show.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
+    /// Path and query.
+    pub(super) path: String,
     pub(super) headers: Vec<(String, String)>,
+}
+
+impl Request {
+    /// For the page that the demo asks for by itself.
+    pub(super) fn with_headers(headers: Vec<(String, String)>) -> Self {
+        Self { path: PATH.into(), headers }
+    }
 }
 
 /// The lanes that ship with the demo.
@@ -56,6 +66,20 @@ impl Shop {
         // Loopback without mutual TLS: nobody but us is here.
         settings.peers = Peers::Any;
         settings.edge.show_lane = true;
+        Self::with_settings(documents, settings)
+    }
+
+    /// The same shop with other lanes; what was signed stays valid.
+    pub(super) fn with_lanes(&self, lanes: Vec<Lane>) -> Result<Self, Failure> {
+        let compiled = canary_rules::lane::compile(&lanes).map_err(|problems| {
+            let said =
+                problems.0.iter().map(|problem| format!("{}: {}", problem.scope.text(), problem.message));
+            Failure::list(Code::Documents, said)
+        })?;
+        Self::with_settings(&Documents { lanes, compiled }, self.settings.clone())
+    }
+
+    fn with_settings(documents: &Documents, settings: MeshSettings) -> Result<Self, Failure> {
         let config = |role| settings.config(role, &documents.compiled);
         let roles = [
             (Role::EdgeGuard, wire::Role::EdgeGuard),
@@ -70,6 +94,16 @@ impl Shop {
             Err(error) => return Err(Failure::from_error(Code::Failed, &error)),
         };
         Ok(Self { lanes: documents.lanes.clone(), settings, configs, edge })
+    }
+
+    /// Its lanes.
+    pub(super) fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// What the filters of a role are told.
+    pub(super) fn config(&self, role: Role) -> &str {
+        self.configs.get(&role).map_or("", String::as_str)
     }
 
     /// The edge's part, to tell beforehand what it will decide.
@@ -187,7 +221,8 @@ impl Shop {
         own.or_else(|| named.map(|version| format!("{service}-{version}")))
     }
 
-    fn routing(&self) -> Result<Vec<LaneRouting>, Failure> {
+    /// What its lanes ask of the routes.
+    pub(super) fn routing(&self) -> Result<Vec<LaneRouting>, Failure> {
         let failed = |error| Failure::from_error(Code::Documents, &error);
         self.lanes.iter().map(|lane| LaneRouting::try_from(lane).map_err(failed)).collect()
     }
@@ -209,11 +244,11 @@ fn example(lane: &Lane) -> Option<Request> {
 }
 
 fn request(headers: &[(&str, &str)]) -> Request {
-    Request { headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect() }
+    Request::with_headers(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
 }
 
 /// The shop of every demo and test, and the developer's own price service.
-fn apps() -> Vec<AppSpec> {
+pub(super) fn apps() -> Vec<AppSpec> {
     let mut apps = canary_localmesh::demo::shop();
     apps.push(AppSpec::new(&canary_localmesh::demo::host("price"), "alice").in_lane(ALICE));
     apps

@@ -120,18 +120,29 @@ impl Story {
         self.insert("mixed", mixed);
     }
 
-    /// The last words; `url` is the gateway's where the mesh stays.
-    pub(super) fn end(&self, url: Option<&str>) {
+    /// The flows that were told of.
+    pub(super) fn flows(&self) -> Vec<Value> {
+        self.report.get("flows").and_then(Value::as_array).cloned().unwrap_or_default()
+    }
+
+    /// The last words; `gateway` is its address where the mesh stays, `page` the dashboard's where there is one.
+    pub(super) fn end(&mut self, gateway: Option<&str>, page: Option<&str>) {
         if !self.text {
+            if let Some(page) = page {
+                self.report.insert("dashboard".into(), page.into());
+            }
             println!("{:#}", Value::Object(self.report.clone()));
             return;
         }
         println!();
-        match url {
+        match gateway {
             Some(url) => println!("Play:  curl {url}/cart -H 'cookie: gray=1'     Stop: Ctrl-C"),
             None => println!(
-                "Play with it:  canaryctl demo --keep     Your own lanes:  canaryctl demo --lanes FILE"
+                "Play with it:  canaryctl demo --dashboard     Your own lanes:  canaryctl demo --lanes FILE"
             ),
+        }
+        if let Some(page) = page {
+            println!("Picture:  {page}");
         }
     }
 

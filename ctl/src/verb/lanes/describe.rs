@@ -12,7 +12,7 @@ use crate::lanes::Lanes;
 use crate::output::{self, Format};
 use text::{LanePod, Pods};
 
-mod text;
+pub(crate) mod text;
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]

@@ -148,7 +148,8 @@ fn who(lane: &Value) -> String {
     }
 }
 
-fn mode(spec: &Value) -> String {
+/// What happens where the lane has no member, in words.
+pub(crate) fn mode(spec: &Value) -> String {
     let otherwise = match (spec["mode"].as_str(), spec["parent"].as_str()) {
         (Some("strict"), _) => return "strict: where it has no member, requests are refused".into(),
         (_, Some(parent)) => format!("{parent}, then the baseline"),
@@ -157,7 +158,8 @@ fn mode(spec: &Value) -> String {
     format!("permissive: where it has no member, {otherwise} serves")
 }
 
-fn cookie(spec: &Value) -> String {
+/// The lane's cookie, in words.
+pub(crate) fn cookie(spec: &Value) -> String {
     let cookie = &spec["cookie"];
     let life = cookie["maxAgeSeconds"].as_i64().unwrap_or(i64::from(COOKIE_MAX_AGE_S_DEFAULT));
     let attributes = cookie["attributes"].as_object().into_iter().flatten();

@@ -1,0 +1,66 @@
+//! A page that shows lanes, releases and flows as they are: served on loopback, from this binary alone.
+//!
+//! Knows no cluster and no mesh: a [`Source`] says what there is and does what is asked of it. What is shown
+//! is a [`Picture`]; the page gets each part of it again when that part changes.
+
+mod events;
+mod guard;
+mod lane_view;
+mod page;
+pub mod picture;
+mod refusal;
+mod server;
+pub mod service_graph;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use crate::failure::Failure;
+
+pub use picture::Picture;
+pub use server::Dashboard;
+
+/// The port where the page is unless another is asked for.
+pub const PORT_DEFAULT: &str = "8900";
+
+/// What is shown, and who does what is asked for on the page.
+pub trait Source: Send + Sync + 'static {
+    /// What there is, now and later.
+    fn pictures(&self) -> watch::Receiver<Arc<Picture>>;
+
+    /// Does what was asked for; says in a sentence what came of it.
+    ///
+    /// # Errors
+    /// When it cannot be done here, or is refused.
+    fn act(&self, action: Action) -> BoxFuture<'_, Result<String, Failure>>;
+}
+
+/// Something that can be asked for on the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Turn a lane on or off.
+    Lane {
+        /// Which.
+        name: String,
+        /// Whether it is to be on.
+        on: bool,
+    },
+    /// Send a request through the mesh, and show where it went.
+    Flow(FlowRequest),
+}
+
+/// A request to send through the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowRequest {
+    /// Path and query, from `/` on.
+    pub path: String,
+    /// Headers: name and value.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+}

@@ -1,0 +1,131 @@
+//! The server: the page, its events, and what is asked for on it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::sse::{KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::guard::{self, Guard};
+use super::refusal::Refusal;
+use super::{Action, FlowRequest, Source, events, page};
+use crate::failure::{Code, Failure};
+
+/// Most pages that listen at a time.
+pub(super) const PAGES_MAX: usize = 32;
+/// Largest thing that a page may ask for, in bytes.
+const ASKED_BYTES_MAX: usize = 16 * 1024;
+
+/// A page that has its address, before it is served.
+pub struct Dashboard {
+    listener: TcpListener,
+    address: SocketAddr,
+    guard: Guard,
+}
+
+impl Dashboard {
+    /// Takes a port on loopback; 0 takes any free one.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub async fn bind(port: u16) -> Result<Self, Failure> {
+        Self::bind_to(IpAddr::V4(Ipv4Addr::LOCALHOST), port).await
+    }
+
+    /// Takes a port at this address.
+    ///
+    /// # Errors
+    /// When the port is taken, or the address is not this machine's.
+    pub async fn bind_to(address: IpAddr, port: u16) -> Result<Self, Failure> {
+        let wanted = SocketAddr::new(address, port);
+        let failed = |error: std::io::Error| {
+            Failure::new(Code::Failed, format!("cannot serve the page at {wanted}: {error}"))
+                .help("choose another port, or let the system choose: port 0")
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { guard: Guard::new(address.port())?, listener, address })
+    }
+
+    /// Where the page is, with this run's token.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/?token={}", self.address, self.guard.token())
+    }
+
+    /// Serves the page; never ends by itself. With `read_only` nothing can be asked for on it.
+    ///
+    /// # Errors
+    /// When connections can no longer be taken.
+    pub async fn serve(self, source: Arc<dyn Source>, read_only: bool) -> Result<(), Failure> {
+        let router = router(self.guard, source, read_only);
+        let served = axum::serve(self.listener, router).await;
+        served.map_err(|error| Failure::new(Code::Failed, format!("the page is no longer served: {error}")))
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    source: Arc<dyn Source>,
+    read_only: bool,
+    places: Arc<Semaphore>,
+}
+
+fn router(guard: Guard, source: Arc<dyn Source>, read_only: bool) -> Router {
+    let places = Arc::new(Semaphore::new(PAGES_MAX));
+    Router::new()
+        .route("/", get(|| async { page::file("index.html") }))
+        .route("/page/{file}", get(|Path(name): Path<String>| async move { page::file(&name) }))
+        .route("/api/events", get(listen))
+        .route("/api/flows", post(flow))
+        .route("/api/lanes/{name}/{turn}", post(lane))
+        .layer(DefaultBodyLimit::max(ASKED_BYTES_MAX))
+        // Outermost, so that nothing is said to a stranger, not even what there is.
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .with_state(Shared { source, read_only, places })
+}
+
+async fn listen(State(shared): State<Shared>) -> Response {
+    let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
+        let why = format!("{PAGES_MAX} pages listen already: close one");
+        return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, &why).into_response();
+    };
+    let server = json!({"read_only": shared.read_only, "version": env!("CARGO_PKG_VERSION")});
+    let events = events::stream(shared.source.pictures(), ("server", server), place);
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}
+
+async fn flow(
+    State(shared): State<Shared>,
+    Json(request): Json<FlowRequest>,
+) -> Result<Json<Value>, Refusal> {
+    act(&shared, Action::Flow(request)).await
+}
+
+async fn lane(
+    State(shared): State<Shared>,
+    Path((name, turn)): Path<(String, String)>,
+) -> Result<Json<Value>, Refusal> {
+    let on = match turn.as_str() {
+        "on" => true,
+        "off" => false,
+        _ => return Err(Refusal::new(StatusCode::NOT_FOUND, "a lane is turned on or off")),
+    };
+    act(&shared, Action::Lane { name, on }).await
+}
+
+async fn act(shared: &Shared, action: Action) -> Result<Json<Value>, Refusal> {
+    if shared.read_only {
+        let why = "this page only shows: it was started with --read-only";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, why));
+    }
+    let said = shared.source.act(action).await?;
+    Ok(Json(json!({"said": said})))
+}
