@@ -22,7 +22,7 @@ use crate::facts::Facts;
 use crate::hop::{REQUEST_ID, Tags};
 use crate::matcher::Matcher;
 use crate::name::{LaneCode, LaneName};
-#[cfg(feature = "documents")]
+#[cfg(feature = "explain")]
 use crate::precedence::{Class, Precedence};
 use crate::request::Headers;
 use crate::request_id;
@@ -73,7 +73,7 @@ pub(crate) struct EdgeRule {
     pub(crate) lane: usize,
     /// Its place in the lane's list, from 0.
     pub(crate) place: usize,
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     pub(crate) name: Box<str>,
     pub(crate) when: Option<Matcher>,
     /// In hundredths of a percent; explicit rules have none.
@@ -155,7 +155,7 @@ impl Edge {
                 let compiled = EdgeRule {
                     lane: index,
                     place,
-                    #[cfg(feature = "documents")]
+                    #[cfg(feature = "explain")]
                     name: rule.name.as_str().into(),
                     when,
                     share: rule.share,
@@ -266,25 +266,25 @@ impl Edge {
     }
 
     /// A request's facts under this edge's settings.
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     pub(crate) fn facts<'a>(&self, headers: &Headers<'a>, peer_address: Option<&'a [u8]>) -> Facts<'a> {
         Facts::new(*headers, self.settings.trusted_hops, peer_address)
     }
 
     /// Every rule: explicit ones by precedence, then percentages.
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     pub(crate) fn all_rules(&self) -> impl Iterator<Item = &EdgeRule> {
         self.rules.iter().chain(self.lanes.iter().flat_map(|lane| lane.shares.iter()))
     }
 
     /// The lane of a rule.
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     pub(crate) fn lane_of(&self, rule: &EdgeRule) -> Option<&LaneName> {
         self.lanes.get(rule.lane).map(|lane| &lane.name)
     }
 
     /// A rule's rank among those that hold.
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     pub(crate) fn precedence<'e>(&'e self, rule: &EdgeRule) -> Option<Precedence<'e>> {
         let lane = self.lanes.get(rule.lane)?;
         let class = if rule.share.is_some() { Class::Share } else { Class::Rule };
@@ -292,13 +292,13 @@ impl Edge {
     }
 
     /// Whether a rule's lane has not expired.
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     pub(crate) fn is_live(&self, rule: &EdgeRule, now_unix_s: u64) -> bool {
         self.lane_is_live(rule.lane, now_unix_s)
     }
 
     /// Whether a percentage covers the user; none for one whom the request does not tell apart.
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     pub(crate) fn covers_user(&self, rule: &EdgeRule, facts: &Facts<'_>) -> Option<bool> {
         let layer = self.layers.iter().find(|layer| layer.lanes.contains(&rule.lane))?;
         let holder = layer.holder(&self.user(layer, facts)?);
@@ -306,7 +306,7 @@ impl Edge {
     }
 
     /// The name of the cookie that keeps users in their lane.
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     pub(crate) fn lane_cookie_name(&self) -> &str {
         self.settings.lane_cookie.as_str()
     }

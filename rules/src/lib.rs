@@ -33,11 +33,13 @@ pub mod correlation;
 pub mod document;
 pub mod edge;
 pub mod edits;
-#[cfg(feature = "documents")]
+#[cfg(feature = "explain")]
 pub mod explain;
 mod facts;
 pub mod flows;
 pub mod hop;
+#[cfg(feature = "explain")]
+pub mod inquiry;
 pub mod json;
 #[cfg(feature = "documents")]
 pub mod lane;

@@ -3,7 +3,7 @@
 mod glob;
 mod network;
 
-#[cfg(feature = "documents")]
+#[cfg(feature = "explain")]
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
@@ -254,7 +254,7 @@ fn full_match(pattern: &str, ignore_case: bool) -> Result<Regex, String> {
 
 /// A value shown to people: at most 60 characters, bytes that are no text replaced, and nothing in it that
 /// a terminal would act on.
-#[cfg(feature = "documents")]
+#[cfg(feature = "explain")]
 pub(crate) fn shown(value: &[u8]) -> Cow<'_, str> {
     const CHARS_MAX: usize = 60;
     let text = String::from_utf8_lossy(value);

@@ -1,19 +1,12 @@
 //! `canaryctl explain`: the edge's decision on one request, and why, without a cluster.
 
 mod print;
-mod request;
 
 use std::path::PathBuf;
 
-use canary_rules::document::Documents;
-use canary_rules::edge::Edge;
-use canary_rules::name::HeaderName;
-use canary_rules::settings::MeshSettings;
-use canary_rules::signing::{Key, KeyId, KeyRing};
-use canary_rules::wire::{Filter, Role};
+use canary_rules::inquiry::{self, Request, RequestError};
 use clap::ValueEnum;
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use crate::failure::{Code, Failure};
 use crate::files;
@@ -67,16 +60,15 @@ enum Output {
 /// Files with faults, or a request that is none.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let documents = files::read(&args.filename)?;
-    let edge = edge(&documents, args.trusted_hops)?;
-    let request = request::Request::new(&args.method, &args.url, &args.header)?;
+    let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
+    let config = inquiry::config(&documents, args.trusted_hops).map_err(|error| failed(&error))?;
+    let edge = inquiry::edge(config).map_err(|error| failed(&error))?;
+    let headers = args.header.iter().map(String::as_str);
+    let request = Request::new(&args.method, &args.url, headers).map_err(|error| wrong(&error))?;
     let now_s = args.at.unwrap_or_else(Timestamp::now).as_second();
     let now_unix_s = u64::try_from(now_s).map_err(|_| Failure::new(Code::Usage, "--at lies before 1970"))?;
     let client = args.client.map(|address| address.to_string());
-    let digest = Sha256::digest(format!("{request:?}"));
-    let entropy = || digest.first_chunk().copied().unwrap_or_default();
-    let lines = request.lines();
-    let headers = canary_rules::request::Headers::new(&lines);
-    let explanation = edge.explain(&headers, client.as_deref().map(str::as_bytes), now_unix_s, entropy);
+    let explanation = inquiry::ask(&edge, &request, client.as_deref(), now_unix_s);
     match args.output {
         Output::Text => print::text(&request, &explanation),
         Output::Json => print::json(&explanation),
@@ -84,31 +76,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The edge that these lanes make, with a key of this command's own.
-fn edge(documents: &Documents, trusted_hops: u8) -> Result<Edge, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
-    let id = KeyId::new("explain").map_err(|error| failed(&error))?;
-    let key = Key::new(id, b"shown by canaryctl explain only".to_vec()).map_err(|error| failed(&error))?;
-    let mut settings = MeshSettings::new(KeyRing::new([key]).map_err(|error| failed(&error))?);
-    settings.edge.trusted_hops = trusted_hops;
-    let config = settings.config(Role::Edge, &documents.compiled);
-    match Filter::try_from(config) {
-        Ok(Filter::Edge(edge)) => Ok(*edge),
-        Ok(_) => Err(Failure::new(Code::Failed, "the edge's configuration makes no edge")),
-        Err(error) => Err(failed(&error)),
+/// What was typed wrongly, by the flag that it was typed after.
+fn wrong(error: &RequestError) -> Failure {
+    match error {
+        RequestError::Method(method) => {
+            Failure::new(Code::Usage, format!("`-X {method}`: this is no method"))
+        }
+        RequestError::Url { url, why } => Failure::new(Code::Usage, format!("`--url {url}`: {why}"))
+            .help("give a whole address: --url 'http://shop.test/cart?x=1'"),
+        RequestError::Header { header, why } => Failure::new(Code::Usage, format!("`-H {header}`: {why}"))
+            .help("write it as curl does: -H 'cookie: gray=1'"),
     }
-}
-
-/// Reads `name: value` as typed after `-H`.
-fn header(text: &str) -> Result<(HeaderName, String), Failure> {
-    let wrong = |why: &str| {
-        Failure::new(Code::Usage, format!("`-H {text}`: {why}"))
-            .help("write it as curl does: -H 'cookie: gray=1'")
-    };
-    let (name, value) = text.split_once(':').ok_or_else(|| wrong("there is no `:`"))?;
-    let name = HeaderName::new(name.trim()).map_err(|error| wrong(&error.to_string()))?;
-    if value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-        return Err(wrong("the value holds a line break"));
-    }
-    Ok((name, value.trim().to_string()))
 }

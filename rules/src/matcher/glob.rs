@@ -17,7 +17,7 @@ type States = u64;
 /// start and after a `/` is any number of whole segments, none included: `/a/**/b` matches `/a/b`.
 #[derive(Debug)]
 pub(crate) struct Glob {
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     text: Box<str>,
     /// What stands before the first wildcard.
     prefix: Box<[u8]>,
@@ -56,7 +56,7 @@ impl Glob {
             found.fold(0, |bits, (at, _)| bits | bit(at))
         };
         Ok(Self {
-            #[cfg(feature = "documents")]
+            #[cfg(feature = "explain")]
             text: text.into(),
             prefix: prefix.as_bytes().into(),
             skippable: bits(&[Token::Star, Token::Stars, Token::Segments]),
@@ -67,7 +67,7 @@ impl Glob {
     }
 
     /// The pattern as its author wrote it.
-    #[cfg(feature = "documents")]
+    #[cfg(feature = "explain")]
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
