@@ -1,5 +1,7 @@
 //! Releases in a cluster, as verbs use them: make, change, and wait for how far they come.
 
+mod turn;
+
 use std::time::Duration;
 
 use canary_release::{KIND, Phase, Release, Status};
@@ -16,6 +18,8 @@ use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::names::FIELD_MANAGER;
 use crate::world;
+
+pub use turn::Turn;
 
 /// The Releases of a cluster.
 #[derive(Clone)]
@@ -152,7 +156,15 @@ fn read(object: &DynamicObject) -> Result<Release, Failure> {
     let mut value = serde_json::to_value(object).map_err(|error| Failure::new(Code::Failed, error))?;
     value["apiVersion"] = API_VERSION.into();
     value["kind"] = KIND.into();
-    Release::deserialize(&value).map_err(|error| {
+    parse(&value)
+}
+
+/// A Release from the object as JSON.
+///
+/// # Errors
+/// When it is none.
+pub fn parse(value: &Value) -> Result<Release, Failure> {
+    Release::deserialize(value).map_err(|error| {
         Failure::new(Code::Documents, format!("release {}: {error}", value["metadata"]["name"]))
     })
 }
@@ -163,6 +175,12 @@ pub fn journal(release: &Release) -> Status {
     release.status.clone().unwrap_or_default()
 }
 
+/// A phase in a word.
+#[must_use]
+pub fn phase_word(phase: Phase) -> String {
+    format!("{phase:?}").to_lowercase()
+}
+
 /// What a release waits for, in words.
 #[must_use]
 pub fn waits_for(release: &Release) -> String {
@@ -170,6 +188,6 @@ pub fn waits_for(release: &Release) -> String {
     match (status.trouble, status.phase) {
         (Some(trouble), _) => trouble.message,
         (None, Phase::Pending) => "the controller has not seen it yet".into(),
-        (None, phase) => format!("it is {}", format!("{phase:?}").to_lowercase()),
+        (None, phase) => format!("it is {}", phase_word(phase)),
     }
 }

@@ -1,19 +1,19 @@
 //! `canaryctl release`: new versions of several workloads as one.
 
 mod plan;
-mod show;
+pub(crate) mod show;
 mod start;
 
 use std::time::Duration;
 
-use canary_release::{Intent, Phase, Release};
-use serde_json::{Value, json};
+use canary_release::{Phase, Release};
+use serde_json::Value;
 
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
-use crate::releases::{Releases, journal};
+use crate::releases::{Releases, Turn, journal, phase_word};
 
 /// How often a watched release is shown again though nothing changed: times go on.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
@@ -122,11 +122,11 @@ pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
             Verb::Status(args) => status(args, &releases).await,
             Verb::List { output } => list(&releases, *output).await,
             Verb::Promote(args) => promote(args, &releases).await,
-            Verb::Pause(args) => set(&releases, args, &json!({"paused": true}), "stays where it is").await,
-            Verb::Resume(args) => set(&releases, args, &json!({"paused": null}), "goes on").await,
-            Verb::Abort(args) => turn(args, &releases, Intent::Abort).await,
-            Verb::Undo(args) => turn(args, &releases, Intent::Undo).await,
-            Verb::Retry(args) => retry(args, &releases).await,
+            Verb::Pause(args) => set(&releases, args, Turn::Pause, "stays where it is").await,
+            Verb::Resume(args) => set(&releases, args, Turn::Resume, "goes on").await,
+            Verb::Abort(args) => turn(args, &releases, Turn::Abort, Phase::Aborted).await,
+            Verb::Undo(args) => turn(args, &releases, Turn::Undo, Phase::Undone).await,
+            Verb::Retry(args) => set(&releases, args, Turn::Retry, "is measured anew").await,
             Verb::History(args) => {
                 show::history(&named(&releases, args.name.as_deref()).await?);
                 Ok(())
@@ -187,47 +187,17 @@ async fn list(releases: &Releases, format: Format) -> Result<(), Failure> {
     output::objects(&values, format)
 }
 
-async fn set(releases: &Releases, args: &NameArgs, spec: &Value, words: &str) -> Result<(), Failure> {
+async fn set(releases: &Releases, args: &NameArgs, turn: Turn, words: &str) -> Result<(), Failure> {
     let release = named(releases, args.name.as_deref()).await?;
-    let name = &release.metadata.name;
-    let status = journal(&release);
-    if !status.phase.is_under_way() {
-        let message = format!("release {name} is over: {}", show::phase(status.phase));
-        return Err(Failure::new(Code::Conflict, message));
-    }
-    releases.change(&release, spec).await?;
-    anstream::println!("Release {name} {words}.");
-    Ok(())
-}
-
-async fn retry(args: &NameArgs, releases: &Releases) -> Result<(), Failure> {
-    let release = named(releases, args.name.as_deref()).await?;
-    let name = &release.metadata.name;
-    if journal(&release).analysis.is_none_or(|analysis| !analysis.failed) {
-        let message =
-            format!("release {name} was not stopped by measurements: there is nothing to measure anew");
-        return Err(Failure::new(Code::Conflict, message)
-            .help(format!("canaryctl release status {name} says what it waits for")));
-    }
-    let retries = release.spec.retries.saturating_add(1);
-    releases.change(&release, &json!({"retries": retries})).await?;
-    anstream::println!("Release {name} is measured anew.   Watch: canaryctl release status {name} -w");
+    releases.change(&release, &turn.patch(&release)?).await?;
+    anstream::println!("Release {} {words}.", release.metadata.name);
     Ok(())
 }
 
 async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure> {
     let release = named(releases, args.change.release.name.as_deref()).await?;
-    let name = release.metadata.name.as_str();
-    let status = journal(&release);
-    if !status.phase.is_under_way() || release.spec.intent != Intent::Forward {
-        let message = format!("release {name} cannot be promoted: it is {}", show::phase(status.phase));
-        return Err(Failure::new(Code::Conflict, message));
-    }
-    let steps = release.steps();
-    let passed = if args.full { steps } else { status.step.saturating_add(1) };
-    let passed = passed.max(usize::try_from(release.spec.passed).unwrap_or(usize::MAX));
-    releases.change(&release, &json!({"passed": passed, "paused": null})).await?;
-    let from = status.step;
+    releases.change(&release, &Turn::Promote { full: args.full }.patch(&release)?).await?;
+    let from = journal(&release).step;
     let is_there = move |release: &Release| {
         let now = journal(release);
         !now.phase.is_under_way()
@@ -236,42 +206,22 @@ async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure>
     wait(releases, &release, args.change.waiting, is_there).await
 }
 
-async fn turn(args: &ChangeArgs, releases: &Releases, intent: Intent) -> Result<(), Failure> {
+/// Asks for what ends in this phase.
+async fn turn(args: &ChangeArgs, releases: &Releases, turn: Turn, wanted: Phase) -> Result<(), Failure> {
     let release = named(releases, args.release.name.as_deref()).await?;
     let name = release.metadata.name.as_str();
-    let phase = journal(&release).phase;
-    let can = match intent {
-        Intent::Undo => phase.is_through() || matches!(phase, Phase::Returning | Phase::Undoing),
-        Intent::Abort | Intent::Forward => phase.is_under_way(),
-    };
-    if !can {
-        let (word, help) = match intent {
-            Intent::Undo => ("undone", format!("canaryctl release abort {name} takes everybody back")),
-            _ => ("aborted", format!("canaryctl release undo {name} sets the images back")),
-        };
-        let message = format!("release {name} cannot be {word}: it is {}", show::phase(phase));
-        let failure = Failure::new(Code::Conflict, message);
-        let helps = match intent {
-            Intent::Undo => phase.is_under_way(),
-            Intent::Abort | Intent::Forward => phase.is_through(),
-        };
-        return Err(if helps { failure.help(help) } else { failure });
-    }
-    releases.change(&release, &json!({"intent": intent})).await?;
-    let wanted = if intent == Intent::Undo { Phase::Undone } else { Phase::Aborted };
+    releases.change(&release, &turn.patch(&release)?).await?;
     // What is to be undone is over already.
     let is_there = move |release: &Release| {
         let phase = journal(release).phase;
-        phase == wanted || (intent != Intent::Undo && !phase.is_under_way())
+        phase == wanted || (turn != Turn::Undo && !phase.is_under_way())
     };
     wait(releases, &release, args.waiting, is_there).await?;
     let now = journal(&releases.get(name).await?).phase;
     match !args.waiting.wait || now == wanted {
         true => Ok(()),
-        false => {
-            Err(Failure::new(Code::Conflict, format!("release {name} was {} already", show::phase(now)))
-                .help(format!("canaryctl release undo {name} sets the images back")))
-        }
+        false => Err(Failure::new(Code::Conflict, format!("release {name} was {} already", phase_word(now)))
+            .help(format!("canaryctl release undo {name} sets the images back"))),
     }
 }
 
@@ -331,6 +281,8 @@ fn until(release: &Release, is_there: impl Fn(&Release) -> bool) -> Result<bool,
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn release(intent: &str, status: Value) -> Release {

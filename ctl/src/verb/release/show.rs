@@ -10,13 +10,8 @@ use serde_json::Value;
 use crate::failure::{Code, Failure};
 use crate::output::Format;
 use crate::progress::Printed;
-use crate::releases::{journal, waits_for};
+use crate::releases::{journal, phase_word, waits_for};
 use crate::verb::enable::document::who_of_rules;
-
-/// A phase in a word.
-pub(super) fn phase(phase: Phase) -> String {
-    format!("{phase:?}").to_lowercase()
-}
 
 /// The whole object.
 pub(super) fn value(release: &Release) -> Result<Value, Failure> {
@@ -57,10 +52,10 @@ pub(super) fn table(releases: &[Release]) {
 }
 
 /// Where a release is: `step 2 of 4: 10 % of users`.
-fn place(release: &Release) -> String {
+pub(crate) fn place(release: &Release) -> String {
     let status = journal(release);
     if status.phase != Phase::Stepping {
-        return phase(status.phase);
+        return phase_word(status.phase);
     }
     let share = release.step(status.step).share;
     let number = status.step.saturating_add(1);
@@ -119,7 +114,7 @@ fn tree(release: &Release, now: i64) -> String {
 }
 
 /// `shop/cart:2.3 → shop/cart:2.4`, or, where only the tag differs, `2.3 → 2.4`.
-fn change(journal: Option<&WorkloadStatus>, container: &str, image: &str) -> String {
+pub(crate) fn change(journal: Option<&WorkloadStatus>, container: &str, image: &str) -> String {
     let Some(before) = journal.and_then(|journal| journal.before.get(container)) else { return image.into() };
     match (before.rsplit_once(':'), image.rsplit_once(':')) {
         (Some((old, from)), Some((new, to))) if old == new => format!("{from} → {to}"),
