@@ -1,7 +1,7 @@
-//! Embeds the Wasm filter: the file that `CANARY_FILTER` names and the sidecars' build beside it, or
-//! nothing.
+//! Embeds what was built before: the Wasm filter, which `CANARY_FILTER` names, with the sidecars' build beside it; and
+//! the playground, whose folder `CANARY_PLAYGROUND` names. Or nothing.
 //!
-//! Without it the binary still explains and checks; verbs that need the filter say how to build one in.
+//! Without them the binary still explains and checks; what needs them says how to build them in.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,19 @@ fn main() {
     let sidecar = filter.as_ref().map(|filter| filter.with_file_name("canary-filter-sidecar.wasm"));
     embed(filter, &out.join("filter.wasm"));
     embed(sidecar, &out.join("filter-sidecar.wasm"));
+    println!("cargo::rerun-if-env-changed=CANARY_PLAYGROUND");
+    let playground = std::env::var_os("CANARY_PLAYGROUND").map(PathBuf::from);
+    for name in ["rules.js", "rules_bg.wasm"] {
+        embed(playground.as_ref().map(|folder| folder.join(name)), &out.join(name));
+    }
 }
 
-fn embed(filter: Option<PathBuf>, to: &Path) {
-    match filter {
-        Some(filter) => {
-            println!("cargo::rerun-if-changed={}", filter.display());
-            let copied = std::fs::copy(&filter, to);
-            copied.unwrap_or_else(|error| panic!("{}: {error}", filter.display()));
+fn embed(file: Option<PathBuf>, to: &Path) {
+    match file {
+        Some(file) => {
+            println!("cargo::rerun-if-changed={}", file.display());
+            let copied = std::fs::copy(&file, to);
+            copied.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
         None => std::fs::write(to, []).expect("OUT_DIR is writable"),
     }

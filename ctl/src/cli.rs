@@ -46,6 +46,8 @@ enum Verb {
     Lanes(verb::lanes::Args),
     /// Show what is on, whether everything is well, and how to turn all of it off at once.
     Status(verb::status::Args),
+    /// Show lanes, releases and services on a page of this machine.
+    Dashboard(verb::dashboard::Args),
     /// Show what would change in a cluster.
     Diff(verb::diff::Args),
     /// Print the objects that lanes need, without a cluster.
@@ -115,6 +117,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Disable(args) => verb::disable::run(&args, cluster),
         Verb::Lanes(args) => verb::lanes::run(&args, cluster),
         Verb::Status(args) => verb::status::run(&args, cluster),
+        Verb::Dashboard(args) => verb::dashboard::run(&args, cluster),
         Verb::Diff(args) => verb::diff::run(&args, cluster),
         Verb::Render(args) => verb::render::run(&args),
         Verb::Release(verb) => verb::release::run(&verb, cluster),

@@ -3,12 +3,14 @@
 //! Knows no cluster and no mesh: a [`Source`] says what there is and does what is asked of it. What is shown
 //! is a [`Picture`]; the page gets each part of it again when that part changes.
 
+pub mod cluster;
 mod events;
 mod guard;
 mod lane_view;
 mod page;
 pub mod picture;
 mod refusal;
+mod release_view;
 mod server;
 pub mod service_graph;
 #[cfg(test)]
@@ -21,6 +23,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::failure::Failure;
+use crate::releases::Turn;
 
 pub use picture::Picture;
 pub use server::Dashboard;
@@ -49,6 +52,13 @@ pub enum Action {
         name: String,
         /// Whether it is to be on.
         on: bool,
+    },
+    /// Have a release go on, stay, or go back.
+    Release {
+        /// Which.
+        name: String,
+        /// What of it.
+        turn: Turn,
     },
     /// Send a request through the mesh, and show where it went.
     Flow(FlowRequest),

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completion;
 pub mod controller;
+pub mod dashboard;
 pub mod demo;
 pub mod demo_app;
 pub mod diff;

@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the filter, then `canaryctl` with the filter inside.
+//! `cargo xtask build`: the filter and the playground, then `canaryctl` with both inside.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,18 @@ use anyhow::Result;
 
 use crate::filter::{self, Filter};
 use crate::step::Step;
-use crate::{process, tools, workspace};
+use crate::{playground, process, tools, workspace};
 
 /// Tells canaryctl's build which filter to embed, and the tests which filter to run.
 pub(crate) const FILTER_ENV: &str = "CANARY_FILTER";
 
-/// Build the filter and canaryctl, which carries it
+/// Tells canaryctl's build where the playground is that it is to embed, and the tests which to run.
+pub(crate) const PLAYGROUND_ENV: &str = "CANARY_PLAYGROUND";
+
+/// Tells the tests which canaryctl to run.
+pub(crate) const CTL_ENV: &str = "CANARY_CTL";
+
+/// Build the filter, the playground, and canaryctl, which carries them
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Build only the filter
@@ -37,9 +43,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Builds the binary and returns where it is.
 pub(crate) fn canaryctl(filter: &Filter, release: bool) -> Result<PathBuf> {
+    let playground = playground::build()?;
     let step = Step::start("canaryctl", "compiling");
     let mut cargo = workspace::cargo();
-    cargo.args(["build", "--package", "canaryctl", "--bin", "canaryctl"]).env(FILTER_ENV, &filter.path);
+    cargo.args(["build", "--package", "canaryctl", "--bin", "canaryctl"]);
+    cargo.env(FILTER_ENV, &filter.path).env(PLAYGROUND_ENV, &playground.dir);
     if release {
         cargo.arg("--release");
     }
@@ -54,11 +62,13 @@ pub(crate) fn canaryctl(filter: &Filter, release: bool) -> Result<PathBuf> {
 pub(crate) fn canaryctl_static(filter: &Filter, release: bool) -> Result<PathBuf> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     tools::ensure_rust_target(&target)?;
+    let playground = playground::build()?;
     let step = Step::start("canaryctl", &format!("compiling for {target}"));
     let mut cargo = workspace::cargo();
     cargo
         .args(["build", "--package", "canaryctl", "--bin", "canaryctl", "--target", &target])
         .env(FILTER_ENV, &filter.path)
+        .env(PLAYGROUND_ENV, &playground.dir)
         // Its cryptography has parts in C and assembly that need nothing of a C library.
         .env(format!("CC_{}", target.replace('-', "_")), "cc")
         .env("CARGO_PROFILE_DEV_STRIP", "debuginfo");

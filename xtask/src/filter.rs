@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use size::{Budget, Size};
+use size::Budget;
+pub(crate) use size::Size;
 
 use crate::step::Step;
 use crate::tools::{self, Binaryen};
@@ -18,7 +19,7 @@ use crate::{process, workspace};
 
 /// What Envoy's V8 takes, and what rustc emits for wasm32-wasip1: naming them keeps Binaryen from assuming
 /// either less (it refuses the module) or, with `--all-features`, more (Envoy refuses its output).
-const WASM_OPT_ARGS: [&str; 7] = [
+pub(crate) const WASM_OPT_ARGS: [&str; 7] = [
     "-Oz",
     "--enable-bulk-memory",
     "--enable-multivalue",
@@ -95,7 +96,7 @@ fn compile(variant: Variant) -> Result<PathBuf> {
 }
 
 /// Panic messages name source files; without this they would carry this machine's directories.
-fn remapped_paths() -> Result<Vec<String>> {
+pub(crate) fn remapped_paths() -> Result<Vec<String>> {
     let cargo_home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")))

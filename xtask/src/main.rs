@@ -11,6 +11,7 @@ mod docs;
 mod filter;
 mod fuzz;
 mod lab;
+mod playground;
 mod process;
 mod rules_in_node;
 mod soak;

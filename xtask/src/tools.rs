@@ -8,16 +8,18 @@ mod envoy;
 mod node;
 mod prometheus;
 mod rust_targets;
+mod wasm_bindgen;
 mod wheel;
 
 pub(crate) use binaryen::Binaryen;
 pub(crate) use envoy::Envoy;
 pub(crate) use node::Node;
 pub(crate) use prometheus::Prometheus;
+pub(crate) use wasm_bindgen::WasmBindgen;
 
 use anyhow::Result;
 
-/// Fetch the tools: Rust targets, Envoy, Binaryen, Node and Prometheus if they are missing
+/// Fetch the tools: Rust targets, Envoy, Binaryen, wasm-bindgen, Node and Prometheus if they are missing
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -26,6 +28,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     Envoy::ensure()?;
     Binaryen::ensure()?;
     Prometheus::ensure()?;
+    WasmBindgen::ensure()?;
     Ok(())
 }
 

@@ -1,10 +1,11 @@
 //! A Lane as the page shows it, from the Lane and what its status says.
 
 use canary_istio::Finding;
-use canary_rules::lane::LAYER_DEFAULT;
-use serde_json::Value;
+use canary_rules::lane::{API_VERSION, KIND, LAYER_DEFAULT};
+use serde_json::{Value, json};
 
 use super::picture::{ConditionView, FindingView, LaneView, MemberView};
+use crate::output;
 use crate::verb::enable::document::rule_texts;
 use crate::verb::lanes::describe::text::{cookie, mode};
 use crate::verb::lanes::state;
@@ -24,8 +25,17 @@ impl LaneView {
             conditions: list(&status["conditions"]).iter().map(condition).collect(),
             proxies: proxies["reached"].as_u64().zip(proxies["total"].as_u64()),
             findings: list(&status["findings"]).iter().map(finding).collect(),
+            document: document(lane),
         }
     }
+}
+
+/// What its author said of it; what Kubernetes and the controller add is left out.
+fn document(lane: &Value) -> String {
+    let document = json!({
+        "apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": lane["metadata"]["name"]}, "spec": lane["spec"],
+    });
+    output::yaml(&document).unwrap_or_default()
 }
 
 fn fields(lane: &Value) -> Vec<(&'static str, String)> {
@@ -84,8 +94,6 @@ fn text(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -107,8 +115,12 @@ mod tests {
                 "findings": [{"code": "CC104", "severity": "warning", "message": "port 8080 is tcp"}],
             },
         }));
+        let read = canary_rules::document::Source { name: "document".into(), text: view.document.clone() };
+        canary_rules::document::read(&[read]).expect("a document that can be read again");
+        let mut value = serde_json::to_value(&view).expect("JSON");
+        value.as_object_mut().expect("an object").remove("document");
         assert_eq!(
-            serde_json::to_value(&view).expect("JSON"),
+            value,
             json!({
                 "name": "gray", "state": "on", "who": ["cookie gray = 1", "5 % of users"],
                 "fields": [

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::release_view::ReleaseView;
 use super::service_graph::Graph;
 
 /// All that is shown.
@@ -12,6 +13,8 @@ pub struct Picture {
     pub about: About,
     /// The lanes, by name.
     pub lanes: Vec<LaneView>,
+    /// The releases: those under way, then the latest.
+    pub releases: Vec<ReleaseView>,
     /// The services and who calls whom.
     pub graph: Graph,
     /// Requests that were sent and where they went, the latest first: what `demo -o json` gives of each, with an `id`
@@ -30,6 +33,8 @@ pub struct About {
     pub sends_flows: bool,
     /// Whether the page may turn lanes on and off.
     pub turns_lanes: bool,
+    /// Whether there may be releases.
+    pub shows_releases: bool,
     /// What is amiss with what is looked at: it is shown as last heard.
     pub trouble: Option<String>,
 }
@@ -53,6 +58,8 @@ pub struct LaneView {
     pub proxies: Option<(u64, u64)>,
     /// What a user should know.
     pub findings: Vec<FindingView>,
+    /// Its document, YAML, as one would write it.
+    pub document: String,
 }
 
 /// A workload that serves a lane.

@@ -9,12 +9,15 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
+use canary_rules::document::{self, Fault};
+use canary_rules::inquiry;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::guard::{self, Guard};
 use super::refusal::Refusal;
+use super::release_view::TURNS;
 use super::{Action, FlowRequest, Source, events, page};
 use crate::failure::{Code, Failure};
 
@@ -22,6 +25,11 @@ use crate::failure::{Code, Failure};
 pub(super) const PAGES_MAX: usize = 32;
 /// Largest thing that a page may ask for, in bytes.
 const ASKED_BYTES_MAX: usize = 16 * 1024;
+
+/// Largest text of lanes, in bytes.
+const DOCUMENTS_BYTES_MAX: usize = document::FILE_BYTES_MAX;
+/// What faults of lanes that are edited on the page are said to be in.
+const DOCUMENTS_NAME: &str = "lanes.yaml";
 
 /// A page that has its address, before it is served.
 pub struct Dashboard {
@@ -84,8 +92,10 @@ fn router(guard: Guard, source: Arc<dyn Source>, read_only: bool) -> Router {
         .route("/", get(|| async { page::file("index.html") }))
         .route("/page/{file}", get(|Path(name): Path<String>| async move { page::file(&name) }))
         .route("/api/events", get(listen))
+        .route("/api/documents", post(documents).layer(DefaultBodyLimit::max(DOCUMENTS_BYTES_MAX)))
         .route("/api/flows", post(flow))
         .route("/api/lanes/{name}/{turn}", post(lane))
+        .route("/api/releases/{name}/{turn}", post(release))
         .layer(DefaultBodyLimit::max(ASKED_BYTES_MAX))
         // Outermost, so that nothing is said to a stranger, not even what there is.
         .layer(middleware::from_fn_with_state(guard, guard::check))
@@ -97,9 +107,25 @@ async fn listen(State(shared): State<Shared>) -> Response {
         let why = format!("{PAGES_MAX} pages listen already: close one");
         return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, &why).into_response();
     };
-    let server = json!({"read_only": shared.read_only, "version": env!("CARGO_PKG_VERSION")});
+    let server = json!({"read_only": shared.read_only, "playground": page::has_playground()});
     let events = events::stream(shared.source.pictures(), ("server", server), place);
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}
+
+/// Reads lanes for the playground: the configuration that they make of an edge, or what is wrong with them.
+async fn documents(text: String) -> Result<Json<Value>, Refusal> {
+    let source = document::Source { name: DOCUMENTS_NAME.into(), text };
+    let documents = match document::read(&[source]) {
+        Ok(documents) => documents,
+        Err(faults) => {
+            let fault =
+                |fault: &Fault| json!({"line": fault.line, "column": fault.column, "message": fault.message});
+            return Ok(Json(json!({"faults": faults.iter().map(fault).collect::<Vec<_>>()})));
+        }
+    };
+    let failed = |error| Failure::from_error(Code::Failed, &error);
+    let config = inquiry::config(&documents, 0).map_err(failed)?;
+    Ok(Json(json!({"config": config.to_json()})))
 }
 
 async fn flow(
@@ -119,6 +145,16 @@ async fn lane(
         _ => return Err(Refusal::new(StatusCode::NOT_FOUND, "a lane is turned on or off")),
     };
     act(&shared, Action::Lane { name, on }).await
+}
+
+async fn release(
+    State(shared): State<Shared>,
+    Path((name, turn)): Path<(String, String)>,
+) -> Result<Json<Value>, Refusal> {
+    match TURNS.iter().find(|(known, _)| *known == turn) {
+        Some((_, turn)) => act(&shared, Action::Release { name, turn: *turn }).await,
+        None => Err(Refusal::new(StatusCode::NOT_FOUND, "that is nothing to ask of a release")),
+    }
 }
 
 async fn act(shared: &Shared, action: Action) -> Result<Json<Value>, Refusal> {

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::picture::About;
 use super::{Action, Dashboard, FlowRequest, Picture, Source};
 use crate::failure::{Code, Failure};
+use crate::releases::Turn;
 
 /// A source that hands on what it is asked for, and refuses one lane.
 struct Known {
@@ -214,6 +215,7 @@ async fn the_page_asks_for_nothing_inline_and_nothing_from_elsewhere() {
         assert!(!html.contains(part), "{part}");
     }
     // Every file that it names is there, and every module that those name.
+    let has_playground = super::page::has_playground();
     let mut open: Vec<String> = vec![html];
     let mut found = std::collections::BTreeSet::new();
     while let Some(text) = open.pop() {
@@ -223,8 +225,13 @@ async fn the_page_asks_for_nothing_inline_and_nothing_from_elsewhere() {
         for name in names.filter(|name| !name.is_empty()) {
             if found.insert(name.to_owned()) {
                 let answer = served.get(&format!("/page/{name}"), &[("cookie", &served.cookie())]).await;
-                assert_eq!(answer.status(), StatusCode::OK, "{name}");
-                open.push(String::from_utf8(bytes(answer).await).unwrap_or_default());
+                let is_built_in = has_playground || !name.starts_with("rules");
+                let wanted = if is_built_in { StatusCode::OK } else { StatusCode::NOT_FOUND };
+                assert_eq!(answer.status(), wanted, "{name}");
+                // What a tool made names things that are no files.
+                if !name.starts_with("rules") {
+                    open.push(String::from_utf8(bytes(answer).await).unwrap_or_default());
+                }
             }
         }
     }
@@ -234,7 +241,7 @@ async fn the_page_asks_for_nothing_inline_and_nothing_from_elsewhere() {
 #[tokio::test]
 async fn a_page_that_only_shows_refuses_every_change_and_says_why() {
     let mut served = Served::new(true).await;
-    for path in ["/api/lanes/gray/on", "/api/flows"] {
+    for path in ["/api/lanes/gray/on", "/api/flows", "/api/releases/r-7/abort"] {
         let (status, told) = served.post(path, &json!({"path": "/"}), &[]).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
         assert!(told["error"].as_str().is_some_and(|error| error.contains("--read-only")), "{told}");
@@ -249,6 +256,9 @@ async fn what_is_asked_for_arrives_and_what_is_refused_is_said() {
     served.post("/api/flows", &body, &[]).await;
     let wanted = FlowRequest { path: "/cart".into(), headers: vec![("cookie".into(), "gray=1".into())] };
     assert_eq!(served.asked.try_recv().expect("it was asked for"), Action::Flow(wanted));
+    served.post("/api/releases/r-7/promote", &json!({}), &[]).await;
+    let wanted = Action::Release { name: "r-7".into(), turn: Turn::Promote { full: false } };
+    assert_eq!(served.asked.try_recv().expect("it was asked for"), wanted);
     let told = served.post("/api/lanes/locked/on", &json!({}), &[]).await;
     assert_eq!(told, (StatusCode::CONFLICT, json!({"error": "bob has it", "help": "ask bob"})));
     let (status, _) = served.post("/api/flows", &json!({"path": "/", "more": 1}), &[]).await;
@@ -257,6 +267,24 @@ async fn what_is_asked_for_arrives_and_what_is_refused_is_said() {
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     let (status, _) = served.post("/api/lanes/gray/maybe", &json!({}), &[]).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn lanes_are_read_for_the_playground_also_where_nothing_may_be_changed() {
+    let served = Served::new(true).await;
+    let (cookie, origin) = (served.cookie(), served.origin());
+    let headers = [("cookie", cookie.as_str()), ("origin", origin.as_str())];
+    let read = async |text: &str| {
+        let answer = served.send(Method::POST, "/api/documents", &headers, text).await;
+        serde_json::from_slice::<Value>(&bytes(answer).await).expect("JSON")
+    };
+    let lanes = "apiVersion: canaryctl.io/v1alpha1\nkind: Lane\nmetadata: {name: gray}\nspec: {rules: [{percent: 5}]}\n";
+    let told = read(lanes).await;
+    let config = told["config"].as_str().expect("a configuration");
+    let config = canary_rules::wire::FilterConfig::parse(config.as_bytes()).expect("one that is read");
+    assert_eq!(config.lanes[0].name.as_str(), "gray");
+    let told = read(&lanes.replace("percent", "precent")).await;
+    assert_eq!((&told["faults"][0]["line"], &told["faults"][0]["column"]), (&json!(4), &json!(17)), "{told}");
 }
 
 /// Reads events until `count` of them came: name and data.
@@ -281,10 +309,10 @@ async fn a_page_is_told_everything_once_and_then_what_changes() {
     let answer = served.get("/api/events", &[("cookie", &served.cookie())]).await;
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let mut body = answer.into_body();
-    let first = events(&mut body, 5).await;
+    let first = events(&mut body, 6).await;
     let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["server", "about", "lanes", "graph", "flows"]);
-    assert_eq!(first[0].1["read_only"], true);
+    assert_eq!(names, ["server", "about", "lanes", "releases", "graph", "flows"]);
+    assert_eq!(first[0].1, json!({"read_only": true, "playground": super::page::has_playground()}));
     let about = About { title: "elsewhere".into(), ..About::default() };
     served.shown.send_replace(Arc::new(Picture { about: about.clone(), ..Picture::default() }));
     let then = events(&mut body, 1).await;

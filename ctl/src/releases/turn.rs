@@ -120,8 +120,12 @@ mod tests {
     fn only_what_measurements_stopped_is_measured_anew() {
         let mut stopped = release(&json!({"retries": 1}), "Stepping", 0);
         check(Turn::Retry, &stopped, Err("was not stopped by measurements"));
-        stopped.status.as_mut().expect("a status").analysis =
-            Some(serde_json::from_value(json!({"step": 0, "failed": true})).expect("an analysis"));
+        stopped.status.as_mut().expect("a status").analysis = Some(
+            serde_json::from_value(json!({
+                "step": 0, "at": 0, "verdict": "Bad", "message": "", "failed": true, "quantile": 0.95,
+            }))
+            .expect("an analysis"),
+        );
         check(Turn::Retry, &stopped, Ok(json!({"retries": 2})));
     }
 

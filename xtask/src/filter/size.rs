@@ -11,18 +11,18 @@ use crate::step::kilobytes;
 
 /// How large a build of the filter is, in bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Size {
+pub(crate) struct Size {
     /// As Envoy loads it.
-    whole: usize,
+    pub(crate) whole: usize,
     /// As registries and `canaryctl` carry it, by gzip's best level.
     gzipped: usize,
 }
 
 impl Size {
-    pub(super) fn of(wasm: &[u8]) -> Result<Self> {
+    pub(crate) fn of(wasm: &[u8]) -> Result<Self> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(wasm).context("compressing the filter")?;
-        let gzipped = encoder.finish().context("compressing the filter")?.len();
+        encoder.write_all(wasm).context("compressing a module")?;
+        let gzipped = encoder.finish().context("compressing a module")?.len();
         Ok(Self { whole: wasm.len(), gzipped })
     }
 }

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::{Result, anyhow};
 
-use crate::build::{self, FILTER_ENV};
+use crate::build::{self, FILTER_ENV, PLAYGROUND_ENV};
 use crate::tools::{Envoy, Node, Prometheus};
-use crate::{filter, workspace};
+use crate::{filter, playground, workspace};
 
 /// Tells tests which Envoy to run.
 const ENVOY_ENV: &str = "CANARY_ENVOY";
@@ -21,6 +21,7 @@ pub(super) struct Shop {
     envoy: OnceCell<Result<PathBuf, String>>,
     filter: OnceCell<Result<PathBuf, String>>,
     prometheus: OnceCell<Result<PathBuf, String>>,
+    playground: OnceCell<Result<PathBuf, String>>,
     kubeconfig: Option<PathBuf>,
 }
 
@@ -70,15 +71,28 @@ impl Shop {
         Ok(cargo)
     }
 
+    fn playground(&self) -> Result<PathBuf> {
+        let make = || match playground::build() {
+            Ok(playground) => Ok(playground.dir),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        self.playground.get_or_init(make).clone().map_err(|error| anyhow!(error))
+    }
+
     /// A Node, or why there is none.
     pub(super) fn node(&self) -> Result<Node> {
         Node::ensure()
     }
 
-    /// `cargo`, with the environment that tells tests where the built filter and Envoy are.
+    /// `cargo`, with the environment that tells tests where the built filter, the playground and Envoy are.
     pub(super) fn cargo_with_proxy(&self) -> Result<Command> {
-        let mut cargo = workspace::cargo();
-        cargo.env(FILTER_ENV, self.filter()?).env(ENVOY_ENV, self.envoy()?);
+        self.with_proxy(workspace::cargo())
+    }
+
+    /// A command with that environment.
+    pub(super) fn with_proxy(&self, mut cargo: Command) -> Result<Command> {
+        cargo.env(FILTER_ENV, self.filter()?).env(PLAYGROUND_ENV, self.playground()?);
+        cargo.env(ENVOY_ENV, self.envoy()?);
         Ok(cargo)
     }
 }

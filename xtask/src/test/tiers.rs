@@ -3,15 +3,20 @@
 use anyhow::Result;
 
 use super::{Outcome, Shop, Tier, cargo_test};
-use crate::{arrows, docs, filter, fuzz, lab, process, rules_in_node, workspace};
+use crate::build::CTL_ENV;
+use crate::{arrows, docs, filter, fuzz, lab, playground, process, rules_in_node, workspace};
 
 pub(super) const TIERS: &[Tier] = &[
     Tier { name: "fmt", proves: "rustfmt leaves every file as it is", run: fmt },
     Tier { name: "arrows", proves: "the pure crates stay pure", run: arrows },
     Tier { name: "clippy", proves: "clippy has nothing to say", run: clippy },
-    Tier { name: "size", proves: "the filter keeps to its size", run: size },
+    Tier { name: "size", proves: "the filter and the playground keep to their sizes", run: size },
     Tier { name: "unit", proves: "each crate keeps its own promises", run: unit },
-    Tier { name: "node", proves: "the rules decide the same in a JavaScript engine", run: node },
+    Tier {
+        name: "node",
+        proves: "the rules and the playground decide the same in a JavaScript engine",
+        run: node,
+    },
     Tier { name: "wasm", proves: "the built filter is right on a host with Envoy's semantics", run: wasm },
     Tier { name: "envoy", proves: "the built filter is right in real Envoys", run: envoy },
     Tier { name: "cluster", proves: "all of it is right in a real Kubernetes with Istio", run: cluster },
@@ -46,19 +51,27 @@ fn clippy(_: &Shop) -> Result<Outcome> {
 
 fn size(_: &Shop) -> Result<Outcome> {
     filter::build()?.check_size()?;
-    Ok(Outcome::one_passed())
+    playground::build()?.check_size()?;
+    Ok(Outcome { passed: 2, ..Outcome::default() })
 }
 
 /// Everything but the cross-part tests, which the next tiers run.
 fn unit(shop: &Shop) -> Result<Outcome> {
     let mut cargo = shop.cargo_with_tools()?;
-    cargo.args(["test", "--workspace", "--exclude", "canary-e2e", "--all-features", "--all-targets"]);
+    cargo.args(["test", "--workspace", "--exclude", "canary-e2e"]);
+    cargo.args(["--all-features", "--all-targets"]);
     cargo_test::run(&mut cargo)
 }
 
 fn node(shop: &Shop) -> Result<Outcome> {
     match shop.node() {
-        Ok(node) => cargo_test::run(&mut rules_in_node::cargo_test(&node)?),
+        Ok(node) => {
+            let rules = cargo_test::run(&mut rules_in_node::cargo_test(&node)?)?;
+            let mut cargo = shop.cargo_with_proxy()?;
+            cargo.env(CTL_ENV, shop.canaryctl()?).env("CANARY_NODE", node.program());
+            cargo.args(["test", "--package", "canary-e2e", "--test", "playground"]);
+            Ok(rules.and(cargo_test::run(&mut cargo)?))
+        }
         Err(error) => Ok(Outcome::skipped(format!("no Node: {error:#}"))),
     }
 }
@@ -77,7 +90,7 @@ fn cluster(shop: &Shop) -> Result<Outcome> {
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--package", "canary-e2e", "--test", "cluster"]);
     if let Some(kubeconfig) = shop.kubeconfig() {
-        cargo.env("CANARY_KUBECONFIG", kubeconfig).env("CANARY_CTL", shop.canaryctl()?);
+        cargo.env("CANARY_KUBECONFIG", kubeconfig).env(CTL_ENV, shop.canaryctl()?);
         return cargo_test::run(&mut cargo);
     }
     if let Some(why) = lab::impossible_here() {

@@ -4,15 +4,18 @@ import { byId, say } from "./dom.js";
 import * as flows from "./flows.js";
 import * as graph from "./graph.js";
 import * as lanes from "./lanes.js";
+import * as play from "./play.js";
+import * as releases from "./releases.js";
 
-const PARTS = ["server", "about", "lanes", "graph", "flows"];
-const VIEWS = ["mesh"];
+const PARTS = ["server", "about", "lanes", "releases", "graph", "flows"];
+const VIEWS = ["mesh", "releases", "playground"];
 
 /** Everything that the views show. `lane` and `flow` are what is selected. */
 const state = {
   server: { read_only: true },
   about: null,
   lanes: [],
+  releases: [],
   graph: { services: [], calls: [], entries: [], paths: {} },
   flows: [],
   lane: null,
@@ -39,6 +42,8 @@ function show(part) {
   lanes.show(state, part);
   graph.show(state, part);
   flows.show(state, part);
+  play.show(state, part);
+  releases.show(state, part);
 }
 
 function about() {
@@ -84,7 +89,8 @@ function route() {
     if (isIt) anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");
   }
-  graph.fit();
+  if (view === "playground") play.open();
+  else graph.fit();
 }
 
 addEventListener("hashchange", () => {
@@ -94,5 +100,6 @@ addEventListener("hashchange", () => {
 lanes.start(state);
 graph.start(state);
 flows.start(state);
+play.start(state);
 route();
 listen();

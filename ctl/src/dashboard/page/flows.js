@@ -16,12 +16,15 @@ export function start(state) {
     const button = form.querySelector("button");
     button.disabled = true;
     button.textContent = "Sending";
+    const before = state.flows[0]?.id ?? 0;
     const told = await ask("/api/flows", { path: path.trim(), headers });
     button.disabled = false;
     button.textContent = "Send";
     button.focus({ preventScroll: true });
-    if (told) state.follow = true;
-    if (told && state.flows.length > 0) state.selectFlow(state.flows[0].id);
+    if (!told) return;
+    // The list may come before this answer, or after it.
+    if ((state.flows[0]?.id ?? 0) > before) state.selectFlow(state.flows[0].id);
+    else state.follow = true;
   };
 }
 

@@ -96,6 +96,7 @@ impl<'m> Stage<'m> {
             let done = match action {
                 Action::Flow(request) => self.send(&request).await,
                 Action::Lane { name, on } => self.turn(&name, on).await,
+                Action::Release { .. } => Err(Failure::new(Code::Usage, "the demo has no releases")),
             };
             shown.send_replace(Arc::new(self.picture().await));
             // Who has gone does not want to hear of it.

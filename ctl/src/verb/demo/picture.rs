@@ -26,11 +26,12 @@ pub(super) async fn picture(lanes: &[Lane], shop: &Shop, mesh: &Mesh) -> Picture
         gateway: Some(mesh.gateway_url()),
         sends_flows: true,
         turns_lanes: true,
+        shows_releases: false,
         trouble: mesh.check_running().err().map(|error| error.to_string()),
     };
     let lanes =
         lanes.iter().map(|lane| lane_view(lane, graph.paths.get(lane.metadata.name.as_str()), proxies));
-    Picture { about, lanes: lanes.collect(), graph, flows: Vec::new() }
+    Picture { about, lanes: lanes.collect(), graph, ..Picture::default() }
 }
 
 fn calls(apps: &[AppSpec]) -> Vec<Call> {

@@ -1,0 +1,294 @@
+//! A cluster on the page: what its watches bring, seen and changed with the rights of whoever runs this.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use canary_istio::{Host, LaneRouting, Object, ObservedService, RoutingPlan, Service};
+use canary_rules::wire::Carriers;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::picture::{About, LaneView};
+use super::release_view::ReleaseView;
+use super::service_graph::{Graph, id};
+use super::{Action, Picture, Source};
+use crate::cluster::{Cluster, api_failure};
+use crate::failure::{Code, Failure};
+use crate::lanes::condition;
+use crate::releases::{self, Releases};
+use crate::steer;
+use crate::world::{self, Seen, Watched};
+
+/// Wait after a change: several often come together.
+const SETTLE: Duration = Duration::from_millis(250);
+/// Istio's note on a pod that has a sidecar.
+const SIDECAR_ANNOTATION: &str = "sidecar.istio.io/status";
+/// Said of the graph: objects of a cluster tell where gateways lead, and no more.
+const CALLS_FROM: &str = "Arrows are what gateways lead to: objects do not say which service calls which.";
+
+/// A cluster.
+pub struct ClusterSource {
+    releases: Releases,
+    pictures: watch::Receiver<Arc<Picture>>,
+}
+
+impl ClusterSource {
+    /// Lists the cluster once and begins to watch it; the future keeps the picture up to date and never ends.
+    ///
+    /// # Errors
+    /// When something cannot be listed, with the right that it takes.
+    pub async fn start(
+        cluster: &Cluster,
+        title: String,
+    ) -> Result<(Self, impl Future<Output = ()> + use<>), Failure> {
+        let client = &cluster.client;
+        // A watch without the right to it would be silent for ever: a list says so.
+        let listed = world::list(client).await;
+        let listed = listed.map_err(|(kind, error)| match &error {
+            kube::Error::Api(status) if status.code == 404 && kind == "lanes" => {
+                Failure::new(Code::Failed, "the cluster knows no Lanes").help("canaryctl install")
+            }
+            error => api_failure(&format!("list {kind}"), error),
+        })?;
+        let watched = Watched::start(client).await;
+        let (watched, run) = watched.map_err(|error| api_failure("watch the cluster", &error))?;
+        let seen = listed.see(None).map_err(|error| Failure::from_error(Code::Failed, &error))?;
+        let (shown, pictures) = watch::channel(Arc::new(picture(&title, &seen)));
+        let keep = async move {
+            tokio::join!(run, keep(watched, title, shown));
+        };
+        Ok((Self { releases: Releases::new(client), pictures }, keep))
+    }
+}
+
+async fn keep(watched: Watched, title: String, shown: watch::Sender<Arc<Picture>>) {
+    let mut news = watched.news();
+    watched.ready().await;
+    loop {
+        let picture = match watched.world().see(None) {
+            Ok(seen) => picture(&title, &seen),
+            Err(error) => {
+                let mut last = Picture::clone(&shown.borrow());
+                last.about.trouble = Some(crate::failure::chain(&error));
+                last
+            }
+        };
+        shown.send_if_modified(|last| {
+            let is_new = **last != picture;
+            if is_new {
+                *last = Arc::new(picture);
+            }
+            is_new
+        });
+        news.changed().await;
+        tokio::time::sleep(SETTLE).await;
+    }
+}
+
+impl Source for ClusterSource {
+    fn pictures(&self) -> watch::Receiver<Arc<Picture>> {
+        self.pictures.clone()
+    }
+
+    fn act(&self, action: Action) -> BoxFuture<'_, Result<String, Failure>> {
+        async move {
+            match action {
+                Action::Release { name, turn } => {
+                    let release = self.releases.get(&name).await?;
+                    self.releases.change(&release, &turn.patch(&release)?).await?;
+                    Ok(format!("release {name}: asked for; it is shown as it comes"))
+                }
+                Action::Lane { name, on } => {
+                    let verb = if on { "enable" } else { "disable" };
+                    Err(Failure::new(Code::Usage, "lanes of a cluster are not turned on or off on this page")
+                        .help(format!("canaryctl {verb} {name}")))
+                }
+                Action::Flow(_) => {
+                    Err(Failure::new(Code::Usage, "flows are sent through the demo's mesh only"))
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A cluster as seen.
+fn picture(title: &str, seen: &Seen) -> Picture {
+    let about = About { title: title.into(), shows_releases: true, ..About::default() };
+    let mut lanes: Vec<LaneView> = seen.lanes.iter().map(|lane| LaneView::of(lane.value())).collect();
+    lanes.sort_by(|a, b| a.name.cmp(&b.name));
+    let releases = seen.releases.iter().filter_map(|one| releases::parse(one.value()).ok());
+    let mut releases: Vec<ReleaseView> = releases.map(|release| ReleaseView::of(&release)).collect();
+    // Those under way first, then the latest.
+    releases.sort_by_key(|view| {
+        let latest = view.history.first().map_or(0, |(at, _)| *at);
+        (view.waits_for.is_none(), std::cmp::Reverse(latest), view.name.clone())
+    });
+    Picture { about, lanes, releases, graph: graph(seen), flows: Vec::new() }
+}
+
+/// Services of namespaces with sidecars, and where their lanes' requests go.
+fn graph(seen: &Seen) -> Graph {
+    let meshed: BTreeSet<&str> = seen
+        .pods
+        .iter()
+        .filter(|pod| pod.value()["metadata"]["annotations"][SIDECAR_ANNOTATION].is_string())
+        .filter_map(|pod| pod.value()["metadata"]["namespace"].as_str())
+        .collect();
+    let observed = seen.observed.services.iter();
+    let shown = observed.filter(|one| meshed.contains(one.host.namespace()) && !one.workloads.is_empty());
+    let services: Vec<Service> = shown.clone().map(ObservedService::as_service).collect();
+    let (plan, lanes) = plan(seen, &services);
+    let mut graph = Graph::new(&services, &plan, lanes.iter().map(|lane| &lane.name));
+    let from_routes = shown.filter(|one| one.http_routes.from_gateway).map(|one| id(&one.host));
+    let known: BTreeSet<String> = graph.services.iter().map(|service| service.id.clone()).collect();
+    let led_to = from_routes.chain(seen.observed.virtual_services.iter().flat_map(led_to));
+    graph.entries = led_to.filter(|id| known.contains(id)).collect();
+    graph.calls_from = (!graph.services.is_empty()).then(|| CALLS_FROM.to_owned());
+    graph
+}
+
+/// What the controller's accepted lanes make of the services; lanes that contradict others are left out, as there.
+fn plan(seen: &Seen, services: &[Service]) -> (RoutingPlan, Vec<LaneRouting>) {
+    let accepted: Vec<Object> = seen
+        .lanes
+        .iter()
+        .filter(|lane| condition(lane.value(), "Accepted").status != "False")
+        .cloned()
+        .collect();
+    let lanes = steer::wanted(&accepted, Timestamp::now().as_second(), &mut BTreeMap::new());
+    let mut routing: Vec<LaneRouting> =
+        lanes.iter().filter_map(|lane| LaneRouting::try_from(lane).ok()).collect();
+    let tag = Carriers::default().header;
+    loop {
+        match canary_istio::compile(&routing, services, &tag) {
+            Ok(plan) => return (plan, routing),
+            Err(error) => {
+                let before = routing.len();
+                routing.retain(|lane| Some(&lane.name) != error.lane());
+                if routing.len() == before {
+                    return (
+                        RoutingPlan { tag_header: tag, hosts: Vec::new(), findings: Vec::new() },
+                        Vec::new(),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The services that a VirtualService leads to from gateways.
+fn led_to(rule: &Object) -> Vec<String> {
+    let spec = &rule.value()["spec"];
+    let gateways = spec["gateways"].as_array().map_or(&[][..], Vec::as_slice);
+    if !gateways.iter().any(|gateway| gateway != "mesh") {
+        return Vec::new();
+    }
+    let namespace = rule.value()["metadata"]["namespace"].as_str().unwrap_or_default();
+    let routes = spec["http"].as_array().into_iter().flatten();
+    let to = routes.flat_map(|route| route["route"].as_array().into_iter().flatten());
+    let hosts = to.filter_map(|to| to["destination"]["host"].as_str());
+    let host = |name: &str| match name.contains('.') {
+        true => name.parse::<Host>().ok(),
+        false => Host::new(name, namespace).ok(),
+    };
+    hosts.filter_map(host).map(|host| id(&host)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::world::World;
+
+    fn deployment(name: &str, labels: &Value) -> Value {
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"template": {"metadata": {"labels": labels}}},
+        })
+    }
+
+    fn service(name: &str, namespace: &str) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"selector": {"app": name}, "ports": [{"port": 80, "name": "http"}]},
+        })
+    }
+
+    fn lane(name: &str, accepted: &str) -> Value {
+        json!({
+            "apiVersion": "canaryctl.io/v1alpha1", "kind": "Lane", "metadata": {"name": name, "generation": 1},
+            "spec": {"rules": [{"percent": 5}]},
+            "status": {"conditions": [{"type": "Accepted", "status": accepted, "observedGeneration": 1}]},
+        })
+    }
+
+    fn shown(objects: Vec<Value>) -> Value {
+        let seen = World { objects }.see(None).expect("sound objects");
+        serde_json::to_value(picture("cluster dev", &seen)).expect("JSON")
+    }
+
+    fn shop() -> Vec<Value> {
+        vec![
+            service("web", "shop"),
+            service("dns", "kube-system"),
+            deployment("web-v1", &json!({"app": "web", "version": "v1"})),
+            deployment("web-v2", &json!({"app": "web", "version": "v2", "canaryctl.io/lane": "gray"})),
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": {
+                    "name": "web-1", "namespace": "shop", "annotations": {"sidecar.istio.io/status": "{}"},
+                },
+            }),
+            json!({
+                "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+                "metadata": {"name": "shop", "namespace": "shop"},
+                "spec": {"hosts": ["shop.test"], "gateways": ["shop/edge"],
+                    "http": [{"route": [{"destination": {"host": "web"}}, {"destination": {"host": "elsewhere"}}]}]},
+            }),
+        ]
+    }
+
+    #[test]
+    fn a_cluster_is_shown_by_its_objects() {
+        let mut objects = shop();
+        objects.extend([lane("gray", "True"), lane("faulty", "False")]);
+        let picture = shown(objects);
+        assert_eq!(picture["about"]["title"], "cluster dev");
+        let names: Vec<&Value> =
+            picture["lanes"].as_array().expect("a list").iter().map(|lane| &lane["name"]).collect();
+        assert_eq!(names, ["faulty", "gray"]);
+        let graph = &picture["graph"];
+        assert_eq!(
+            graph["services"].as_array().expect("a list").len(),
+            1,
+            "no service outside the mesh: {graph}"
+        );
+        assert_eq!(graph["services"][0]["workloads"][1]["lane"], "gray");
+        assert_eq!(graph["entries"], json!(["shop/web"]));
+        assert_eq!(graph["paths"]["gray"]["shop/web"]["workloads"], json!(["web-v2"]));
+        assert_eq!(graph["paths"].get("faulty"), None, "a refused lane has no path");
+    }
+
+    #[test]
+    fn releases_under_way_come_first() {
+        let release = |name: &str, phase: &str| {
+            json!({
+                "apiVersion": "canaryctl.io/v1alpha1", "kind": "Release", "metadata": {"name": name},
+                "spec": {"workloads": [{"deployment": "shop/web", "images": {"app": "web:2"}}]},
+                "status": {"phase": phase},
+            })
+        };
+        let mut objects = shop();
+        objects.extend([release("a", "Completed"), release("b", "Stepping")]);
+        let picture = shown(objects);
+        assert_eq!(
+            (&picture["releases"][0]["name"], &picture["releases"][1]["name"]),
+            (&json!("b"), &json!("a"))
+        );
+    }
+}
