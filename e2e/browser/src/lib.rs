@@ -1,0 +1,1 @@
+//! Nothing but tests: the dashboard in a real browser.

@@ -1,0 +1,161 @@
+//! The mesh's view: lanes, services, flows.
+
+use crate::Stage;
+use crate::browser::{DESK, Look, PHONE, Page};
+
+/// The places that serve what is chosen: `web/v2 own`.
+const SERVING: &str = "[...document.querySelectorAll('.node')].filter((node) => node.querySelector('.serves')).map((node) =>
+    `${node.querySelector('.title').firstChild.textContent}/${node.querySelector('.serves .version').textContent} ${
+        ['own', 'fallback', 'refused'].find((how) => node.classList.contains(how))}`).sort()";
+
+async fn choose(page: &Page, lane: &str) {
+    page.click(&format!("label.lane:has(input[value='{lane}'])")).await;
+    page.until("the lane is chosen", &format!("document.querySelector('input[value={lane:?}]').checked"))
+        .await;
+}
+
+pub(crate) async fn a_lane_that_is_chosen_is_drawn_over_the_services(stage: &'static Stage) {
+    let page = stage.browser.open(&stage.demo.url, DESK).await;
+    let address: String = page.get("location.href").await;
+    assert!(!address.contains("token"), "the token does not stay in the address: {address}");
+    choose(&page, "gray").await;
+    let serving: Vec<String> = page.get(SERVING).await;
+    assert_eq!(serving, ["cart/v1 fallback", "price/v2 own", "stock/v2 own", "web/v2 own"]);
+    let words = page.text("#graph-words").await;
+    assert_eq!(words, "Lane gray has its own version of web, stock, price and falls back at cart.");
+    let ways: usize = page.get("document.querySelectorAll('.way.on').length").await;
+    assert_eq!(ways, 4);
+    choose(&page, "dev-alice").await;
+    let serving: Vec<String> = page.get(SERVING).await;
+    assert_eq!(serving, ["cart/v1 fallback", "price/alice own", "stock/v1 fallback", "web/v1 fallback"]);
+    let detail = page.text("#lane-detail").await;
+    for part in ["header x-dev = alice", "shop/price", "price-alice", "9 of 9 have it"] {
+        assert!(detail.contains(part), "{part} is not in {detail}");
+    }
+    page.close().await;
+}
+
+pub(crate) async fn a_flow_sent_by_the_keyboard_alone_shows_its_tree(stage: &'static Stage) {
+    let page = stage.browser.open(&stage.demo.url, DESK).await;
+    page.tab_to("input[name=lane]").await;
+    page.press("ArrowDown").await;
+    page.until("the first lane is chosen", "document.querySelector('.detail')").await;
+    let before: usize = page.get("document.querySelectorAll('.flow').length").await;
+    page.tab_to("input[name=path]").await;
+    page.tab_to("input[name=cookie]").await;
+    page.type_in("gray=1").await;
+    page.tab_to("#flow-form button").await;
+    page.press("Enter").await;
+    page.until("one flow more", &format!("document.querySelectorAll('.flow').length === {}", before + 1))
+        .await;
+    page.until(
+        "its tree is shown",
+        "document.querySelector('.flow[aria-pressed=true]') && document.querySelector('.hop-why')",
+    )
+    .await;
+    let hops: Vec<String> =
+        page.get("[...document.querySelectorAll('.hop-name')].map((hop) => hop.textContent.trim())").await;
+    assert_eq!(hops, ["gateway", "web v2", "cart v1", "stock v2", "price v2"]);
+    let tree = page.text("#flow-tree").await;
+    for part in ["rule 1 (testers): cookie gray = 1", "from baggage", "cart dropped the header"] {
+        assert!(tree.contains(part), "{part} is not in {tree}");
+    }
+    let focus: String = page.get("document.activeElement.textContent").await;
+    assert_eq!(focus, "Send", "the focus stays where one works");
+    page.close().await;
+}
+
+pub(crate) async fn a_lane_turned_off_takes_nobody_and_comes_back(stage: &'static Stage) {
+    // The one that is clicked on is opened last, and so in front.
+    let other = stage.browser.open(&stage.demo.url, DESK).await;
+    let page = stage.browser.open(&stage.demo.url, DESK).await;
+    let state = |word: &str| {
+        format!("document.querySelector('label.lane:has(input[value=gray]) .state').textContent === '{word}'")
+    };
+    let sent = async |want: &str| {
+        let latest: u64 = page.get("Number(document.querySelector('.flow').dataset.key.split(':')[1])").await;
+        page.click("#flow-form button").await;
+        let is_there = format!(
+            "Number(document.querySelector('.flow').dataset.key.split(':')[1]) > {latest} && \
+             document.querySelector('.flow').ariaPressed === 'true' && \
+             document.querySelector('.flow .chip').textContent === '{want}'"
+        );
+        page.until(&format!("a flow that went to {want}"), &is_there).await;
+    };
+    choose(&page, "gray").await;
+    page.run("document.querySelector('[name=cookie]').value = 'gray=1'").await;
+    page.click(".detail button").await;
+    page.until("the lane is off", &state("off")).await;
+    other.until("the other page hears of it", &state("off")).await;
+    sent("baseline").await;
+    choose(&page, "gray").await;
+    page.click(".detail button").await;
+    page.until("the lane is on", &state("on")).await;
+    sent("gray").await;
+    other.close().await;
+    page.close().await;
+}
+
+pub(crate) async fn what_cannot_be_sent_is_said(stage: &'static Stage) {
+    let page = stage.browser.open(&stage.demo.url, DESK).await;
+    page.run("document.querySelector('[name=path]').value = 'cart'").await;
+    page.click("#flow-form button").await;
+    page.until(
+        "the refusal is shown",
+        "document.querySelector('#said.failed')?.textContent.includes('starts with `/`')",
+    )
+    .await;
+    page.close().await;
+}
+
+pub(crate) async fn five_hundred_services_are_drawn_at_once(stage: &'static Stage) {
+    const SERVICES: usize = 500;
+    /// As long as nobody notices, with room for a machine that does other things.
+    const MS_MAX: f64 = 2_000.0;
+    let page = stage.browser.open(&stage.demo.url, DESK).await;
+    let laid = format!(
+        "(async () => {{
+            const {{ layout }} = await import('/page/layout.js');
+            const nodes = Array.from({{ length: {SERVICES} }}, (_, at) => ({{ id: `s${{at}}`, width: 156, height: 78 }}));
+            const edges = [];
+            for (let at = 1; at < {SERVICES}; at += 1) {{
+                edges.push({{ from: `s${{Math.floor(at / 3)}}`, to: `s${{at}}` }});
+                if (at % 5 === 0) edges.push({{ from: `s${{at}}`, to: `s${{(at * 7) % {SERVICES}}}` }});
+            }}
+            const started = performance.now();
+            const laid = layout(nodes, edges);
+            const ms = performance.now() - started;
+            const places = [...laid.places].filter(([id]) => nodes.some((node) => node.id === id)).map(([, place]) => place);
+            let over = 0;
+            places.forEach((a, at) => places.slice(at + 1).forEach((b) => {{
+                if (Math.abs(a.x - b.x) < 155 && Math.abs(a.y - b.y) < 77) over += 1;
+            }}));
+            const inside = places.every(({{ x, y }}) => x >= 77 && y >= 38 && x <= laid.width - 77 && y <= laid.height - 38);
+            return {{ ms, over, inside, places: places.length, ways: laid.ways.length, edges: edges.length }};
+        }})()"
+    );
+    let laid: serde_json::Value = page.get(&laid).await;
+    assert_eq!(
+        (&laid["over"], &laid["inside"], &laid["places"]),
+        (&0.into(), &true.into(), &SERVICES.into()),
+        "{laid}"
+    );
+    assert!(laid["ways"].as_u64() > Some(480), "{laid}");
+    assert!(laid["ms"].as_f64().is_some_and(|ms| ms < MS_MAX), "{laid}");
+    page.close().await;
+}
+
+pub(crate) async fn nothing_is_wider_than_a_phone(stage: &'static Stage) {
+    for look in [PHONE, Look { dark: true, ..PHONE }, DESK] {
+        let page = stage.browser.open(&stage.demo.url, look).await;
+        choose(&page, "gray").await;
+        page.click(".flow").await;
+        for view in ["mesh", "playground"] {
+            page.run(&format!("location.hash = '#{view}'")).await;
+            page.until("the view is shown", &format!("!document.querySelector('#{view}').hidden")).await;
+            let width: u32 = page.get("document.documentElement.scrollWidth").await;
+            assert!(width <= look.width, "{view} is {width} wide on {}", look.width);
+        }
+        page.close().await;
+    }
+}

@@ -1,0 +1,35 @@
+//! The dashboard in a real browser: its tests, and the pictures that the documents show.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::build::{self, CTL_ENV};
+use crate::tools::{Chromium, Envoy};
+use crate::{filter, process, workspace};
+
+const BROWSER_ENV: &str = "CANARY_BROWSER";
+const ENVOY_ENV: &str = "CANARY_ENVOY";
+/// Has the tests make pictures in a folder instead.
+const SCREENSHOTS_ENV: &str = "CANARY_SCREENSHOTS";
+
+/// Make the pictures of the dashboard that the documents show
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn screenshots(_: &Args) -> Result<()> {
+    let canaryctl = build::canaryctl(&filter::build()?, false)?;
+    let envoy = Envoy::ensure()?;
+    let mut cargo = cargo_test(&Chromium::ensure()?);
+    cargo.env(CTL_ENV, &canaryctl).env(ENVOY_ENV, envoy.program());
+    process::run(cargo.env(SCREENSHOTS_ENV, workspace::root().join("docs").join("images")))
+}
+
+/// `cargo test` of the dashboard in this browser; what else it needs is for the caller to say.
+pub(crate) fn cargo_test(chromium: &Chromium) -> Command {
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["test", "--package", "canary-browser-tests", "--test", "browser"])
+        .env(BROWSER_ENV, chromium.program());
+    cargo
+}
