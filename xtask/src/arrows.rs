@@ -30,6 +30,21 @@ const ARROWS: &[Arrow] = &[
     Arrow { package: "canary-rules", forbidden: OUTSIDE_WORLD },
     Arrow { package: "canary-istio", forbidden: OUTSIDE_WORLD },
     Arrow { package: "canary-release", forbidden: OUTSIDE_WORLD },
+    // Bytes for a developer: over what, and for what, others know.
+    Arrow {
+        package: "canary-tunnel",
+        forbidden: &[
+            "canary-istio",
+            "canary-release",
+            "clap",
+            "hyper",
+            "k8s-openapi",
+            "kube",
+            "kube-client",
+            "proxy-wasm",
+            "rustls",
+        ],
+    },
     // The filter is the one crate that talks to the proxy, and to nothing else.
     Arrow {
         package: "canary-filter",

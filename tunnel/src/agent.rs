@@ -1,0 +1,187 @@
+//! The end in the cluster: dials for its one client, and hands it what comes in.
+
+mod serve;
+mod work;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::dial::Problem;
+use crate::echo::Timing;
+use crate::header::{self, Header, Reply};
+use crate::hello::{HelloError, Speaker, Versions};
+use crate::mux::{Opener, Stream};
+use crate::session::{ID_LEN, SecretHash};
+
+/// How many transports may be in their greeting at once.
+const GREETINGS_MAX: usize = 8;
+/// How long the client may take to accept or refuse what came in.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an agent is told.
+#[derive(Debug, Clone)]
+pub struct AgentOptions {
+    /// Who its client is.
+    pub secret: SecretHash,
+    /// The version of the program, for messages about versions that do not fit.
+    pub program: String,
+    /// When the client counts as gone.
+    pub timing: Timing,
+    /// How long a connection that the client asks for may take to be made.
+    pub dial_timeout: Duration,
+    /// How long what comes in waits for a client whose connection broke.
+    pub resume_within: Duration,
+}
+
+impl AgentOptions {
+    /// The usual times.
+    #[must_use]
+    pub fn new(secret: SecretHash, program: &str) -> Self {
+        Self {
+            secret,
+            program: program.into(),
+            timing: Timing::default(),
+            dial_timeout: Duration::from_secs(10),
+            resume_within: Duration::from_secs(2),
+        }
+    }
+}
+
+/// An agent. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: AgentOptions,
+    speaker: Speaker,
+    greetings: Semaphore,
+    current: Mutex<Current>,
+    /// The turn of the newest transport; all older ones end.
+    newest: watch::Sender<u64>,
+    link: watch::Sender<Option<Opener>>,
+    alive: watch::Sender<bool>,
+    left: watch::Sender<bool>,
+}
+
+/// Whose the agent is.
+#[derive(Debug, Default)]
+struct Current {
+    id: Option<[u8; ID_LEN]>,
+    epoch: u32,
+    /// Counts the transports that were let in.
+    turn: u64,
+}
+
+/// How a transport ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It never was the client's.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// Too many greet at once.
+    #[error("too many greet at once")]
+    Busy,
+    /// It broke.
+    #[error("the connection to the client broke")]
+    Io(#[from] io::Error),
+    /// No echo came in time.
+    #[error("the client has been silent for too long")]
+    Silent,
+    /// The client has made another.
+    #[error("a newer connection of the client took over")]
+    Replaced,
+}
+
+/// Why what came in did not reach the client.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is none, or it did not answer.
+    #[error("the client is not there")]
+    NoClient,
+    /// It did not take it.
+    #[error("the client did not take it: {0}")]
+    Refused(Problem),
+    /// The connection to it broke.
+    #[error("the connection to the client broke")]
+    Io(#[from] io::Error),
+}
+
+impl Agent {
+    /// An agent without a client yet.
+    #[must_use]
+    pub fn new(options: AgentOptions) -> Self {
+        let speaker = Speaker { versions: Versions::OURS, program: options.program.clone() };
+        let inner = Inner {
+            options,
+            speaker,
+            greetings: Semaphore::new(GREETINGS_MAX),
+            current: Mutex::default(),
+            newest: watch::Sender::new(0),
+            link: watch::Sender::new(None),
+            alive: watch::Sender::new(false),
+            left: watch::Sender::new(false),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Whether the client's newest echo is fresh, now and from now on.
+    #[must_use]
+    pub fn alive(&self) -> watch::Receiver<bool> {
+        self.inner.alive.subscribe()
+    }
+
+    /// Whether the client has taken leave: it will not come back.
+    #[must_use]
+    pub fn left(&self) -> watch::Receiver<bool> {
+        self.inner.left.subscribe()
+    }
+
+    /// Talks over a transport until it ends. Returns without an error when the client has taken leave or the other
+    /// end closed the transport in order.
+    ///
+    /// # Errors
+    /// How it ended else; the session goes on over the next.
+    pub async fn serve<T>(&self, transport: T) -> Result<(), ServeError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        serve::serve(&self.inner, transport).await
+    }
+
+    /// Offers the client a connection that came in on an exposed port. Where its connection has just broken, waits
+    /// for the next.
+    ///
+    /// # Errors
+    /// When the client is not there or does not take it.
+    pub async fn open(&self, port: u16, peer: SocketAddr) -> Result<Stream, OpenError> {
+        let mut link = self.inner.link.subscribe();
+        let there = timeout(self.inner.options.resume_within, link.wait_for(Option::is_some)).await;
+        let opener = there.ok().and_then(Result::ok).and_then(|link| link.clone());
+        let opener = opener.ok_or(OpenError::NoClient)?;
+        let offered = timeout(ACCEPT_TIMEOUT, async {
+            let mut stream = opener.open().await?;
+            header::write(&mut stream, &Header::Inbound { port, peer }).await?;
+            let reply: Reply = header::read(&mut stream).await?;
+            Ok::<_, io::Error>((stream, reply))
+        });
+        let (stream, reply) = offered.await.map_err(|_| OpenError::NoClient)??;
+        reply.into_result().map_err(|(problem, _)| OpenError::Refused(problem))?;
+        Ok(stream)
+    }
+}
+
+impl Inner {
+    fn current(&self) -> std::sync::MutexGuard<'_, Current> {
+        // Nothing panics with it locked.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,67 @@
+//! What comes in at the agent and goes to the client.
+
+use std::net::SocketAddr;
+
+use canary_tunnel::{OpenError, Problem};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+use crate::scene::{DEADLINE, Scene, round_trip, until};
+
+fn peer() -> SocketAddr {
+    "10.1.2.3:4567".parse().expect("an address")
+}
+
+#[tokio::test]
+async fn what_comes_in_is_the_clients_to_take() {
+    let Scene { agent, client: _client, mut inbounds, link: _link } = Scene::new().await;
+    let taking = tokio::spawn(async move {
+        let inbound = inbounds.next().await.expect("one");
+        assert_eq!((inbound.port(), inbound.peer()), (8080, peer()));
+        let (mut read, mut write) = tokio::io::split(inbound.accept().await.expect("a stream"));
+        tokio::io::copy(&mut read, &mut write).await.expect("copied");
+        write.shutdown().await.expect("an end");
+    });
+    let mut stream = agent.open(8080, peer()).await.expect("a stream");
+    round_trip(&mut stream, b"from the mesh").await;
+    stream.shutdown().await.expect("an end");
+    timeout(DEADLINE, taking).await.expect("in time").expect("taken");
+}
+
+#[tokio::test]
+async fn what_the_client_does_not_take_is_refused() {
+    let Scene { agent, client: _client, mut inbounds, link: _link } = Scene::new().await;
+    tokio::spawn(async move {
+        inbounds.next().await.expect("one").refuse(Problem::Refused, "nobody listens there").await;
+        drop(inbounds);
+    });
+    // The first by the client, the next because nobody takes any.
+    for _ in 0..2 {
+        let error = agent.open(8080, peer()).await.expect_err("refused");
+        assert!(matches!(error, OpenError::Refused(Problem::Refused)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_client_nothing_comes_in() {
+    let scene = Scene::new().await;
+    scene.link.down(true);
+    until(scene.agent.alive(), |alive| !alive).await;
+    let error =
+        timeout(DEADLINE, scene.agent.open(8080, peer())).await.expect("in time").expect_err("nobody");
+    assert!(matches!(error, OpenError::NoClient), "{error}");
+}
+
+#[tokio::test]
+async fn what_comes_in_while_the_client_reconnects_waits_for_it() {
+    let Scene { agent, client, mut inbounds, link } = Scene::new().await;
+    let alive = agent.alive();
+    link.down(true);
+    until(alive, |alive| !alive).await;
+    let opening = tokio::spawn(async move { agent.open(1, peer()).await });
+    link.down(false);
+    let inbound = timeout(DEADLINE, inbounds.next()).await.expect("in time").expect("one");
+    let _stream = inbound.accept().await.expect("a stream");
+    opening.await.expect("opened").expect("a stream");
+    drop(client);
+}
