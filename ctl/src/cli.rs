@@ -9,8 +9,8 @@ use crate::failure::Failure;
 use crate::verb;
 
 /// Verbs that ask no cluster.
-const VERBS_WITHOUT_CLUSTER: [&str; 9] =
-    ["demo", "render", "explain", "rules", "image", "filter", "completion", "man", "demo-app"];
+const VERBS_WITHOUT_CLUSTER: [&str; 10] =
+    ["agent", "demo", "render", "explain", "rules", "image", "filter", "completion", "man", "demo-app"];
 
 /// Full-link gray routing for Istio meshes.
 ///
@@ -55,6 +55,10 @@ enum Verb {
     /// Release new versions of several workloads as one: step by step, and back at any time.
     #[command(subcommand)]
     Release(verb::release::Verb),
+    /// Reach every Service and pod of a cluster from this machine, as if it were one of them.
+    Connect(verb::connect::Args),
+    /// Bring a Service's port, or any other of the cluster's, to this machine.
+    Forward(verb::forward::Args),
     /// Take everything away again.
     Uninstall(verb::uninstall::Args),
     /// Tell which lane a request gets, why, and what the edge would set.
@@ -73,6 +77,9 @@ enum Verb {
     Man(verb::man::Args),
     /// Keep a cluster as its Lanes say; runs in the cluster, started by `install`.
     Controller(verb::controller::Args),
+    /// A developer's end in the cluster; started by `connect` and its like.
+    #[command(hide = true)]
+    Agent(verb::agent::Args),
     /// One application of the demo's mesh; started by `demo`.
     #[command(hide = true)]
     DemoApp(verb::demo_app::Args),
@@ -128,6 +135,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Man(args) => verb::man::run(&args),
         Verb::Filter(args) => verb::filter::run(&args),
         Verb::Controller(args) => verb::controller::run(&args, cluster),
+        Verb::Connect(args) => verb::connect::run(args, cluster),
+        Verb::Forward(args) => verb::forward::run(args, cluster),
+        Verb::Agent(args) => verb::agent::run(args),
         Verb::Demo(args) => verb::demo::run(&args),
         Verb::Explain(args) => verb::explain::run(&args),
         Verb::Rules(args) => verb::rules::run(&args),

@@ -100,7 +100,7 @@ pub async fn run(client: Client, options: Options) -> Result<(), Failure> {
     let lead = async {
         tokio::select! {
             () = lead => return Err(Failure::new(Code::Conflict, "the Lease is lost to another controller")),
-            () = stopped() => {}
+            () = crate::signals::stopped() => {}
         }
         metrics.leads.store(false, Ordering::Relaxed);
         leadership.release().await;
@@ -146,15 +146,5 @@ async fn webhook(
         () = webhook::keep(client, namespace, watched, &tell) => Ok(()),
         () = webhook::keep_lanes(watched, &tell_lanes) => Ok(()),
         () = webhook::follow(client, namespace, &shown, certified) => Ok(()),
-    }
-}
-
-/// Waits for Ctrl-C or a pod's end.
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = terminated.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
     }
 }

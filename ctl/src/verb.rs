@@ -1,7 +1,9 @@
 //! One module per verb.
 
+pub mod agent;
 pub mod check;
 pub mod completion;
+pub mod connect;
 pub mod controller;
 pub mod dashboard;
 pub mod demo;
@@ -11,6 +13,7 @@ pub mod disable;
 pub mod enable;
 pub mod explain;
 pub mod filter;
+pub mod forward;
 pub mod image;
 pub mod install;
 pub mod lanes;

@@ -1,0 +1,9 @@
+//! A developer's machine and a cluster as one network: the agent in a pod, the way to it, and what is served here.
+
+pub mod agent;
+pub mod job;
+pub mod launch;
+pub mod proxy;
+pub mod report;
+pub mod session;
+mod way;

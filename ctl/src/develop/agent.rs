@@ -1,0 +1,167 @@
+//! The agent's process: what runs in the pod. It asks no API server, and nobody but its client can use it.
+
+use std::future::{IntoFuture as _, pending};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use bytes::Bytes;
+use canary_tunnel::{Agent, AgentOptions, SecretHash, splice};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::failure::{Code, Failure};
+use crate::signals;
+
+/// Where the tunnel listens: on the pod's loopback, which a forwarded port reaches and no other pod does.
+pub const TUNNEL_PORT: u16 = 17070;
+/// Where probes are answered.
+pub const HEALTH_PORT: u16 = 17071;
+/// Where a sidecar of Istio's is asked to end, so that a Job does.
+const SIDECAR: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 15020);
+/// How long it may take to answer.
+const SIDECAR_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What an agent is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whose it is.
+    pub secret: SecretHash,
+    /// Where the tunnel listens.
+    pub tunnel: SocketAddr,
+    /// Where probes are answered.
+    pub health: SocketAddr,
+    /// Ports whose connections go to the client.
+    pub expose: Vec<u16>,
+    /// How long it stays without a client.
+    pub idle: Duration,
+}
+
+/// Serves until its client has left, or was not there for long enough.
+///
+/// # Errors
+/// When a port is taken.
+pub async fn run(settings: Settings) -> Result<(), Failure> {
+    let agent = Agent::new(AgentOptions::new(settings.secret, env!("CARGO_PKG_VERSION")));
+    let tunnel = listen(settings.tunnel).await?;
+    let health = listen(settings.health).await?;
+    for port in &settings.expose {
+        let exposed = listen((Ipv4Addr::UNSPECIFIED, *port).into()).await?;
+        tokio::spawn(expose(agent.clone(), exposed, *port));
+    }
+    let waits_for_client = !settings.expose.is_empty();
+    let probes = axum::serve(health, probes(agent.alive(), waits_for_client));
+    tracing::info!(tunnel = %settings.tunnel, exposed = ?settings.expose, "waits for its client");
+    tokio::select! {
+        () = serve(&agent, tunnel) => {}
+        served = probes.into_future() => {
+            return Err(Failure::new(Code::Failed, format!("stopped serving: {served:?}")));
+        }
+        () = told(agent.left()) => tracing::info!("its client has left"),
+        () = abandoned(agent.alive(), settings.idle) => tracing::info!("no client for {:?}", settings.idle),
+        () = signals::stopped() => tracing::info!("told to end"),
+    }
+    end_sidecar().await;
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| Failure::new(Code::Failed, format!("cannot listen on {address}: {error}")))
+}
+
+async fn serve(agent: &Agent, tunnel: TcpListener) {
+    loop {
+        match tunnel.accept().await {
+            Ok((transport, _)) => {
+                let agent = agent.clone();
+                tokio::spawn(async move {
+                    let _ = transport.set_nodelay(true);
+                    match agent.serve(transport).await {
+                        Ok(()) => tracing::info!("the client's connection was closed"),
+                        Err(error) => tracing::warn!("{}", crate::failure::chain(&error)),
+                    }
+                });
+            }
+            Err(error) => again(&error).await,
+        }
+    }
+}
+
+async fn expose(agent: Agent, exposed: TcpListener, port: u16) {
+    loop {
+        match exposed.accept().await {
+            Ok((connection, peer)) => {
+                let agent = agent.clone();
+                tokio::spawn(async move {
+                    match agent.open(port, peer).await {
+                        Ok(stream) => drop(splice(connection, stream).await),
+                        Err(error) => {
+                            tracing::debug!(port, "{}", crate::failure::chain(&error));
+                            // Whoever calls shall not take it for an empty answer.
+                            let _ = connection.set_zero_linger();
+                        }
+                    }
+                });
+            }
+            Err(error) => again(&error).await,
+        }
+    }
+}
+
+/// The system is short of something; it passes.
+async fn again(error: &std::io::Error) {
+    tracing::warn!("cannot accept: {error}");
+    sleep(Duration::from_millis(100)).await;
+}
+
+fn probes(alive: watch::Receiver<bool>, waits_for_client: bool) -> Router {
+    let ready = async move || match !waits_for_client || *alive.borrow() {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the client is not there"),
+    };
+    Router::new().route("/healthz", get(async || "ok")).route("/readyz", get(ready))
+}
+
+async fn told(mut left: watch::Receiver<bool>) {
+    if left.wait_for(|left| *left).await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+/// Returns when no client was there for so long.
+async fn abandoned(mut alive: watch::Receiver<bool>, idle: Duration) {
+    loop {
+        let _ = alive.wait_for(|alive| !alive).await;
+        if timeout(idle, alive.wait_for(|alive| *alive)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Asks the sidecar to end. One that is a native sidecar would by itself; where there is none, nobody listens.
+async fn end_sidecar() {
+    let asked = async {
+        let connection = TcpStream::connect(SIDECAR).await?;
+        let (mut send, connection) =
+            http1::handshake(TokioIo::new(connection)).await.map_err(std::io::Error::other)?;
+        tokio::spawn(connection);
+        let request = http::Request::post("/quitquitquit").header("host", "localhost");
+        let request = request.body(Empty::<Bytes>::new()).map_err(std::io::Error::other)?;
+        send.send_request(request).await.map_err(std::io::Error::other)
+    };
+    match timeout(SIDECAR_TIMEOUT, asked).await {
+        Ok(Ok(answer)) => tracing::info!("asked the sidecar to end: {}", answer.status()),
+        Ok(Err(error)) => tracing::debug!("there is no sidecar to end: {error}"),
+        Err(_) => tracing::warn!("the sidecar does not answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

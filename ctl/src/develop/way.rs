@@ -1,0 +1,134 @@
+//! The way to an agent: a port that the API server forwards, to an agent that is made anew when it is gone.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use canary_tunnel::{Connect, ConnectError};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::Portforwarder;
+use kube::{Api, Client};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::time::timeout;
+
+use super::agent::TUNNEL_PORT;
+use super::job::AgentJob;
+use super::launch::{self, Launched, Trouble};
+use crate::cluster::api_failure;
+use crate::failure::Failure;
+
+/// How long the API server may take to forward a port, and to answer before that.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What is told while a way is found.
+pub(super) type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Which agent there is, for whoever takes it away.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Running(Arc<Mutex<Option<Launched>>>);
+
+impl Running {
+    pub(super) fn get(&self) -> Option<Launched> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, launched: Option<Launched>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = launched;
+    }
+}
+
+/// Makes transports to one session's agent.
+pub(super) struct Way {
+    pub(super) client: Client,
+    pub(super) agent: AgentJob,
+    pub(super) launch_within: Duration,
+    pub(super) running: Running,
+    pub(super) tell: Tell,
+}
+
+impl Connect for Way {
+    type Transport = Forwarded;
+
+    async fn connect(&mut self) -> Result<Forwarded, ConnectError> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.agent.namespace);
+        let pod = self.pod(&pods).await?;
+        let forwarder = timeout(FORWARD_TIMEOUT, pods.portforward(&pod, &[TUNNEL_PORT])).await;
+        let forwarder = forwarder.map_err(|_| ConnectError::again("the API server does not answer"))?;
+        let mut forwarder =
+            forwarder.map_err(|error| again(&api_failure(&format!("forward a port of {pod}"), &error)))?;
+        let bytes = forwarder.take_stream(TUNNEL_PORT);
+        let bytes = bytes.ok_or_else(|| ConnectError::again("the port is not forwarded"))?;
+        Ok(Forwarded { bytes, forwarder })
+    }
+}
+
+impl Way {
+    /// The agent's pod; a new one where it is gone.
+    async fn pod(&self, pods: &Api<Pod>) -> Result<String, ConnectError> {
+        if let Some(launched) = self.running.get() {
+            let found = timeout(FORWARD_TIMEOUT, pods.get_opt(&launched.pod)).await;
+            let found = found.map_err(|_| ConnectError::again("the API server does not answer"))?;
+            let found = found.map_err(|error| again(&api_failure("read the agent's pod", &error)))?;
+            let why = match found.as_ref().map(launch::trouble) {
+                None => "its pod is gone".to_owned(),
+                Some(Some(Trouble::Never(why))) => why,
+                Some(_) => return Ok(launched.pod),
+            };
+            (self.tell)(&format!("the agent has ended ({why}); making a new one"));
+            launch::end(&self.client, &self.agent.namespace, &launched.job).await;
+            self.running.set(None);
+        }
+        let mut tell = |why: &str| (self.tell)(why);
+        let name = launch::name(&self.agent);
+        let launched = launch::launch(&self.client, &self.agent, &name, self.launch_within, &mut tell).await;
+        let launched = launched.map_err(|failure| again(&failure))?;
+        (self.tell)(&format!("a new agent runs: {}", launched.pod));
+        self.running.set(Some(launched.clone()));
+        Ok(launched.pod)
+    }
+}
+
+fn again(failure: &Failure) -> ConnectError {
+    ConnectError::again(failure.to_string())
+}
+
+/// A forwarded port; dropped, its connection to the API server ends, whether that answers or not.
+pub(super) struct Forwarded {
+    bytes: DuplexStream,
+    forwarder: Portforwarder,
+}
+
+impl Drop for Forwarded {
+    fn drop(&mut self) {
+        self.forwarder.abort();
+    }
+}
+
+impl AsyncRead for Forwarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.bytes).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Forwarded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.bytes).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.bytes).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.bytes).poll_shutdown(cx)
+    }
+}
