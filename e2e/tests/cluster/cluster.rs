@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use canary_lab::{Lab, LabName};
@@ -124,6 +124,14 @@ impl Cluster {
             stdout: text(&stdout),
             stderr: text(&stderr),
         }
+    }
+
+    /// Starts a program whose output is read while it runs.
+    #[track_caller]
+    pub(crate) fn start(&self, program: &str, args: &[&str]) -> Child {
+        let mut command = self.command(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
     }
 
     /// A program that talks to this cluster.

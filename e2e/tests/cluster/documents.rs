@@ -1,5 +1,6 @@
 //! What the documents tell people to type, typed.
 
+use crate::develop::Beside;
 use crate::manifests::NEXT_IMAGE;
 use crate::shop::Shop;
 
@@ -43,4 +44,26 @@ pub(crate) async fn cluster(shop: &Shop) {
         shop.cluster().run(program, &words.collect::<Vec<_>>(), None).ok();
     }
     shop.remove("gray");
+}
+
+/// Verbs that go on until Ctrl-C do so beside what follows them.
+pub(crate) async fn develop(shop: &Shop) {
+    shop.installed();
+    let document = read("develop.md");
+    let commands = commands(&document);
+    assert!(commands.len() > 4, "{commands:?}");
+    let mut beside = Vec::new();
+    for command in commands {
+        let ours = command
+            .replace("-n shop", &format!("-n {}", shop.namespace()))
+            .replace(".shop.", &format!(".{}.", shop.namespace()));
+        let words: Vec<&str> = ours.split(' ').collect();
+        match words[0] {
+            "canaryctl" => beside.push(Beside::new(shop, &[&words[1..], &["-o", "json"]].concat())),
+            program => {
+                let ran = shop.cluster().run(program, &words[1..], None).ok();
+                assert!(ran.stdout.contains("cart."), "{ran}");
+            }
+        }
+    }
 }

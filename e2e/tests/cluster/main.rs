@@ -7,6 +7,7 @@
 mod cluster;
 mod control_plane;
 mod definition;
+mod develop;
 mod discovery;
 mod documents;
 mod faults;
@@ -63,8 +64,14 @@ fn main() -> ExitCode {
     suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
     suite.test("the_filter_comes_from_a_registry_too", registry::filter);
     suite.test("a_registry_that_wants_a_password_gets_it_or_says_so", registry::password);
+    suite.test("a_machine_beside_the_cluster_reaches_what_a_pod_reaches", develop::reached);
+    suite.test("a_machine_beside_the_cluster_is_in_the_lane_it_names", develop::in_a_lane);
+    suite.test("an_agent_whose_machine_is_gone_ends_by_itself", develop::killed);
+    suite.test("an_agent_that_dies_is_followed_by_another", develop::replaced);
+    suite.test("a_way_to_the_cluster_that_breaks_is_taken_again", develop::resumed);
     suite.test("what_the_documents_say_to_type_works", documents::cluster);
     suite.test("what_the_documents_say_of_releases_works", documents::releases);
+    suite.test("what_the_documents_say_of_developing_works", documents::develop);
     suite.test("an_uninstallation_under_load_leaves_no_trace", lanes::uninstall);
     suite.test("an_uninstallation_needs_no_controller", lanes::uninstall_alone);
     suite.run()
