@@ -1,9 +1,11 @@
-//! Who may put what into a Lane or a Release: ValidatingAdmissionPolicies, judged by the API server.
+//! Who may put what into a Lane, a Release or a Takeover: ValidatingAdmissionPolicies, judged by the API server.
 //!
 //! Whoever may write Lanes still needs, for what they put in: for a member of a namespace the right to update
 //! VirtualServices there, for that is what routing it elsewhere amounts to; for rules, which decide about users
 //! at the edge, the verb `route` on lanes. Members found by their label were put in by who may write the pods.
-//! Whoever starts a release needs that verb too, and the right to update the Deployments that it is about.
+//! Whoever starts a release needs that verb too, and the right to update the Deployments that it is about. A
+//! Takeover brings requests of a Service to a pod that somebody holds a tunnel to: that takes the right to update
+//! the Service and to forward ports of pods there, and nobody makes one in another's name.
 
 use serde_json::{Value, json};
 
@@ -12,7 +14,8 @@ use serde_json::{Value, json};
 pub fn objects(labels: &Value) -> Vec<Value> {
     let lanes = policy("canaryctl-lanes", "lanes", NAMESPACES, &lanes());
     let releases = policy("canaryctl-releases", "releases", RELEASED, &releases());
-    let mut objects = [lanes, releases].concat();
+    let takeovers = policy("canaryctl-takeovers", "takeovers", "[request.namespace]", &takeovers());
+    let mut objects = [lanes, releases, takeovers].concat();
     for object in &mut objects {
         object["metadata"]["labels"] = labels.clone();
     }
@@ -77,6 +80,25 @@ fn releases() -> Value {
                  + variables.namespaces.join(', ')",
             "reason": "Forbidden",
         },
+    ])
+}
+
+fn takeovers() -> Value {
+    let may = |verb: &str, resource: &str, words: &str| {
+        json!({
+            "expression": format!("oldObject != null || authorizer.group(''){resource}.namespace(request.namespace).check('{verb}').allowed()"),
+            "messageExpression": format!("'a takeover takes the right to {verb} {words} in namespace ' + request.namespace"),
+            "reason": "Forbidden",
+        })
+    };
+    json!([
+        {
+            "expression": "oldObject != null || object.spec.owner.user == request.userInfo.username",
+            "messageExpression": "'spec.owner.user is ' + object.spec.owner.user + ', but you are ' + request.userInfo.username",
+            "reason": "Forbidden",
+        },
+        may("create", ".resource('pods').subresource('portforward')", "pods/portforward"),
+        may("update", ".resource('services')", "services"),
     ])
 }
 

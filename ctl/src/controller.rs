@@ -9,6 +9,7 @@ mod metrics;
 mod releases;
 mod report;
 mod run;
+mod takeovers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

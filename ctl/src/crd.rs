@@ -1,7 +1,8 @@
-//! The CustomResourceDefinitions of Lanes and Releases, made from the types that documents are read into.
+//! The CustomResourceDefinitions of Lanes, Releases and Takeovers, made from the types that documents are read into.
 
 mod release;
 mod structural;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,7 @@ use canary_rules::lane::{API_VERSION, KIND};
 use serde_json::{Value, json};
 
 pub use release::release;
+pub use takeover::takeover;
 
 /// Name of the resource in addresses.
 const PLURAL: &str = "lanes";
@@ -31,11 +33,43 @@ pub fn lane() -> Value {
         column("Mode", "string", ".spec.mode", "What happens where it has no member"),
         column("Parent", "string", ".spec.parent", "The lane that it falls back to"),
     ];
-    definition(KIND, PLURAL, "lane", &columns, &schema())
+    definition(&Definition {
+        kind: KIND,
+        plural: PLURAL,
+        singular: "lane",
+        scope: Scope::Cluster,
+        columns: &columns,
+        schema: &schema(),
+    })
 }
 
-/// The definition of a kind of the whole cluster, with a status and these columns before its age.
-fn definition(kind: &str, plural: &str, singular: &str, columns: &[Value], schema: &Value) -> Value {
+/// All of them, in the order in which they came to be.
+#[must_use]
+pub fn all() -> [Value; 3] {
+    [lane(), release(), takeover()]
+}
+
+/// Whose objects of a kind are.
+#[derive(Debug, Clone, Copy)]
+enum Scope {
+    Cluster,
+    Namespaced,
+}
+
+/// What a definition is made from.
+struct Definition<'a> {
+    kind: &'a str,
+    plural: &'a str,
+    singular: &'a str,
+    scope: Scope,
+    /// Before its age.
+    columns: &'a [Value],
+    schema: &'a Value,
+}
+
+/// The definition of a kind, with a status.
+fn definition(of: &Definition<'_>) -> Value {
+    let Definition { kind, plural, singular, scope, columns, schema } = of;
     let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
     let age = json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"});
     json!({
@@ -44,7 +78,7 @@ fn definition(kind: &str, plural: &str, singular: &str, columns: &[Value], schem
         "metadata": {"name": format!("{plural}.{group}")},
         "spec": {
             "group": group,
-            "scope": "Cluster",
+            "scope": format!("{scope:?}"),
             "names": {
                 "kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": singular,
                 "categories": ["canaryctl"],

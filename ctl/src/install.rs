@@ -85,7 +85,8 @@ impl Plan {
     /// # Errors
     /// When the settings cannot be written as JSON.
     pub fn without_keys(&self) -> Result<Vec<Value>, SettingsError> {
-        let mut objects = vec![objects::namespace(self), crate::crd::lane(), crate::crd::release()];
+        let mut objects = vec![objects::namespace(self)];
+        objects.extend(crate::crd::all());
         objects.extend(crate::admission::objects(&self.labels(&[])));
         objects.extend(objects::rights(self));
         objects.push(self.labelled(self.installation.config_map(&self.namespace)?));

@@ -15,6 +15,8 @@ pub mod names;
 pub mod releases;
 pub mod settings;
 pub mod steer;
+pub mod takeover;
+pub mod takeovers;
 pub mod verb;
 pub mod webhook;
 pub mod world;

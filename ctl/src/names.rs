@@ -6,6 +6,8 @@ pub const NAMESPACE: &str = "canaryctl-system";
 pub const ROOT_NAMESPACE: &str = "istio-system";
 /// The controller's Deployment, ServiceAccount, Lease and Roles.
 pub const CONTROLLER: &str = "canaryctl-controller";
+/// The ClusterRole by which whoever may edit a namespace may make Takeovers there.
+pub const DEVELOPER: &str = "canaryctl-developer";
 /// The filter server's Deployment and Service.
 pub const FILTER_SERVER: &str = "canaryctl-filter";
 /// The ConfigMap with the mesh's settings.
@@ -22,5 +24,7 @@ pub const WEBHOOK_KIND: &str = "MutatingWebhookConfiguration";
 pub const FIELD_MANAGER: &str = "canaryctl";
 /// Keeps a Release until nothing of it is left but what it came to.
 pub const RELEASE_FINALIZER: &str = "canaryctl.io/release";
+/// Keeps a Takeover, and so its agent, until no proxy routes by its lane any more.
+pub const TAKEOVER_FINALIZER: &str = "canaryctl.io/takeover";
 /// Keeps a Lane until no proxy routes by it any more.
 pub const FINALIZER: &str = "canaryctl.io/routes";

@@ -74,7 +74,7 @@ pub struct Member {
 #[must_use]
 pub fn course(seen: &Seen, settings: &MeshSettings, now_unix_s: i64) -> Course {
     let mut verdicts = BTreeMap::new();
-    let mut lanes = wanted(&seen.lanes, now_unix_s, &mut verdicts);
+    let mut lanes = wanted(seen.all_lanes(), now_unix_s, &mut verdicts);
     let compiled = compile(&mut lanes, &mut verdicts);
     let plan = route(&mut lanes, compiled, seen, settings, &mut verdicts);
     let (compiled, plan) = plan;
@@ -93,8 +93,8 @@ pub fn course(seen: &Seen, settings: &MeshSettings, now_unix_s: i64) -> Course {
 }
 
 /// The Lanes that are to be on.
-pub(crate) fn wanted(
-    objects: &[Object],
+pub(crate) fn wanted<'a>(
+    objects: impl IntoIterator<Item = &'a Object>,
     now_unix_s: i64,
     verdicts: &mut BTreeMap<String, Verdict>,
 ) -> Vec<Lane> {

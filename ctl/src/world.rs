@@ -12,6 +12,8 @@ use canary_istio::observed::manifests::{self, ManifestError};
 use canary_istio::{Object, Observed};
 use serde_json::{Value, json};
 
+use crate::takeover::{self, Derived, Known};
+
 pub use discovery::Discovery;
 pub use kinds::{Kind, WORLD};
 pub use list::{get, list};
@@ -43,6 +45,10 @@ pub struct Seen {
     pub deployments: Vec<Object>,
     /// Namespaces that Istio does not look at. Of what is in them, only pods and what is to be given back are seen.
     pub undiscovered: BTreeSet<String>,
+    /// The Takeovers, as JSON.
+    pub takeovers: Vec<Object>,
+    /// What they come to; their agents to come are among the services' workloads.
+    pub derived: Derived,
 }
 
 impl Seen {
@@ -52,6 +58,13 @@ impl Seen {
         namespaces: impl IntoIterator<Item = &'n str>,
     ) -> impl Iterator<Item = &'n str> {
         namespaces.into_iter().filter(|namespace| self.undiscovered.contains(*namespace))
+    }
+
+    /// The Lanes that people wrote, and those of Takeovers.
+    pub fn all_lanes(&self) -> impl Iterator<Item = &Object> {
+        let is_written = |name: &str| self.lanes.iter().any(|lane| lane.name() == name);
+        let derived = self.derived.lanes.iter().filter(move |lane| !is_written(lane.name()));
+        self.lanes.iter().chain(derived)
     }
 }
 
@@ -79,14 +92,19 @@ impl World {
         observed.mesh = mesh;
         let mut lanes = Vec::new();
         let mut releases = Vec::new();
+        let mut takeovers = Vec::new();
         for object in manifests.rest {
             match object.reference().kind.as_str() {
                 canary_rules::lane::KIND => lanes.push(object),
                 canary_release::KIND => releases.push(object),
+                takeover::KIND => takeovers.push(object),
                 _ => {}
             }
         }
-        Ok(Seen { observed, lanes, pods, releases, deployments, undiscovered })
+        let derived =
+            takeover::derive(&takeovers, Known { lanes: &lanes, services: Some(&observed.services) });
+        derived.add_workloads(&mut observed);
+        Ok(Seen { observed, lanes, pods, releases, deployments, takeovers, derived, undiscovered })
     }
 
     fn undiscovered(&self, discovery: &Discovery) -> BTreeSet<String> {
@@ -103,7 +121,7 @@ fn is_seen(object: &Value, undiscovered: &BTreeSet<String>) -> bool {
         return true;
     }
     match object["kind"].as_str() {
-        Some("Pod") => true,
+        Some("Pod" | "Takeover") => true,
         Some("VirtualService" | "DestinationRule") => {
             Object::new(object.clone()).is_ok_and(|object| object.is_ours() || object.is_edited())
         }

@@ -11,6 +11,9 @@ use crate::service::{Host, HostError, Labels, is_dns_label};
 
 /// Pod label that makes a workload a member of a lane: `canaryctl.io/lane: gray`.
 pub const LANE_LABEL: &str = "canaryctl.io/lane";
+/// Pod label of an agent that serves a Takeover. Such a pod is a workload of its own, whoever owns it: nobody's
+/// template says what labels it has.
+pub const TAKEOVER_LABEL: &str = "canaryctl.io/takeover";
 
 /// A lane as routing sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -119,12 +119,7 @@ impl Reporter {
             let findings = findings_of(&course.plan, lane.name()).take(FINDINGS_MAX);
             let findings: Vec<Value> = findings.map(finding).collect();
             let status = status(lane, verdict, outcome, findings);
-            let before = &lane.value()["status"];
-            let says_the_same = status.as_object().into_iter().flatten().all(|(key, value)| {
-                // An empty list may be left out by the API server.
-                before[key] == *value || (before[key].is_null() && is_empty(value))
-            });
-            if says_the_same {
+            if says_the_same(&lane.value()["status"], &status) {
                 continue;
             }
             let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
@@ -139,11 +134,19 @@ impl Reporter {
     }
 }
 
+/// Whether a status that is to be merged into one changes nothing of it.
+pub(super) fn says_the_same(before: &Value, status: &Value) -> bool {
+    status.as_object().into_iter().flatten().all(|(key, value)| {
+        // An empty list may be left out by the API server.
+        before[key] == *value || (before[key].is_null() && is_empty(value))
+    })
+}
+
 fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
-fn finalizers(lane: &Object) -> impl Iterator<Item = &str> {
+pub(super) fn finalizers(lane: &Object) -> impl Iterator<Item = &str> {
     let all = lane.value()["metadata"]["finalizers"].as_array();
     all.into_iter().flatten().filter_map(Value::as_str)
 }
@@ -161,13 +164,13 @@ fn finding(finding: &Finding) -> Value {
 }
 
 /// A condition's status, reason and message.
-struct Said {
-    status: &'static str,
-    reason: &'static str,
-    message: String,
+pub(super) struct Said {
+    pub(super) status: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
 }
 
-fn said(status: &'static str, reason: &'static str, message: impl Into<String>) -> Said {
+pub(super) fn said(status: &'static str, reason: &'static str, message: impl Into<String>) -> Said {
     Said { status, reason, message: message.into() }
 }
 
@@ -237,7 +240,7 @@ fn say_what_is_on(status: &mut Value, on: &OnLane) {
 }
 
 /// A condition; its time is that of the last change of its status.
-fn condition(lane: &Object, kind: &str, said: &Said, generation: &Value) -> Value {
+pub(super) fn condition(lane: &Object, kind: &str, said: &Said, generation: &Value) -> Value {
     let before = lane.value()["status"]["conditions"].as_array().into_iter().flatten();
     let before = before.into_iter().find(|condition| condition["type"] == kind);
     let since = before.filter(|before| before["status"] == said.status);

@@ -15,6 +15,7 @@ use super::Options;
 use super::metrics::Metrics;
 use super::releases::{self, Measures};
 use super::report::{Outcome, Reporter};
+use super::takeovers;
 use crate::apply::{ApplyError, Written};
 use crate::arrival::Labelled;
 use crate::failure::chain;
@@ -183,16 +184,20 @@ impl<'a> Run<'a> {
 
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
         self.reporter.hold(&seen, &course).await?;
+        takeovers::hold(&self.client, &seen).await?;
         let client = self.client.clone();
         let mut phases = Phases::new(&client, &root_namespace, &seen, self.options.arrival_timeout);
         match self.change(&mut phases, &seen, &course).await {
             Ok(Progress::Settled) => Ok(Some(Duration::ZERO)),
             Ok(Progress::Through { next, refused }) => {
-                self.reporter.report(&seen, &course, &Outcome::Done(self.reached)).await?;
+                let outcome = Outcome::Done(self.reached);
+                self.reporter.report(&seen, &course, &outcome).await?;
                 self.reporter.release(&seen, &course).await?;
+                takeovers::release(&client, &seen).await?;
+                let ends = takeovers::report(&client, &seen, &settings, &course, &outcome).await?;
                 // The lanes are served; the pod is tried again.
                 refused.map_or(Ok(()), Err)?;
-                Ok([next, released.again_in].into_iter().flatten().min())
+                Ok([next, released.again_in, ends].into_iter().flatten().min())
             }
             // Somebody was faster, or what was planned by was old: the next plan knows better.
             Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => Err(error.into()),
@@ -200,6 +205,7 @@ impl<'a> Run<'a> {
                 self.metrics.late_proxies.store(error.late_proxies() as u64, Ordering::Relaxed);
                 let outcome = Outcome::Stuck(chain(&error));
                 self.reporter.report(&seen, &course, &outcome).await?;
+                takeovers::report(&client, &seen, &settings, &course, &outcome).await?;
                 Err(error.into())
             }
         }

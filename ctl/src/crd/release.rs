@@ -5,7 +5,7 @@ mod analysis;
 use canary_release::KIND;
 use serde_json::{Value, json};
 
-use super::{column, conditions, definition, list, number, object, text};
+use super::{Definition, Scope, column, conditions, definition, list, number, object, text};
 
 /// Name of the resource in addresses.
 const PLURAL: &str = "releases";
@@ -27,7 +27,14 @@ pub fn release() -> Value {
         column("Step", "integer", ".status.step", "The step that it is at, counted from 0"),
         column("Waits", "string", ".status.trouble.message", "What it waits for or stumbles over"),
     ];
-    definition(KIND, PLURAL, "release", &columns, &schema())
+    definition(&Definition {
+        kind: KIND,
+        plural: PLURAL,
+        singular: "release",
+        scope: Scope::Cluster,
+        columns: &columns,
+        schema: &schema(),
+    })
 }
 
 fn schema() -> Value {

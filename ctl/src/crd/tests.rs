@@ -18,6 +18,7 @@ fn check_published(name: &str, installed: &Value) {
 fn the_published_definitions_are_those_that_are_installed() {
     check_published("canaryctl.io_lanes.yaml", &lane());
     check_published("canaryctl.io_releases.yaml", &release());
+    check_published("canaryctl.io_takeovers.yaml", &takeover());
 }
 
 /// The API server drops what a definition does not know.
@@ -88,6 +89,23 @@ fn check_fields(schema: &Value, given: &Value, at: &str) {
     for value in given.as_array().into_iter().flatten() {
         check_fields(&schema["items"], value, at);
     }
+}
+
+#[test]
+fn a_takeover_has_every_field_of_its_type_and_no_other() {
+    let document = json!({
+        "service": "cart", "ports": [80], "mode": "mesh", "lane": "dev-alice",
+        "rules": [{"when": {"cookie": {"name": "a", "exact": "1"}}}], "owner": {"user": "alice", "machine": "m"},
+    });
+    let read: crate::takeover::TakeoverSpec = serde_json::from_value(document.clone()).expect("a spec");
+    assert_eq!(serde_json::to_value(&read).expect("JSON"), document, "every field is given");
+    let definition = takeover();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let fields = |value: &Value| {
+        value.as_object().expect("fields").keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(fields(&schema["properties"]), fields(&document));
+    assert_eq!(fields(&schema["properties"]["owner"]["properties"]), fields(&document["owner"]));
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub fn chart(plan: &Plan) -> Result<Vec<File>, Failure> {
         file("values.yaml", values(plan)),
         file("crds/lanes.yaml", yaml(&crate::crd::lane())?),
         file("crds/releases.yaml", yaml(&crate::crd::release())?),
+        file("crds/takeovers.yaml", yaml(&crate::crd::takeover())?),
         file("templates/NOTES.txt", NOTES.into()),
         file("templates/_helpers.tpl", helpers(&plan.namespace)),
         file("templates/_settings.tpl", settings_template(plan)?),

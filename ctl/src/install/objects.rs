@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Plan, webhook};
-use crate::names::{CONTROLLER, FILTER_SERVER, KEYS, SETTINGS};
+use crate::names::{CONTROLLER, DEVELOPER, FILTER_SERVER, KEYS, SETTINGS};
 
 /// Where the controller serves health and metrics.
 const CONTROLLER_PORT: u16 = 8080;
@@ -38,7 +38,9 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
         rule("canaryctl.io", &["lanes"], &["get", "list", "watch", "create", "patch", "delete"]),
         rule("canaryctl.io", &["lanes"], &["route"]),
         rule("canaryctl.io", &["releases"], &["get", "list", "watch", "patch"]),
-        rule("canaryctl.io", &["lanes/status", "releases/status"], &["patch"]),
+        // Those whose agent is gone are ended.
+        rule("canaryctl.io", &["takeovers"], &["get", "list", "watch", "patch", "delete"]),
+        rule("canaryctl.io", &["lanes/status", "releases/status", "takeovers/status"], &["patch"]),
         rule("", &["namespaces", "services"], &read),
         rule("apps", &["statefulsets", "daemonsets"], &read),
         // A release gives Deployments images, and makes and deletes those that serve its lane.
@@ -104,11 +106,28 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": CONTROLLER},
             "subjects": [account],
         }),
+        developers(plan),
         role(namespace, json!(own_rules)),
         binding(namespace),
         role(root, json!(root_rules)),
         binding(root),
     ]
+}
+
+/// Whoever may edit a namespace may make Takeovers there; what else it takes the API server judges.
+fn developers(plan: &Plan) -> Value {
+    let labels = [
+        ("rbac.authorization.k8s.io/aggregate-to-admin", "true"),
+        ("rbac.authorization.k8s.io/aggregate-to-edit", "true"),
+    ];
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": DEVELOPER, "labels": plan.labels(&labels)},
+        "rules": [{
+            "apiGroups": ["canaryctl.io"], "resources": ["takeovers"],
+            "verbs": ["get", "list", "watch", "create", "delete"],
+        }],
+    })
 }
 
 /// The filter's server: leaderless, so that a proxy that starts always finds one.

@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
+use serde_json::Value;
 
 use super::Progress;
 use crate::apply::Written;
@@ -22,7 +23,8 @@ use crate::phases::Phases;
 use crate::releases::Releases;
 use crate::settings::{self, Installation};
 use crate::steer::{self, PodChange};
-use crate::world;
+use crate::takeovers::Takeovers;
+use crate::{takeover, world};
 
 /// How much is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub async fn remove(
     let changes = restore(client, &root_namespace, deadline).await?;
     release(client, canary_rules::lane::KIND, names::FINALIZER).await?;
     release(client, canary_release::KIND, names::RELEASE_FINALIZER).await?;
+    release(client, takeover::KIND, names::TAKEOVER_FINALIZER).await?;
     progress.done("objects", &format!("{changes} restored or removed"), started.elapsed());
 
     let started = Instant::now();
@@ -104,6 +107,7 @@ pub async fn remove(
             ("v1", "Namespace", namespace),
             ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "lanes.canaryctl.io"),
             ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "releases.canaryctl.io"),
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "takeovers.canaryctl.io"),
         ];
         for (api_version, kind, name) in everything {
             delete_kind(client, api_version, kind, None, name).await?;
@@ -166,13 +170,26 @@ async fn end_lanes(
     for lane in &there {
         lanes.delete(lane["metadata"]["name"].as_str().unwrap_or_default(), false).await?;
     }
+    let takeovers = Takeovers::new(client);
+    let taken = takeovers.list(None).await?;
+    let place = |takeover: &Value| {
+        let text = |field: &str| takeover["metadata"][field].as_str().unwrap_or_default().to_owned();
+        (text("namespace"), text("name"))
+    };
+    let taken: Vec<(String, String)> = taken.iter().map(place).collect();
+    for (namespace, name) in &taken {
+        takeovers.delete(namespace, name).await?;
+    }
     if controller_is_there(client).await? {
         for lane in &there {
             let name = lane["metadata"]["name"].as_str().unwrap_or_default();
             lanes.gone(name, deadline.saturating_duration_since(Instant::now())).await?;
         }
+        for (namespace, name) in &taken {
+            takeovers.gone(namespace, name, deadline.saturating_duration_since(Instant::now())).await?;
+        }
     }
-    progress.done("lanes", &format!("{} ended", there.len()), started.elapsed());
+    progress.done("lanes", &format!("{} ended", there.len() + taken.len()), started.elapsed());
     let installation = Installation::read(client, names::NAMESPACE).await;
     let installation = installation.map_err(|error| Failure::from_error(Code::Failed, &error))?;
     Ok(installation.map_or(names::ROOT_NAMESPACE.into(), |(found, _)| found.presence.root_namespace))
@@ -190,14 +207,18 @@ async fn controller_is_there(client: &Client) -> Result<bool, Failure> {
 /// Lets objects of a kind go that a controller did not live to see end.
 async fn release(client: &Client, kind: &str, finalizer: &str) -> Result<(), Failure> {
     let resource = world::resource(canary_rules::lane::API_VERSION, kind);
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let found = match api.list(&ListParams::default()).await {
+    let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let found = match all.list(&ListParams::default()).await {
         Ok(found) => found,
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
         Err(error) => return Err(api_failure(&format!("list {kind}s"), &error)),
     };
     for object in found.items {
         let name = object.metadata.name.unwrap_or_default();
+        let api: Api<DynamicObject> = match &object.metadata.namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
         let all = object.metadata.finalizers.into_iter().flatten();
         let rest: Vec<String> = all.filter(|held| held != finalizer).collect();
         let patch = serde_json::json!({"metadata": {"finalizers": rest}});
@@ -226,6 +247,7 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
         let mut seen =
             world.see(mesh_config.as_ref()).map_err(|error| Failure::from_error(Code::Failed, &error))?;
         seen.lanes.clear();
+        seen.derived = takeover::Derived::default();
         // Without workloads no service is in need of a preference for its baseline.
         seen.observed.services.iter_mut().for_each(|service| service.workloads.clear());
         let course = match &settings {

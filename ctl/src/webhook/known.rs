@@ -123,7 +123,8 @@ async fn make(world: World, settings: &Settings, own_namespace: &str) -> Option<
 
 /// What stands, with the lanes that the controller accepts as they are now.
 pub(super) fn stands(seen: Seen, tag_header: HeaderName, now_unix_s: i64) -> Standing {
-    let wanted = said(&seen.lanes, "Accepted", now_unix_s);
+    let lanes: Vec<Object> = seen.all_lanes().cloned().collect();
+    let wanted = said(&lanes, "Accepted", now_unix_s);
     let accepted = wanted.iter().filter_map(|lane| LaneRouting::try_from(lane).ok()).collect();
     Standing::new(seen.observed, accepted, tag_header)
 }

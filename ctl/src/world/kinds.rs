@@ -56,9 +56,10 @@ impl Kind {
 }
 
 /// Everything that a plan looks at.
-pub const WORLD: [Kind; 12] = [
+pub const WORLD: [Kind; 13] = [
     Kind::new("canaryctl.io", "v1alpha1", "Lane", "lanes"),
     Kind::new("canaryctl.io", "v1alpha1", "Release", "releases").optional(),
+    Kind::new("canaryctl.io", "v1alpha1", "Takeover", "takeovers").optional(),
     Kind::new("", "v1", "Namespace", "namespaces"),
     Kind::new("", "v1", "Service", "services"),
     Kind::new("", "v1", "Pod", "pods").metadata_only(),

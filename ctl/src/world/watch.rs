@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::list::json;
 use super::{Kind, WORLD, World};
 use crate::apply::Written;
+use crate::takeover::{self, Known};
 
 /// How often is looked whether a kind is there that the cluster lacked.
 const LOOK_FOR_KIND_EVERY: Duration = Duration::from_secs(30);
@@ -165,11 +166,20 @@ impl Watched {
         }
     }
 
-    /// The Lanes, as last heard.
+    /// The Lanes, as last heard, and those of Takeovers.
     #[must_use]
     pub fn lanes(&self) -> Vec<Object> {
+        let mut lanes = self.of_kind(canary_rules::lane::KIND);
+        let takeovers = self.of_kind(takeover::KIND);
+        let known = Known { lanes: &lanes, services: None };
+        let derived = takeover::derive(&takeovers, known).lanes;
+        lanes.extend(derived);
+        lanes
+    }
+
+    fn of_kind(&self, name: &str) -> Vec<Object> {
         let stores = self.stores.iter().filter_map(|kept| match kept {
-            Kept::Whole(kind, store) if kind.name == canary_rules::lane::KIND => Some((kind, store)),
+            Kept::Whole(kind, store) if kind.name == name => Some((kind, store)),
             _ => None,
         });
         let all = stores.flat_map(|(kind, store)| store.state().into_iter().map(|one| json(kind, &*one)));

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Distribution, HttpRoutes, Namespace, Object, ObjectError, Observed, ObservedService, Port};
 use crate::failover;
+use crate::lane::TAKEOVER_LABEL;
 use crate::service::{Host, HostError, Labels, Workload};
 
 #[cfg(test)]
@@ -92,7 +93,7 @@ impl Found {
                 let labels = labels(&object.spec()["template"]["metadata"]["labels"]);
                 self.add_workload(&object, labels);
             }
-            "Pod" if !is_owned(&object) => {
+            "Pod" if !is_owned(&object) || is_agent(&object) => {
                 let mut labels = labels(&object.value()["metadata"]["labels"]);
                 // What we put there says nothing of what its owner wants.
                 failover::labelled(object.value()).for_each(|key| drop(labels.remove(key)));
@@ -148,6 +149,10 @@ impl Found {
 
 fn is_owned(object: &Object) -> bool {
     object.value()["metadata"]["ownerReferences"].as_array().is_some_and(|owners| !owners.is_empty())
+}
+
+fn is_agent(pod: &Object) -> bool {
+    pod.value()["metadata"]["labels"][TAKEOVER_LABEL].is_string()
 }
 
 fn labels(value: &Value) -> Labels {

@@ -1,0 +1,116 @@
+//! The CustomResourceDefinition of Takeovers.
+
+use serde_json::{Value, json};
+
+use super::{Definition, Scope, column, conditions, number, object, text};
+use crate::takeover::KIND;
+
+/// Most ports, rules and bytes of names.
+const PORTS_MAX: u32 = 32;
+const RULES_MAX: u32 = 16;
+const NAME_BYTES_MAX: u32 = 63;
+const USER_BYTES_MAX: u32 = 512;
+
+/// What the API server is told of Takeovers. The controller judges what takes a look at others.
+#[must_use]
+pub fn takeover() -> Value {
+    let columns = [
+        column("Service", "string", ".spec.service", "Whose requests are taken"),
+        column("Owner", "string", ".spec.owner.user", "Who has them"),
+        column("Rule", "string", ".status.rule", "Which they are"),
+        column(
+            "State",
+            "string",
+            ".status.state",
+            "Whether every proxy has it, and whether somebody answers",
+        ),
+    ];
+    let of = Definition {
+        kind: KIND,
+        plural: "takeovers",
+        singular: "takeover",
+        scope: Scope::Namespaced,
+        columns: &columns,
+        schema: &schema(),
+    };
+    super::definition(&of)
+}
+
+fn schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": text(),
+            "kind": text(),
+            "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": NAME_BYTES_MAX}}},
+            "spec": spec(),
+            "status": status(),
+        },
+    })
+}
+
+fn spec() -> Value {
+    let lane = super::schema();
+    let mut rules = lane["properties"]["spec"]["properties"]["rules"].clone();
+    rules["minItems"] = 1.into();
+    rules["maxItems"] = RULES_MAX.into();
+    let about = |mut schema: Value, description: &str| {
+        schema["description"] = description.into();
+        schema
+    };
+    let port = json!({"type": "integer", "format": "int32", "minimum": 1, "maximum": 65535});
+    json!({
+        "type": "object",
+        "required": ["service", "ports", "rules", "lane", "owner"],
+        "x-kubernetes-validations": [{
+            "rule": "self == oldSelf",
+            "message": "a takeover does not change: end it and make another",
+        }],
+        "properties": {
+            "service": about(
+                json!({"type": "string", "minLength": 1, "maxLength": NAME_BYTES_MAX}),
+                "The Service, in this namespace.",
+            ),
+            "ports": {
+                "type": "array", "minItems": 1, "maxItems": PORTS_MAX, "items": port,
+                "description": "Ports of the Service that are taken.",
+            },
+            "mode": {"type": "string", "enum": ["mesh"], "description": "What is taken: the requests that a rule matches."},
+            "rules": about(rules, "What a request must be like, as in a Lane: each asks for a value of a header, a cookie or the query."),
+            "lane": about(
+                lane["properties"]["metadata"]["properties"]["name"].clone(),
+                "The lane that carries them; several Takeovers of one user may share it.",
+            ),
+            "owner": {
+                "type": "object",
+                "required": ["user"],
+                "description": "Whose it is.",
+                "properties": {
+                    "user": {
+                        "type": "string", "minLength": 1, "maxLength": USER_BYTES_MAX,
+                        "description": "The user, as the API server knows them: yourself.",
+                    },
+                    "machine": {
+                        "type": "string", "maxLength": 253, "description": "The machine that answers.",
+                    },
+                },
+            },
+        },
+    })
+}
+
+/// What the controller says of a Takeover.
+fn status() -> Value {
+    let mut status = object(&json!({
+        "observedGeneration": number(),
+        "conditions": conditions(),
+        "lane": text(),
+        "rule": text(),
+        "state": text(),
+        "message": text(),
+        "tagHeader": text(),
+    }));
+    status["description"] = "What the controller last said of it.".into();
+    status
+}

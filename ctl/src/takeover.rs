@@ -1,0 +1,115 @@
+//! The Takeover document: one developer has the requests of a service that rules match, `canaryctl.io/v1alpha1`.
+//!
+//! Knows documents only. Which of them can be is [`derive`]'s; what becomes of them is the controller's.
+
+use canary_rules::lane::Rule;
+use canary_rules::name::LaneName;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+mod derive;
+mod overlap;
+#[cfg(test)]
+mod tests;
+
+pub use derive::{Derived, Known, Ruling, derive};
+
+/// The `kind` of Takeover documents.
+pub const KIND: &str = "Takeover";
+/// Label of an agent's pods: the name of the Takeover that they serve.
+pub const LABEL: &str = canary_istio::lane::TAKEOVER_LABEL;
+
+/// A Takeover document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Takeover {
+    /// Always `canaryctl.io/v1alpha1`.
+    pub api_version: String,
+    /// Always `Takeover`.
+    pub kind: String,
+    /// Its name and what Kubernetes keeps of it.
+    pub metadata: Metadata,
+    /// What is taken, by whom.
+    pub spec: TakeoverSpec,
+    /// What the controller last said of it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub status: Map<String, Value>,
+}
+
+/// What is read of a Takeover's metadata.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    /// Its name.
+    pub name: String,
+    /// The namespace of its service.
+    pub namespace: String,
+    /// Tells it from others that had its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// When it was made, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creation_timestamp: Option<String>,
+    /// When somebody ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<String>,
+}
+
+/// What is taken, by whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TakeoverSpec {
+    /// The Service, in the Takeover's own namespace.
+    pub service: String,
+    /// Ports of the Service that are taken.
+    pub ports: Vec<u16>,
+    /// What of its requests.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What a request must be like, as in a Lane; each rule names a value that only its owner sends.
+    pub rules: Vec<Rule>,
+    /// The lane that carries them.
+    pub lane: LaneName,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// What of a service's requests is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// Those that a rule matches.
+    #[default]
+    Mesh,
+}
+
+/// Whose a Takeover is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Owner {
+    /// The user, as the API server knows them.
+    pub user: String,
+    /// The machine that answers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub machine: String,
+}
+
+impl Takeover {
+    /// The service as `namespace/name`.
+    #[must_use]
+    pub fn service(&self) -> String {
+        format!("{}/{}", self.metadata.namespace, self.spec.service)
+    }
+
+    /// When it began, as people read it.
+    #[must_use]
+    pub fn since(&self) -> &str {
+        self.metadata.creation_timestamp.as_deref().unwrap_or("a moment ago")
+    }
+
+    /// The rules as JSON.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Value> {
+        self.spec.rules.iter().filter_map(|rule| serde_json::to_value(rule).ok()).collect()
+    }
+}

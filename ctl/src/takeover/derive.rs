@@ -1,0 +1,219 @@
+//! Takeovers → the lanes that carry them. Pure; every replica of the controller comes to the same.
+
+use std::collections::BTreeMap;
+
+use canary_istio::Object;
+use canary_istio::failover::lane_key;
+use canary_istio::lane::LANE_LABEL;
+use canary_istio::service::{Labels, Workload};
+use canary_istio::{Observed, ObservedService};
+use canary_rules::lane::{API_VERSION, KIND as LANE};
+use canary_rules::wire::LANES_MAX;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use super::{LABEL, Takeover, overlap};
+use crate::verb::enable::document::who_of_rules;
+
+/// Lanes that people wrote win over those of developers where both claim a request.
+const PRIORITY: i32 = i32::MIN;
+
+/// What is known beside the Takeovers.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The Lanes that people wrote.
+    pub lanes: &'a [Object],
+    /// The services, where they are known.
+    pub services: Option<&'a [ObservedService]>,
+}
+
+/// What Takeovers come to.
+#[derive(Debug, Clone, Default)]
+pub struct Derived {
+    /// Lanes, as if people had written them.
+    pub lanes: Vec<Object>,
+    /// What becomes of each Takeover, by namespace and name.
+    pub rulings: BTreeMap<(String, String), Ruling>,
+}
+
+/// What becomes of a Takeover.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ruling {
+    /// It has what it asks for, by the lane that it names.
+    On(Box<Takeover>),
+    /// It ends.
+    Going,
+    /// It cannot be, for this reason.
+    Refused(Refusal),
+}
+
+/// Why a Takeover cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// One word.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+fn refusal(reason: &'static str, message: impl Into<String>) -> Refusal {
+    Refusal { reason, message: message.into() }
+}
+
+/// Judges Takeovers, the older ones first, and makes the lanes of those that can be.
+#[must_use]
+pub fn derive(takeovers: &[Object], known: Known<'_>) -> Derived {
+    let mut rulings = BTreeMap::new();
+    let mut asked = Vec::new();
+    for object in takeovers {
+        let key = (object.namespace().to_owned(), object.name().to_owned());
+        if !object.value()["metadata"]["deletionTimestamp"].is_null() {
+            rulings.insert(key, Ruling::Going);
+            continue;
+        }
+        match Takeover::deserialize(object.value()) {
+            Ok(takeover) => asked.push(takeover),
+            Err(error) => {
+                rulings.insert(key, Ruling::Refused(refusal("Invalid", error.to_string())));
+            }
+        }
+    }
+    let age = |takeover: &Takeover| {
+        let metadata = &takeover.metadata;
+        (metadata.creation_timestamp.clone(), metadata.namespace.clone(), metadata.name.clone())
+    };
+    asked.sort_by_key(age);
+    let mut accepted: Vec<Takeover> = Vec::new();
+    for takeover in asked {
+        let key = (takeover.metadata.namespace.clone(), takeover.metadata.name.clone());
+        let ruling = match judge(&takeover, &accepted, known) {
+            Some(refused) => Ruling::Refused(refused),
+            None => {
+                accepted.push(takeover.clone());
+                Ruling::On(Box::new(takeover))
+            }
+        };
+        rulings.insert(key, ruling);
+    }
+    Derived { lanes: lanes(&accepted), rulings }
+}
+
+fn judge(takeover: &Takeover, before: &[Takeover], known: Known<'_>) -> Option<Refusal> {
+    let spec = &takeover.spec;
+    if spec.rules.is_empty() || !spec.rules.iter().all(overlap::is_narrow) {
+        let message = "each rule must ask for a value of a header, a cookie or the query, and for no percentage: \
+                       others would take other people's requests";
+        return Some(refusal("Invalid", message));
+    }
+    if let Some(services) = known.services {
+        let of = |service: &&ObservedService| {
+            service.host.namespace() == takeover.metadata.namespace && service.host.name() == spec.service
+        };
+        let Some(service) = services.iter().find(of) else {
+            return Some(refusal("Invalid", format!("there is no Service {}", takeover.service())));
+        };
+        let has = |number: &u16| service.ports.iter().any(|port| port.number == *number);
+        if let Some(missing) = spec.ports.iter().find(|number| !has(number)) {
+            return Some(refusal("Invalid", format!("Service {} has no port {missing}", takeover.service())));
+        }
+    }
+    if known.lanes.iter().any(|lane| lane.name() == spec.lane.as_str()) {
+        let message = format!("there is a Lane {} that somebody wrote: name another one", spec.lane);
+        return Some(refusal("LaneTaken", message));
+    }
+    let mut lanes: Vec<&str> = before.iter().map(|other| other.spec.lane.as_str()).collect();
+    lanes.sort_unstable();
+    lanes.dedup();
+    if !lanes.contains(&spec.lane.as_str()) && known.lanes.len() + lanes.len() >= LANES_MAX {
+        return Some(refusal("Invalid", format!("there are {LANES_MAX} lanes, and no more fit")));
+    }
+    before.iter().find_map(|other| clash(takeover, other))
+}
+
+/// Why a Takeover cannot be beside an older one.
+fn clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
+    let (ours, theirs) = (&takeover.spec, &other.spec);
+    let (user, service, since) = (&theirs.owner.user, other.service(), other.since());
+    let rule = who_of_rules(&other.rules());
+    if ours.lane == theirs.lane {
+        if ours.owner.user != theirs.owner.user {
+            let message = format!("lane {} is {user}'s since {since}: name another one", theirs.lane);
+            return Some(refusal("LaneTaken", message));
+        }
+        if ours.rules != theirs.rules {
+            let message = format!(
+                "lane {} has another rule for {service} since {since} ({rule}): give the same, or name another lane",
+                theirs.lane
+            );
+            return Some(refusal("LaneTaken", message));
+        }
+        let is_same =
+            takeover.service() == service && ours.ports.iter().any(|port| theirs.ports.contains(port));
+        return is_same.then(|| {
+            refusal("Taken", format!("{user} has {service} since {since} with the same rule ({rule})"))
+        });
+    }
+    // A request is in one lane: of two that claim it one would never get it, whatever their services are.
+    overlap::surely(&ours.rules, &theirs.rules)
+        .then(|| refusal("Taken", format!("{user} has {service} since {since} with the same rule ({rule})")))
+}
+
+/// One lane for all Takeovers that name it; the oldest gives it its age.
+fn lanes(accepted: &[Takeover]) -> Vec<Object> {
+    let mut by_name: BTreeMap<&str, Vec<&Takeover>> = BTreeMap::new();
+    for takeover in accepted {
+        by_name.entry(takeover.spec.lane.as_str()).or_default().push(takeover);
+    }
+    let lane = |(name, takeovers): (&str, Vec<&Takeover>)| {
+        let first = takeovers.first()?;
+        let programmed = takeovers.iter().any(|takeover| is_programmed(takeover));
+        let status = |is_so: bool| if is_so { "True" } else { "Unknown" };
+        Object::new(json!({
+            "apiVersion": API_VERSION, "kind": LANE,
+            "metadata": {"name": name, "creationTimestamp": first.metadata.creation_timestamp},
+            "spec": {"rules": first.rules(), "priority": PRIORITY},
+            "status": {"conditions": [
+                {"type": "Accepted", "status": status(true)},
+                {"type": "Programmed", "status": status(programmed)},
+            ]},
+        }))
+        .ok()
+    };
+    by_name.into_iter().filter_map(lane).collect()
+}
+
+fn is_programmed(takeover: &Takeover) -> bool {
+    let conditions = takeover.status.get("conditions").and_then(Value::as_array);
+    let of = |condition: &&Value| condition["type"] == "Programmed";
+    conditions.into_iter().flatten().find(of).is_some_and(|condition| condition["status"] == "True")
+}
+
+impl Derived {
+    /// The labels of a Takeover's agent beside those of its service.
+    #[must_use]
+    pub fn labels(takeover: &Takeover) -> Labels {
+        let lane = takeover.spec.lane.as_str();
+        Labels::from([
+            (LANE_LABEL.to_owned(), lane.to_owned()),
+            (lane_key(lane), "member".to_owned()),
+            (LABEL.to_owned(), takeover.metadata.name.clone()),
+        ])
+    }
+
+    /// Tells the services of the agents that are to come: every proxy knows their lane before the first pod is
+    /// there, and nobody else's request ever meets one.
+    pub fn add_workloads(&self, observed: &mut Observed) {
+        for ruling in self.rulings.values() {
+            let Ruling::On(takeover) = ruling else { continue };
+            let of = |service: &&mut ObservedService| {
+                service.host.namespace() == takeover.metadata.namespace
+                    && service.host.name() == takeover.spec.service
+            };
+            let Some(service) = observed.services.iter_mut().find(of) else { continue };
+            let mut labels = service.selector.clone();
+            labels.extend(Self::labels(takeover));
+            let name = format!("takeover {}", takeover.metadata.name);
+            service.workloads.push(Workload { name, labels });
+        }
+    }
+}

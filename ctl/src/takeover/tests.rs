@@ -1,0 +1,177 @@
+use canary_rules::settings::MeshSettings;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::steer::{self, Verdict};
+use crate::world::{Seen, World};
+
+fn takeover(name: &str, born_s: u32, service: &str, user: &str, when: Value) -> Value {
+    json!({
+        "apiVersion": "canaryctl.io/v1alpha1", "kind": "Takeover",
+        "metadata": {"name": name, "namespace": "shop", "creationTimestamp": format!("2026-01-01T11:52:{born_s:02}Z")},
+        "spec": {
+            "service": service, "ports": [80], "lane": format!("dev-{user}"),
+            "rules": [{"when": when, "sticky": false}], "owner": {"user": user, "machine": "laptop"},
+        },
+    })
+}
+
+fn header(value: &str) -> Value {
+    json!({"header": {"name": "x-dev", "exact": value}})
+}
+
+fn service(name: &str) -> [Value; 2] {
+    [
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80}]},
+        }),
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"template": {"metadata": {"labels": {"app": name}}}},
+        }),
+    ]
+}
+
+fn seen(more: Vec<Value>) -> Seen {
+    let objects = [service("cart"), service("stock")].concat().into_iter().chain(more).collect();
+    World { objects }.see(None).expect("a world")
+}
+
+/// Why a Takeover is refused, in a word and in words; nothing where it is on.
+#[track_caller]
+fn ruling(seen: &Seen, name: &str) -> Option<(&'static str, String)> {
+    match &seen.derived.rulings[&("shop".to_owned(), name.to_owned())] {
+        Ruling::On(_) => None,
+        Ruling::Going => Some(("Going", String::new())),
+        Ruling::Refused(refusal) => Some((refusal.reason, refusal.message.clone())),
+    }
+}
+
+#[track_caller]
+fn check(more: Vec<Value>, name: &str, reason: &str, says: &str) {
+    let (found, message) = ruling(&seen(more), name).expect("refused");
+    assert_eq!(found, reason, "{message}");
+    assert!(message.contains(says), "{message}");
+}
+
+#[test]
+fn different_rules_are_beside_each_other_on_one_service() {
+    let all = seen(vec![
+        takeover("a", 1, "cart", "alice", header("alice")),
+        takeover("b", 2, "cart", "bob", header("bob")),
+    ]);
+    assert_eq!((ruling(&all, "a"), ruling(&all, "b")), (None, None));
+    let lanes: Vec<&str> = all.all_lanes().map(|lane| lane.name()).collect();
+    assert_eq!(lanes, ["dev-alice", "dev-bob"]);
+}
+
+#[test]
+fn the_younger_of_two_with_one_rule_is_refused_and_told_whose_it_is() {
+    let both = |bobs: Value| {
+        vec![takeover("b", 2, "cart", "bob", bobs), takeover("a", 1, "cart", "alice", header("dev"))]
+    };
+    let says = "alice has shop/cart since 2026-01-01T11:52:01Z with the same rule (header x-dev = dev)";
+    check(both(header("dev")), "b", "Taken", says);
+    check(both(json!({"header": {"name": "X-Dev", "exact": "dev"}})), "b", "Taken", says);
+    let more = json!({"header": {"name": "x-dev", "exact": "dev"}, "cookie": {"name": "a", "exact": "1"}});
+    check(both(more.clone()), "b", "Taken", says);
+    check(both(json!({"all": [header("dev"), {"cookie": {"name": "a", "exact": "1"}}]})), "b", "Taken", says);
+    assert_eq!(ruling(&seen(both(more)), "a"), None, "the older one stays");
+}
+
+#[test]
+fn a_lane_has_one_owner_and_one_rule_whatever_the_service() {
+    let stock = |user: &str, value: &str| {
+        let mut second = takeover("second", 2, "stock", "alice", header(value));
+        second["spec"]["owner"]["user"] = user.into();
+        vec![takeover("first", 1, "cart", "alice", header("alice")), second]
+    };
+    assert_eq!(ruling(&seen(stock("alice", "alice")), "second"), None, "one lane through both services");
+    check(stock("alice", "other"), "second", "LaneTaken", "has another rule for shop/cart");
+    check(stock("bob", "bob"), "second", "LaneTaken", "lane dev-alice is alice's since");
+}
+
+#[test]
+fn a_lane_that_somebody_wrote_is_nobodys_to_take() {
+    let written = json!({
+        "apiVersion": "canaryctl.io/v1alpha1", "kind": "Lane", "metadata": {"name": "dev-alice"}, "spec": {},
+    });
+    let all = vec![written, takeover("a", 1, "cart", "alice", header("alice"))];
+    check(all, "a", "LaneTaken", "there is a Lane dev-alice that somebody wrote");
+}
+
+#[test]
+fn what_could_take_everybodys_requests_is_refused() {
+    for when in [
+        json!({"path": {"prefix": "/"}}),
+        json!({"not": header("alice")}),
+        json!({"header": {"name": "x-dev", "exists": true}}),
+        json!({"header": {"name": "x-dev", "exact": ""}}),
+        json!({"any": [header("alice"), {"path": {"prefix": "/"}}]}),
+    ] {
+        check(
+            vec![takeover("a", 1, "cart", "alice", when)],
+            "a",
+            "Invalid",
+            "each rule must ask for a value",
+        );
+    }
+    let mut share = takeover("a", 1, "cart", "alice", header("alice"));
+    share["spec"]["rules"][0]["percent"] = 50.into();
+    check(vec![share], "a", "Invalid", "no percentage");
+    for when in [
+        json!({"any": [header("alice"), {"cookie": {"name": "dev", "in": ["a", "b"]}}]}),
+        json!({"header": {"name": "x-dev", "exact": "alice"}, "path": {"prefix": "/"}}),
+    ] {
+        assert_eq!(ruling(&seen(vec![takeover("a", 1, "cart", "alice", when)]), "a"), None);
+    }
+}
+
+#[test]
+fn a_service_or_a_port_that_is_not_there_is_named() {
+    check(
+        vec![takeover("a", 1, "cat", "alice", header("a"))],
+        "a",
+        "Invalid",
+        "there is no Service shop/cat",
+    );
+    let mut other = takeover("a", 1, "cart", "alice", header("a"));
+    other["spec"]["ports"] = json!([80, 81]);
+    check(vec![other], "a", "Invalid", "Service shop/cart has no port 81");
+}
+
+#[test]
+fn the_lane_is_routed_before_its_agent_has_a_pod() {
+    let course = |objects| {
+        let key = canary_rules::signing::KeyId::new("k1").expect("id");
+        let key = canary_rules::signing::Key::new(key, vec![7; 32]).expect("key");
+        let settings = MeshSettings::new(canary_rules::signing::KeyRing::new([key]).expect("ring"));
+        steer::course(&seen(objects), &settings, 0)
+    };
+    let made = |course: &steer::Course| {
+        let changes = course.plan.changes.iter();
+        changes.map(|change| change.object.to_string()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let alice = takeover("a", 1, "cart", "alice", header("alice"));
+    let on = course(vec![alice.clone()]);
+    assert!(matches!(&on.lanes["dev-alice"], Verdict::On(on) if on.members.len() == 1), "{:?}", on.lanes);
+    assert!(made(&on).iter().any(|object| object.contains("VirtualService")), "{:?}", made(&on));
+    let agent = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": "agent", "namespace": "shop", "ownerReferences": [{"kind": "Job", "name": "x"}],
+            "labels": {
+                "app": "cart", "canaryctl.io/lane": "dev-alice", "lane.canaryctl.io/dev-alice": "member",
+                "canaryctl.io/takeover": "a",
+            },
+        },
+    });
+    let born = course(vec![alice, agent.clone()]);
+    assert_eq!(born.plan.changes, on.plan.changes, "its pod changes nothing");
+    assert_eq!(born.pods, [], "and is born with every label");
+    // While it ends nobody else's request may meet it.
+    let left = course(vec![agent]);
+    let rules = left.plan.changes.iter().map(|change| format!("{:?}", change.action)).collect::<String>();
+    assert!(rules.contains("canaryctl.io/lane="), "{rules}");
+}

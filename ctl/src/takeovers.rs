@@ -1,0 +1,167 @@
+//! Takeovers in a cluster, as verbs use them: make, delete, and wait for what the controller says.
+
+use std::time::Duration;
+
+use canary_rules::lane::API_VERSION;
+use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::cluster::api_failure;
+use crate::failure::{Code, Failure};
+use crate::lanes::condition;
+use crate::names::FIELD_MANAGER;
+use crate::takeover::KIND;
+use crate::world;
+
+/// The Takeovers of a cluster.
+#[derive(Clone)]
+pub struct Takeovers {
+    client: Client,
+}
+
+impl Takeovers {
+    /// Of this cluster.
+    #[must_use]
+    pub fn new(client: &Client) -> Self {
+        Self { client: client.clone() }
+    }
+
+    fn of(&self, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &world::resource(API_VERSION, KIND))
+    }
+
+    /// Those of a namespace, or of all, the oldest first; none where they are not known at all.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn list(&self, namespace: Option<&str>) -> Result<Vec<Value>, Failure> {
+        let api = match namespace {
+            Some(namespace) => self.of(namespace),
+            None => Api::all_with(self.client.clone(), &world::resource(API_VERSION, KIND)),
+        };
+        let mut found: Vec<Value> = match api.list(&ListParams::default()).await {
+            Ok(found) => found.items.iter().map(value).collect(),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Vec::new()),
+            Err(error) => return Err(api_failure("list takeovers", &error)),
+        };
+        let age = |takeover: &Value| {
+            let text = |field: &str| takeover["metadata"][field].as_str().unwrap_or_default().to_owned();
+            (text("creationTimestamp"), text("namespace"), text("name"))
+        };
+        found.sort_by_key(age);
+        Ok(found)
+    }
+
+    /// Makes one; `dry_run` has the API server judge it only.
+    ///
+    /// # Errors
+    /// When the API server refuses it, or there is one of this name.
+    pub async fn create(&self, takeover: &Value, dry_run: bool) -> Result<Value, Failure> {
+        let text = |field: &str| takeover["metadata"][field].as_str().unwrap_or_default().to_owned();
+        let (namespace, name) = (text("namespace"), text("name"));
+        let failed = |error: &kube::Error| api_failure(&format!("take over in {namespace}"), error);
+        let object: DynamicObject = serde_json::from_value(takeover.clone())
+            .map_err(|error| failed(&kube::Error::SerdeError(error)))?;
+        let params = PostParams { dry_run, field_manager: Some(FIELD_MANAGER.into()) };
+        match self.of(&namespace).create(&params, &object).await {
+            Ok(made) => Ok(value(&made)),
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                Err(Failure::new(Code::Failed, "this cluster knows no takeovers").help("canaryctl install"))
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                Err(Failure::new(Code::Conflict, format!("there is a takeover {namespace}/{name} already"))
+                    .help(format!("canaryctl dev stop {name} -n {namespace} ends it")))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// Deletes one; false where there is none.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn delete(&self, namespace: &str, name: &str) -> Result<bool, Failure> {
+        match self.of(namespace).delete(name, &DeleteParams::background()).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(error) => Err(api_failure(&format!("end takeover {namespace}/{name}"), &error)),
+        }
+    }
+
+    /// Waits until every proxy has it.
+    ///
+    /// # Errors
+    /// When it is refused, ended by somebody, or not through in time.
+    pub async fn programmed(&self, namespace: &str, name: &str, timeout: Duration) -> Result<Value, Failure> {
+        let settled = |found: Option<&DynamicObject>| {
+            found.map(value).is_none_or(|takeover| {
+                condition(&takeover, "Programmed").status == "True"
+                    || condition(&takeover, "Accepted").status == "False"
+            })
+        };
+        let api = self.of(namespace);
+        let waited = tokio::time::timeout(timeout, await_condition(api.clone(), name, settled)).await;
+        let found = api.get_opt(name).await;
+        let found =
+            found.map_err(|error| api_failure(&format!("read takeover {namespace}/{name}"), &error))?;
+        let Some(takeover) = found.as_ref().map(value) else {
+            return Err(Failure::new(Code::Conflict, format!("somebody ended takeover {namespace}/{name}")));
+        };
+        let (accepted, programmed) = (condition(&takeover, "Accepted"), condition(&takeover, "Programmed"));
+        if accepted.status == "False" {
+            return Err(refused(&takeover, &accepted.reason, &accepted.message));
+        }
+        match waited {
+            Ok(Ok(_)) => Ok(takeover),
+            Ok(Err(error)) => Err(Failure::from_error(Code::Failed, &error)),
+            Err(_) => {
+                let why = match programmed.message.as_str() {
+                    "" => "the controller has said nothing of it",
+                    message => message,
+                };
+                let what = format!("not every proxy has the lane after {} s: {why}", timeout.as_secs());
+                Err(Failure::new(Code::Timeout, what).help("canaryctl status shows what it waits for"))
+            }
+        }
+    }
+
+    /// Waits until no proxy routes by it any more and it is gone.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn gone(&self, namespace: &str, name: &str, timeout: Duration) -> Result<(), Failure> {
+        let gone = |found: Option<&DynamicObject>| found.is_none();
+        match tokio::time::timeout(timeout, await_condition(self.of(namespace), name, gone)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Failure::from_error(Code::Failed, &error)),
+            Err(_) => {
+                let what = format!("takeover {namespace}/{name} is not over after {} s", timeout.as_secs());
+                Err(Failure::new(Code::Timeout, what)
+                    .help("it ends once no proxy routes by it: canaryctl status shows what it waits for"))
+            }
+        }
+    }
+}
+
+/// Why a takeover cannot be, and what to do about it.
+fn refused(takeover: &Value, reason: &str, message: &str) -> Failure {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (namespace, service) = (text(&takeover["metadata"]["namespace"]), text(&takeover["spec"]["service"]));
+    let failure = Failure::new(Code::Conflict, format!("cannot take {namespace}/{service}: {message}"));
+    match reason {
+        "Taken" => failure.help(format!(
+            "choose another rule (--cookie dev=NAME), or ask them: canaryctl dev list -n {namespace}"
+        )),
+        "LaneTaken" => failure.help("choose another lane: --lane NAME"),
+        _ => Failure::new(Code::Documents, format!("cannot take {namespace}/{service}: {message}")),
+    }
+}
+
+fn value(object: &DynamicObject) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or_default();
+    value["apiVersion"] = API_VERSION.into();
+    value["kind"] = KIND.into();
+    value
+}
