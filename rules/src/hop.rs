@@ -24,6 +24,10 @@ pub const PARENTS_MAX: usize = 16;
 pub const REFUSED_HEADER: &str = "x-canary-refused";
 /// The request id's header.
 pub const REQUEST_ID: &str = "x-request-id";
+/// Value of the tag header by which an application asks for the baseline at its next hop, whatever the flow's
+/// other carriers say: an agent that cannot serve a request hands it on so. They stay as they are, and so the flow
+/// is in its lane again from there on.
+pub const BASELINE: &str = "baseline";
 /// The W3C baggage header.
 pub const BAGGAGE: &str = "baggage";
 
@@ -238,6 +242,17 @@ impl Hop {
         mut lookup: impl FnMut(FlowId) -> Lookup,
     ) -> Outbound<'_> {
         let carried = self.gather(headers);
+        if carried.header == Some(BASELINE.as_bytes()) && !carried.header_contradicts {
+            let mut edits = Edits::new();
+            Tags::unite_request_id(carried.request_id, carried.request_id_repeats, &mut edits);
+            return Outbound {
+                tag: LaneCode::BASELINE,
+                origin: Origin::Header,
+                edits,
+                ambiguous: false,
+                unknown_ids: false,
+            };
+        }
         let said = self.tags.said(&carried, headers);
         let mut ambiguous = said.contradicts;
         let mut unknown_ids = false;

@@ -80,6 +80,24 @@ fn the_baseline_is_a_tag_like_any_other() {
 }
 
 #[test]
+fn whoever_asks_for_the_baseline_has_it_for_one_hop() {
+    let lookup = [(flow("traceparent", TRACE), tag("gray"))];
+    let hop = hop();
+    let request = get("/")
+        .with("x-canary-lane", "baseline")
+        .with("baggage", "canary-lane=gray")
+        .with("x-request-id", minted("gray"))
+        .with("traceparent", TRACE);
+    let decided = outbound(&hop, &request, Some("gray"), &lookup);
+    assert_eq!((decided.tag, decided.origin), (LaneCode::BASELINE, Origin::Header));
+    assert!(decided.edits.is_empty(), "nothing that the next hop reads is taken away");
+    let next = request.ask(|headers| hop.inbound(headers, None, || true));
+    assert_eq!((next.tag, next.origin), (code("gray"), Origin::Baggage));
+    let twice = request.with("x-canary-lane", "gray");
+    assert!(outbound(&hop, &twice, None, &[]).ambiguous, "two wishes are none");
+}
+
+#[test]
 fn ids_that_disagree_are_the_baselines() {
     let request = get("/").with("traceparent", TRACE).with("b3", B3);
     let (trace, b3) = (flow("traceparent", TRACE), flow("b3", B3));
