@@ -9,8 +9,19 @@ use crate::failure::Failure;
 use crate::verb;
 
 /// Verbs that ask no cluster.
-const VERBS_WITHOUT_CLUSTER: [&str; 10] =
-    ["agent", "demo", "render", "explain", "rules", "image", "filter", "completion", "man", "demo-app"];
+const VERBS_WITHOUT_CLUSTER: [&str; 11] = [
+    "agent",
+    "gate",
+    "demo",
+    "render",
+    "explain",
+    "rules",
+    "image",
+    "filter",
+    "completion",
+    "man",
+    "demo-app",
+];
 
 /// Full-link gray routing for Istio meshes.
 ///
@@ -80,6 +91,9 @@ enum Verb {
     /// A developer's end in the cluster; started by `connect` and its like.
     #[command(hide = true)]
     Agent(verb::agent::Args),
+    /// In front of an agent: lets requests of its lane through; started by `mesh`.
+    #[command(hide = true)]
+    Gate(verb::gate::Args),
     /// One application of the demo's mesh; started by `demo`.
     #[command(hide = true)]
     DemoApp(verb::demo_app::Args),
@@ -141,6 +155,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Demo(args) => verb::demo::run(&args),
         Verb::Explain(args) => verb::explain::run(&args),
         Verb::Rules(args) => verb::rules::run(&args),
+        Verb::Gate(args) => verb::gate::run(&args),
         Verb::DemoApp(args) => verb::demo_app::run(&args),
     }
 }

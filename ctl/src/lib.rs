@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod failure;
 pub mod files;
 pub mod filter;
+pub mod gate;
 pub mod names;
 pub mod releases;
 pub mod settings;

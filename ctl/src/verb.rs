@@ -14,6 +14,7 @@ pub mod enable;
 pub mod explain;
 pub mod filter;
 pub mod forward;
+pub mod gate;
 pub mod image;
 pub mod install;
 pub mod lanes;

@@ -1,0 +1,168 @@
+//! Stands in front of an agent: of the requests that reach its pod only those of its lane go to the laptop.
+//!
+//! A pod that is among a Service's endpoints gets whatever a client without a sidecar sends it. All of that, and
+//! what the laptop cannot answer, goes to the Service's other pods: the tag header asks for the baseline at the next
+//! hop, and a header of ours keeps a request from coming back. Knows nothing of tunnels: the laptop is an address.
+
+mod exchange;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::{Authority, Scheme, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::{Either, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+
+use exchange::{Failed, Outgoing};
+
+/// Header of a request that an agent has handed on: it must not meet another one.
+pub const HANDED_ON_HEADER: &str = "x-canary-handed-on";
+/// Header of a response that the baseline gave in the laptop's place, and why.
+pub const FALLBACK_HEADER: &str = "x-canary-fallback";
+/// Header that says why there is no answer.
+const REFUSED_HEADER: &str = canary_rules::hop::REFUSED_HEADER;
+/// The host that was asked for, where a request had to name another one.
+const FORWARDED_HOST_HEADER: &str = "x-forwarded-host";
+
+/// What a gate is told.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// The header that carries the tag.
+    pub tag_header: HeaderName,
+    /// The lane whose requests the laptop gets.
+    pub lane: HeaderValue,
+    /// Where the laptop is reached; none for a port that nobody has taken.
+    pub laptop: Option<SocketAddr>,
+    /// The Service's own address, by which its other pods are reached.
+    pub baseline: Authority,
+}
+
+/// What is answered with.
+type Answer = Response<Either<Incoming, Full<Bytes>>>;
+
+/// Serves connections until the listener fails.
+pub async fn serve(listener: TcpListener, gate: Arc<Gate>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, most likely: others have to end first.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
+        tokio::spawn(connection(stream, gate.clone()));
+    }
+}
+
+async fn connection(stream: TcpStream, gate: Arc<Gate>) {
+    let answer = service_fn(|request| {
+        let gate = gate.clone();
+        async move { Ok::<_, Infallible>(gate.answer(request).await) }
+    });
+    let server = auto::Builder::new(TokioExecutor::new());
+    // Whoever breaks off is gone.
+    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), answer).await;
+}
+
+impl Gate {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        if request.headers().contains_key(HANDED_ON_HEADER) {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, "no pod of the baseline is ready");
+        }
+        let request = request.map(Either::Left);
+        let Some(laptop) = self.laptop.filter(|_| self.is_lanes(&request)) else {
+            return self.hand_on(request, None).await;
+        };
+        let again = copy_of(&request);
+        match exchange::with(laptop, request).await {
+            Ok(response) => response.map(Either::Left),
+            Err(Failed::Unsent(request)) => self.hand_on(*request, Some("laptop-unreachable")).await,
+            Err(Failed::Sent) => match again {
+                Some(request) => self.hand_on(request, Some("laptop-broke-off")).await,
+                None => refusal(
+                    StatusCode::BAD_GATEWAY,
+                    "the laptop broke off, and the request may have reached it",
+                ),
+            },
+        }
+    }
+
+    /// Whether a request says the lane, once.
+    fn is_lanes(&self, request: &Outgoing) -> bool {
+        let mut tags = request.headers().get_all(&self.tag_header).iter();
+        tags.next() == Some(&self.lane) && tags.next().is_none()
+    }
+
+    /// Has the Service's other pods answer; says why, if a request of the lane comes to that.
+    async fn hand_on(&self, mut request: Outgoing, why: Option<&'static str>) -> Answer {
+        self.address(&mut request);
+        let Ok(mut addresses) = tokio::net::lookup_host(self.baseline.as_str()).await else {
+            return refusal(StatusCode::BAD_GATEWAY, "the baseline's name is not known");
+        };
+        let Some(address) = addresses.next() else {
+            return refusal(StatusCode::BAD_GATEWAY, "the baseline has no address");
+        };
+        match exchange::with(address, request).await {
+            Ok(mut response) => {
+                if let Some(why) = why {
+                    response.headers_mut().insert(FALLBACK_HEADER, HeaderValue::from_static(why));
+                }
+                response.map(Either::Left)
+            }
+            Err(_) => refusal(StatusCode::BAD_GATEWAY, "the baseline does not answer"),
+        }
+    }
+
+    /// Addresses a request to the baseline: sidecars route by the host's name.
+    fn address(&self, request: &mut Outgoing) {
+        let baseline = HeaderValue::from_static(canary_rules::hop::BASELINE);
+        let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
+        let asked = request.headers().get(HOST).cloned();
+        let asked = asked.or_else(|| HeaderValue::from_str(&authority?).ok());
+        let headers = request.headers_mut();
+        headers.insert(&self.tag_header, baseline);
+        headers.insert(HANDED_ON_HEADER, HeaderValue::from_static("1"));
+        if let Some(asked) = asked.filter(|_| !headers.contains_key(FORWARDED_HOST_HEADER)) {
+            headers.insert(FORWARDED_HOST_HEADER, asked);
+        }
+        if request.version() == Version::HTTP_2 {
+            request.headers_mut().remove(HOST);
+            let mut parts = request.uri().clone().into_parts();
+            parts.authority = Some(self.baseline.clone());
+            parts.scheme.get_or_insert(Scheme::HTTP);
+            if let Ok(uri) = Uri::from_parts(parts) {
+                *request.uri_mut() = uri;
+            }
+        } else if let Ok(host) = HeaderValue::from_str(self.baseline.as_str()) {
+            request.headers_mut().insert(HOST, host);
+        }
+    }
+}
+
+/// The same request once more, if it may be sent twice and has no body.
+fn copy_of(request: &Outgoing) -> Option<Outgoing> {
+    if !request.method().is_safe() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Either::Right(http_body_util::Empty::new()));
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
+}
+
+fn refusal(status: StatusCode, reason: &'static str) -> Answer {
+    let mut response = Response::new(Either::Right(Full::new(Bytes::from_static(reason.as_bytes()))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(REFUSED_HEADER, HeaderValue::from_static(reason));
+    response
+}

@@ -1,0 +1,76 @@
+//! One request on a connection of its own, in the version in which it came.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+
+/// A request as it is sent on: as it came, or a copy of one that had no body.
+pub(super) type Outgoing = Request<Either<Incoming, Empty<Bytes>>>;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no response.
+pub(super) enum Failed {
+    /// Nobody has seen the request.
+    Unsent(Box<Outgoing>),
+    /// Somebody may have.
+    Sent,
+}
+
+impl From<TrySendError<Outgoing>> for Failed {
+    fn from(mut error: TrySendError<Outgoing>) -> Self {
+        error.take_message().map_or(Self::Sent, |request| Self::Unsent(Box::new(request)))
+    }
+}
+
+/// Sends a request there and returns the response's head; its body follows. What is upgraded is joined.
+///
+/// # Errors
+/// [`Failed`].
+pub(super) async fn with(to: SocketAddr, mut request: Outgoing) -> Result<Response<Incoming>, Failed> {
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(to)).await;
+    let Ok(Ok(stream)) = connected else { return Err(Failed::Unsent(Box::new(request))) };
+    // Small writes are not to wait for each other; one that cannot be told so is slower.
+    let _ = stream.set_nodelay(true);
+    let stream = TokioIo::new(stream);
+    if request.version() == Version::HTTP_2 {
+        let Ok((mut sender, connection)) = http2::handshake(TokioExecutor::new(), stream).await else {
+            return Err(Failed::Unsent(Box::new(request)));
+        };
+        tokio::spawn(connection);
+        return sender.try_send_request(request).await.map_err(Failed::from);
+    }
+    let Ok((mut sender, connection)) = http1::handshake(stream).await else {
+        return Err(Failed::Unsent(Box::new(request)));
+    };
+    tokio::spawn(connection.with_upgrades());
+    let upgrades = upgrades(request.headers());
+    let asked = upgrades.then(|| hyper::upgrade::on(&mut request));
+    let mut response = sender.try_send_request(request).await.map_err(Failed::from)?;
+    if let Some(asked) = asked.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+        let answered = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            if let (Ok(asked), Ok(answered)) = tokio::join!(asked, answered) {
+                // It ends when either side does, however that is.
+                let _ = copy_bidirectional(&mut TokioIo::new(asked), &mut TokioIo::new(answered)).await;
+            }
+        });
+    }
+    Ok(response)
+}
+
+fn upgrades(headers: &HeaderMap) -> bool {
+    let said = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    headers.contains_key(UPGRADE)
+        && said.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+}

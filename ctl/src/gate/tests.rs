@@ -1,0 +1,174 @@
+use std::time::Duration;
+
+use canary_localmesh::{Client, Protocol};
+use http_body_util::BodyExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+/// A server that says its name, the version, the body and some headers of each request.
+async fn named(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let answer = move |request: Request<Incoming>| async move {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let header = |name: &str| {
+            let values = parts.headers.get_all(name).iter().map(|value| value.to_str().expect("text"));
+            values.collect::<Vec<_>>().join(",")
+        };
+        let asked = parts.uri.authority().map_or_else(|| header("host"), ToString::to_string);
+        let said = format!(
+            "{name} {:?} {} {} tag={} handed={} host={asked} for={} body={}",
+            parts.version,
+            parts.method,
+            parts.uri.path(),
+            header("x-canary-lane"),
+            header(HANDED_ON_HEADER),
+            header("x-forwarded-host"),
+            String::from_utf8_lossy(&body),
+        );
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(said))))
+    };
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let server = auto::Builder::new(TokioExecutor::new());
+            tokio::spawn(
+                async move { server.serve_connection(TokioIo::new(stream), service_fn(answer)).await },
+            );
+        }
+    });
+    address
+}
+
+/// A laptop that reads a request and closes.
+async fn breaking_off() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 1024]).await.expect("a request");
+        }
+    });
+    address
+}
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address")
+}
+
+async fn gate(laptop: Option<SocketAddr>) -> SocketAddr {
+    let baseline = named("baseline").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let gate = Gate {
+        tag_header: HeaderName::from_static("x-canary-lane"),
+        lane: HeaderValue::from_static("dev-alice"),
+        laptop,
+        baseline: baseline.to_string().parse().expect("an authority"),
+    };
+    tokio::spawn(serve(listener, Arc::new(gate)));
+    address
+}
+
+async fn get(gate: SocketAddr, protocol: Protocol, headers: &[(&str, &str)]) -> (u16, String, String) {
+    let reply = Client::new(gate, protocol).get("cart.shop", "/a", headers).await.expect("an answer");
+    let why = reply.headers.get(FALLBACK_HEADER).map_or("", |why| why.to_str().expect("text")).to_owned();
+    (reply.status.as_u16(), reply.text(), why)
+}
+
+/// A request as it is written, on a connection that it ends.
+async fn raw(gate: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(gate).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    read.expect("in time").expect("an answer");
+    String::from_utf8(answer).expect("text")
+}
+
+const POST: &str = "POST /a HTTP/1.1\r\nhost: cart.shop\r\nx-canary-lane: dev-alice\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbody";
+
+#[tokio::test]
+async fn only_requests_of_the_lane_reach_the_laptop() {
+    let gate = gate(Some(named("laptop").await)).await;
+    for (protocol, version) in [(Protocol::Http1, "HTTP/1.1"), (Protocol::H2c, "HTTP/2.0")] {
+        let (status, said, _) = get(gate, protocol, &[("x-canary-lane", "dev-alice")]).await;
+        let want = format!("laptop {version} GET /a tag=dev-alice handed= host=cart.shop for= body=");
+        assert_eq!((status, said), (200, want));
+        for headers in [
+            &[][..],
+            &[("x-canary-lane", "dev-bob")],
+            &[("x-canary-lane", "baseline")],
+            &[("x-canary-lane", "dev-alice"), ("x-canary-lane", "dev-bob")],
+        ] {
+            let (status, said, why) = get(gate, protocol, headers).await;
+            let others = format!("baseline {version} GET /a tag=baseline handed=1 host=127.0.0.1:");
+            assert!(status == 200 && said.starts_with(&others), "{headers:?}: {said}");
+            assert!(said.ends_with(" for=cart.shop body=") && why.is_empty(), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_the_laptop_is_not_there_the_baseline_answers() {
+    let gate = gate(Some(nobody().await)).await;
+    for protocol in [Protocol::Http1, Protocol::H2c] {
+        let (status, said, why) = get(gate, protocol, &[("x-canary-lane", "dev-alice")]).await;
+        assert!(status == 200 && said.starts_with("baseline "), "{said}");
+        assert_eq!(why, "laptop-unreachable");
+    }
+    let posted = raw(gate, POST).await;
+    assert!(
+        posted.starts_with("HTTP/1.1 200") && posted.ends_with("body=body"),
+        "nobody has seen it: {posted}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_laptop_may_have_done_is_not_done_twice() {
+    let gate = gate(Some(breaking_off().await)).await;
+    let (status, said, why) = get(gate, Protocol::Http1, &[("x-canary-lane", "dev-alice")]).await;
+    assert!(status == 200 && said.starts_with("baseline "), "{said}");
+    assert_eq!(why, "laptop-broke-off");
+    let posted = raw(gate, POST).await;
+    assert!(
+        posted.starts_with("HTTP/1.1 502") && posted.contains("x-canary-refused: the laptop broke off"),
+        "{posted}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_handed_on_meets_no_second_agent() {
+    let gate = gate(Some(named("laptop").await)).await;
+    let (status, said, _) =
+        get(gate, Protocol::Http1, &[("x-canary-lane", "dev-alice"), (HANDED_ON_HEADER, "1")]).await;
+    assert_eq!((status, said.as_str()), (503, "no pod of the baseline is ready"));
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_took_is_the_baselines() {
+    let (status, said, _) = get(gate(None).await, Protocol::Http1, &[("x-canary-lane", "dev-alice")]).await;
+    assert!(status == 200 && said.starts_with("baseline "), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_upgraded_is_joined() {
+    let laptop = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = laptop.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (mut stream, _) = laptop.accept().await.expect("a connection");
+        let _ = stream.read(&mut [0; 1024]).await.expect("a request");
+        let switched = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n";
+        stream.write_all(switched.as_bytes()).await.expect("written");
+        let mut said = [0; 5];
+        stream.read_exact(&mut said).await.expect("what follows");
+        stream.write_all(&said).await.expect("written");
+    });
+    let request = "GET / HTTP/1.1\r\nhost: cart\r\nx-canary-lane: dev-alice\r\nupgrade: echo\r\nconnection: Upgrade\r\n\r\nhello";
+    let answer = raw(gate(Some(address)).await, request).await;
+    assert!(answer.starts_with("HTTP/1.1 101") && answer.ends_with("hello"), "{answer}");
+}

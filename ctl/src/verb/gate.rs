@@ -1,0 +1,99 @@
+//! `canaryctl gate`: in front of an agent, lets requests of its lane through and hands on all others.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::cluster::block_on;
+use crate::failure::{Code, Failure};
+use crate::gate::{self, Gate};
+
+/// How long a gate that is told to stop goes on: until every proxy has heard that its pod ends.
+const SERVES_ON: Duration = Duration::from_secs(5);
+
+/// The verb's arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen and who answers: PORT=BASELINE, or PORT=BASELINE=LAPTOP for a port that is taken.
+    #[arg(long = "port", value_name = "PORT=BASELINE[=LAPTOP]", required = true)]
+    ports: Vec<GatePort>,
+    /// The lane.
+    #[arg(long, value_name = "LANE")]
+    lane: HeaderValue,
+    /// The header that carries the tag.
+    #[arg(long, value_name = "HEADER")]
+    tag_header: HeaderName,
+}
+
+/// A port, and who answers there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct GatePort {
+    number: u16,
+    baseline: Authority,
+    laptop: Option<SocketAddr>,
+}
+
+impl FromStr for GatePort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no port: wanted 8080=cart.shop.svc:80=127.0.0.1:9000");
+        let mut parts = text.split('=');
+        let number = parts.next().and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
+        let baseline = parts.next().and_then(|baseline| baseline.parse().ok()).ok_or_else(wrong)?;
+        let laptop = parts.next().map(|laptop| laptop.parse().map_err(|_| wrong())).transpose()?;
+        match parts.next() {
+            None => Ok(Self { number, baseline, laptop }),
+            Some(_) => Err(wrong()),
+        }
+    }
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a port is taken.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    block_on(async {
+        let mut serving = JoinSet::new();
+        for port in &args.ports {
+            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.number));
+            let listener = TcpListener::bind(address).await.map_err(|error| {
+                Failure::new(Code::Failed, format!("cannot listen on {address}: {error}"))
+            })?;
+            let gate = Gate {
+                tag_header: args.tag_header.clone(),
+                lane: args.lane.clone(),
+                laptop: port.laptop,
+                baseline: port.baseline.clone(),
+            };
+            serving.spawn(gate::serve(listener, Arc::new(gate)));
+        }
+        crate::signals::stopped().await;
+        tokio::time::sleep(SERVES_ON).await;
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_says_who_answers() {
+        let taken: GatePort = "8080=cart.shop.svc:80=127.0.0.1:9000".parse().expect("a port");
+        assert_eq!((taken.number, taken.baseline.as_str()), (8080, "cart.shop.svc:80"));
+        assert_eq!(taken.laptop, Some(SocketAddr::from(([127, 0, 0, 1], 9000))));
+        let other: GatePort = "8081=cart.shop.svc:81".parse().expect("a port");
+        assert_eq!(other.laptop, None);
+        for wrong in ["", "8080", "x=cart:80", "8080=cart:80=laptop", "8080=cart:80=127.0.0.1:1=x"] {
+            wrong.parse::<GatePort>().expect_err(wrong);
+        }
+    }
+}
