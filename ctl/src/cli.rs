@@ -59,6 +59,9 @@ enum Verb {
     Status(verb::status::Args),
     /// Show lanes, releases and services on a page of this machine.
     Dashboard(verb::dashboard::Args),
+    /// Show which developer has which service, and end that.
+    #[command(subcommand)]
+    Dev(verb::dev::Verb),
     /// Show what would change in a cluster.
     Diff(verb::diff::Args),
     /// Print the objects that lanes need, without a cluster.
@@ -139,6 +142,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Lanes(args) => verb::lanes::run(&args, cluster),
         Verb::Status(args) => verb::status::run(&args, cluster),
         Verb::Dashboard(args) => verb::dashboard::run(&args, cluster),
+        Verb::Dev(verb) => verb::dev::run(&verb, cluster),
         Verb::Diff(args) => verb::diff::run(&args, cluster),
         Verb::Render(args) => verb::render::run(&args),
         Verb::Release(verb) => verb::release::run(&verb, cluster),

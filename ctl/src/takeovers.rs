@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use canary_rules::lane::API_VERSION;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
@@ -19,6 +20,30 @@ use crate::world;
 #[derive(Clone)]
 pub struct Takeovers {
     client: Client,
+}
+
+/// Where a Takeover is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Place {
+    /// That of an object.
+    #[must_use]
+    pub fn of(object: &Value) -> Self {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        Self { namespace: text("namespace"), name: text("name") }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 impl Takeovers {
@@ -59,20 +84,20 @@ impl Takeovers {
     /// # Errors
     /// When the API server refuses it, or there is one of this name.
     pub async fn create(&self, takeover: &Value, dry_run: bool) -> Result<Value, Failure> {
-        let text = |field: &str| takeover["metadata"][field].as_str().unwrap_or_default().to_owned();
-        let (namespace, name) = (text("namespace"), text("name"));
-        let failed = |error: &kube::Error| api_failure(&format!("take over in {namespace}"), error);
+        let place = Place::of(takeover);
+        let tried = format!("take over {}", takeover["spec"]["service"].as_str().unwrap_or_default());
+        let failed = |error: &kube::Error| api_failure(&tried, error);
         let object: DynamicObject = serde_json::from_value(takeover.clone())
             .map_err(|error| failed(&kube::Error::SerdeError(error)))?;
         let params = PostParams { dry_run, field_manager: Some(FIELD_MANAGER.into()) };
-        match self.of(&namespace).create(&params, &object).await {
+        match self.of(&place.namespace).create(&params, &object).await {
             Ok(made) => Ok(value(&made)),
             Err(kube::Error::Api(status)) if status.code == 404 => {
                 Err(Failure::new(Code::Failed, "this cluster knows no takeovers").help("canaryctl install"))
             }
             Err(kube::Error::Api(status)) if status.code == 409 => {
-                Err(Failure::new(Code::Conflict, format!("there is a takeover {namespace}/{name} already"))
-                    .help(format!("canaryctl dev stop {name} -n {namespace} ends it")))
+                Err(Failure::new(Code::Conflict, format!("there is a takeover {place} already"))
+                    .help(format!("canaryctl -n {} dev stop {} ends it", place.namespace, place.name)))
             }
             Err(error) => Err(failed(&error)),
         }
@@ -82,11 +107,11 @@ impl Takeovers {
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn delete(&self, namespace: &str, name: &str) -> Result<bool, Failure> {
-        match self.of(namespace).delete(name, &DeleteParams::background()).await {
+    pub async fn delete(&self, place: &Place) -> Result<bool, Failure> {
+        match self.of(&place.namespace).delete(&place.name, &DeleteParams::background()).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-            Err(error) => Err(api_failure(&format!("end takeover {namespace}/{name}"), &error)),
+            Err(error) => Err(api_failure(&format!("end takeover {place}"), &error)),
         }
     }
 
@@ -94,20 +119,19 @@ impl Takeovers {
     ///
     /// # Errors
     /// When it is refused, ended by somebody, or not through in time.
-    pub async fn programmed(&self, namespace: &str, name: &str, timeout: Duration) -> Result<Value, Failure> {
+    pub async fn programmed(&self, place: &Place, timeout: Duration) -> Result<Value, Failure> {
         let settled = |found: Option<&DynamicObject>| {
             found.map(value).is_none_or(|takeover| {
                 condition(&takeover, "Programmed").status == "True"
                     || condition(&takeover, "Accepted").status == "False"
             })
         };
-        let api = self.of(namespace);
-        let waited = tokio::time::timeout(timeout, await_condition(api.clone(), name, settled)).await;
-        let found = api.get_opt(name).await;
-        let found =
-            found.map_err(|error| api_failure(&format!("read takeover {namespace}/{name}"), &error))?;
+        let api = self.of(&place.namespace);
+        let waited = tokio::time::timeout(timeout, await_condition(api.clone(), &place.name, settled)).await;
+        let found = api.get_opt(&place.name).await;
+        let found = found.map_err(|error| api_failure(&format!("read takeover {place}"), &error))?;
         let Some(takeover) = found.as_ref().map(value) else {
-            return Err(Failure::new(Code::Conflict, format!("somebody ended takeover {namespace}/{name}")));
+            return Err(Failure::new(Code::Conflict, format!("somebody ended takeover {place}")));
         };
         let (accepted, programmed) = (condition(&takeover, "Accepted"), condition(&takeover, "Programmed"));
         if accepted.status == "False" {
@@ -131,18 +155,32 @@ impl Takeovers {
     ///
     /// # Errors
     /// When that takes too long.
-    pub async fn gone(&self, namespace: &str, name: &str, timeout: Duration) -> Result<(), Failure> {
+    pub async fn gone(&self, place: &Place, timeout: Duration) -> Result<(), Failure> {
         let gone = |found: Option<&DynamicObject>| found.is_none();
-        match tokio::time::timeout(timeout, await_condition(self.of(namespace), name, gone)).await {
+        match tokio::time::timeout(timeout, await_condition(self.of(&place.namespace), &place.name, gone))
+            .await
+        {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(Failure::from_error(Code::Failed, &error)),
             Err(_) => {
-                let what = format!("takeover {namespace}/{name} is not over after {} s", timeout.as_secs());
+                let what = format!("takeover {place} is not over after {} s", timeout.as_secs());
                 Err(Failure::new(Code::Timeout, what)
                     .help("it ends once no proxy routes by it: canaryctl status shows what it waits for"))
             }
         }
     }
+}
+
+/// Who the API server takes one for.
+///
+/// # Errors
+/// When it does not say.
+pub async fn who_am_i(client: &Client) -> Result<String, Failure> {
+    let api: Api<SelfSubjectReview> = Api::all(client.clone());
+    let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await;
+    let review = review.map_err(|error| api_failure("ask who you are", &error))?;
+    let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);
+    user.ok_or_else(|| Failure::new(Code::Failed, "the API server does not say who you are"))
 }
 
 /// Why a takeover cannot be, and what to do about it.
@@ -152,7 +190,7 @@ fn refused(takeover: &Value, reason: &str, message: &str) -> Failure {
     let failure = Failure::new(Code::Conflict, format!("cannot take {namespace}/{service}: {message}"));
     match reason {
         "Taken" => failure.help(format!(
-            "choose another rule (--cookie dev=NAME), or ask them: canaryctl dev list -n {namespace}"
+            "choose another rule (--cookie dev=NAME), or ask them: canaryctl -n {namespace} dev list"
         )),
         "LaneTaken" => failure.help("choose another lane: --lane NAME"),
         _ => Failure::new(Code::Documents, format!("cannot take {namespace}/{service}: {message}")),

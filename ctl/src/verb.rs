@@ -8,6 +8,7 @@ pub mod controller;
 pub mod dashboard;
 pub mod demo;
 pub mod demo_app;
+pub mod dev;
 pub mod diff;
 pub mod disable;
 pub mod enable;

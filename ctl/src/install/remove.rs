@@ -10,7 +10,6 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
-use serde_json::Value;
 
 use super::Progress;
 use crate::apply::Written;
@@ -23,7 +22,7 @@ use crate::phases::Phases;
 use crate::releases::Releases;
 use crate::settings::{self, Installation};
 use crate::steer::{self, PodChange};
-use crate::takeovers::Takeovers;
+use crate::takeovers::{Place, Takeovers};
 use crate::{takeover, world};
 
 /// How much is removed.
@@ -172,21 +171,17 @@ async fn end_lanes(
     }
     let takeovers = Takeovers::new(client);
     let taken = takeovers.list(None).await?;
-    let place = |takeover: &Value| {
-        let text = |field: &str| takeover["metadata"][field].as_str().unwrap_or_default().to_owned();
-        (text("namespace"), text("name"))
-    };
-    let taken: Vec<(String, String)> = taken.iter().map(place).collect();
-    for (namespace, name) in &taken {
-        takeovers.delete(namespace, name).await?;
+    let taken: Vec<Place> = taken.iter().map(Place::of).collect();
+    for place in &taken {
+        takeovers.delete(place).await?;
     }
     if controller_is_there(client).await? {
         for lane in &there {
             let name = lane["metadata"]["name"].as_str().unwrap_or_default();
             lanes.gone(name, deadline.saturating_duration_since(Instant::now())).await?;
         }
-        for (namespace, name) in &taken {
-            takeovers.gone(namespace, name, deadline.saturating_duration_since(Instant::now())).await?;
+        for place in &taken {
+            takeovers.gone(place, deadline.saturating_duration_since(Instant::now())).await?;
         }
     }
     progress.done("lanes", &format!("{} ended", there.len() + taken.len()), started.elapsed());

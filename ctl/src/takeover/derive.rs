@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use canary_istio::Object;
 use canary_istio::failover::lane_key;
 use canary_istio::lane::LANE_LABEL;
+use canary_istio::observed::Speaks;
 use canary_istio::service::{Labels, Workload};
 use canary_istio::{Observed, ObservedService};
 use canary_rules::lane::{API_VERSION, KIND as LANE};
@@ -116,6 +117,9 @@ fn judge(takeover: &Takeover, before: &[Takeover], known: Known<'_>) -> Option<R
         if let Some(missing) = spec.ports.iter().find(|number| !has(number)) {
             return Some(refusal("Invalid", format!("Service {} has no port {missing}", takeover.service())));
         }
+        if let Some(why) = meets_strangers(service) {
+            return Some(refusal("Invalid", format!("{}: {why}", takeover.service())));
+        }
     }
     if known.lanes.iter().any(|lane| lane.name() == spec.lane.as_str()) {
         let message = format!("there is a Lane {} that somebody wrote: name another one", spec.lane);
@@ -128,6 +132,15 @@ fn judge(takeover: &Takeover, before: &[Takeover], known: Known<'_>) -> Option<R
         return Some(refusal("Invalid", format!("there are {LANES_MAX} lanes, and no more fit")));
     }
     before.iter().find_map(|other| clash(takeover, other))
+}
+
+/// Why clients would meet an agent of a service past its gate.
+fn meets_strangers(service: &ObservedService) -> Option<String> {
+    if service.headless {
+        return Some("it is headless, so clients pick its pods themselves".into());
+    }
+    let other = service.ports.iter().find(|port| port.speaks() == Speaks::Other)?;
+    Some(format!("its port {other} is not HTTP, and clients without a sidecar would meet the agent there"))
 }
 
 /// Why a Takeover cannot be beside an older one.

@@ -142,6 +142,21 @@ fn a_service_or_a_port_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_service_whose_clients_would_meet_the_agent_is_refused() {
+    let with = |change: &dyn Fn(&mut Value)| {
+        let [mut service, workload] = service("cart");
+        change(&mut service["spec"]);
+        let objects = vec![service, workload, takeover("a", 1, "cart", "alice", header("alice"))];
+        World { objects }.see(None).expect("a world")
+    };
+    let headless = with(&|spec| spec["clusterIP"] = "None".into());
+    assert!(ruling(&headless, "a").expect("refused").1.contains("shop/cart: it is headless"));
+    let tcp = json!({"name": "tcp-raw", "port": 9000});
+    let raw = with(&|spec| spec["ports"].as_array_mut().expect("ports").push(tcp.clone()));
+    assert!(ruling(&raw, "a").expect("refused").1.contains("its port tcp-raw:9000 is not HTTP"));
+}
+
+#[test]
 fn the_lane_is_routed_before_its_agent_has_a_pod() {
     let course = |objects| {
         let key = canary_rules::signing::KeyId::new("k1").expect("id");

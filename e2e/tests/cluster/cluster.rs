@@ -171,6 +171,7 @@ impl Cluster {
     /// Ends releases and lanes that a failed test left, so that the next one finds none.
     pub(crate) fn forget_lanes(&self) {
         self.kubectl(&["delete", "releases", "--all", "--timeout=60s"]);
+        self.kubectl(&["delete", "takeovers", "--all", "-A", "--timeout=60s"]);
         let there = self.kubectl(&["get", "lanes", "-o", "name"]);
         if there.code == 0 && !there.stdout.trim().is_empty() {
             self.canaryctl(&["disable", "--all", "--timeout", "30s"]);

@@ -31,6 +31,25 @@ pub(crate) async fn releases(shop: &Shop) {
     shop.cluster().kubectl(&["delete", "releases", "--all", "--timeout=60s"]).ok();
 }
 
+pub(crate) async fn takeovers(shop: &Shop) {
+    shop.installed();
+    let document = read("mesh-to-laptop.md");
+    let commands = commands(&document);
+    assert!(commands.len() > 1, "{commands:?}");
+    let yaml =
+        document.split("```yaml\n").nth(1).and_then(|block| block.split("```").next()).expect("a document");
+    let yaml = yaml.replace("namespace: shop", &format!("namespace: {}", shop.namespace()));
+    let as_alice = ["create", "--as", "alice", "--as-group", "system:masters", "-f", "-"];
+    shop.cluster().run("kubectl", &as_alice, Some(&yaml)).ok();
+    for command in commands {
+        let ours = command.replace("-n shop", &format!("-n {}", shop.namespace()));
+        let as_alice = ours.split(' ').skip(1).chain(["--as", "alice", "--as-group", "system:masters"]);
+        shop.cluster().canaryctl(&as_alice.collect::<Vec<_>>()).ok();
+    }
+    let left = shop.kubectl(&["get", "takeovers", "-o", "name"]).ok().stdout;
+    assert_eq!(left, "", "what was made is ended");
+}
+
 pub(crate) async fn cluster(shop: &Shop) {
     let document = read("cluster.md");
     shop.gray("gray", "gray", &["stock"]);

@@ -22,6 +22,7 @@ mod registry;
 mod releases;
 mod shop;
 mod suite;
+mod takeovers;
 mod users_objects;
 
 use std::process::ExitCode;
@@ -62,6 +63,9 @@ fn main() -> ExitCode {
     suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);
     suite.test("a_release_goes_on_whoever_dies", releases::killed);
     suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
+    suite.test("takeovers_are_beside_each_other_and_leave_nothing", takeovers::beside);
+    suite.test("takeovers_get_nothing_of_clients_without_a_sidecar", takeovers::strangers);
+    suite.test("takeovers_that_cannot_be_are_refused_with_the_owner_or_the_right", takeovers::refused);
     suite.test("the_filter_comes_from_a_registry_too", registry::filter);
     suite.test("a_registry_that_wants_a_password_gets_it_or_says_so", registry::password);
     suite.test("a_machine_beside_the_cluster_reaches_what_a_pod_reaches", develop::reached);
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
     suite.test("an_agent_that_dies_is_followed_by_another", develop::replaced);
     suite.test("a_way_to_the_cluster_that_breaks_is_taken_again", develop::resumed);
     suite.test("what_the_documents_say_to_type_works", documents::cluster);
+    suite.test("what_the_documents_say_of_takeovers_works", documents::takeovers);
     suite.test("what_the_documents_say_of_releases_works", documents::releases);
     suite.test("what_the_documents_say_of_developing_works", documents::develop);
     suite.test("an_uninstallation_under_load_leaves_no_trace", lanes::uninstall);

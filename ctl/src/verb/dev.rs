@@ -1,0 +1,223 @@
+//! `canaryctl dev`: who has which service, and how to end that.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cluster::{Cluster, ClusterArgs, block_on};
+use crate::confirm::Confirm;
+use crate::duration;
+use crate::failure::{Code, Failure};
+use crate::output::{self, Format};
+use crate::takeovers::{Place, Takeovers, who_am_i};
+use crate::verb::enable::document::who_of_rules;
+use crate::waiting::Waiting;
+
+/// What to do with what developers have.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Show who has which service, with which rule, since when.
+    List(ListArgs),
+    /// End takeovers, yours or others': their requests are the service's again, and their commands end.
+    Stop(StopArgs),
+    /// End those of your own that nobody serves any more.
+    Clean(CleanArgs),
+}
+
+/// The arguments of `list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Of this service only.
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<String>,
+    /// In every namespace.
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// The arguments of `stop`.
+#[derive(Debug, clap::Args)]
+pub struct StopArgs {
+    /// The takeovers, as `list` names them.
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    #[command(flatten)]
+    confirm: Confirm,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+/// The arguments of `clean`.
+#[derive(Debug, clap::Args)]
+pub struct CleanArgs {
+    /// In every namespace.
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Show what would be ended.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When there is no such takeover, or it is not over in time.
+pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
+    block_on(async {
+        let cluster = Cluster::connect(cluster).await?;
+        match verb {
+            Verb::List(args) => list(args, &cluster).await,
+            Verb::Stop(args) => stop(args, &cluster).await,
+            Verb::Clean(args) => clean(args, &cluster).await,
+        }
+    })
+}
+
+async fn list(args: &ListArgs, cluster: &Cluster) -> Result<(), Failure> {
+    let namespace = (!args.all_namespaces).then_some(cluster.namespace.as_str());
+    let mut found = Takeovers::new(&cluster.client).list(namespace).await?;
+    found.retain(|takeover| args.service.as_ref().is_none_or(|name| takeover["spec"]["service"] == **name));
+    if !args.output.is_text() {
+        return output::objects(&found, args.output);
+    }
+    if found.is_empty() {
+        let place = namespace.map_or("anywhere".to_owned(), |namespace| format!("in namespace {namespace}"));
+        anstream::println!("Nobody has a service {place}.");
+        return Ok(());
+    }
+    let now = Timestamp::now().as_second();
+    let rows: Vec<[String; 6]> = found.iter().map(|takeover| row(takeover, now)).collect();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    for [name, service, owner, rule, state, since] in &rows {
+        anstream::println!(
+            "{name:<0$}  {service:<1$}  {owner:<2$}  {rule:<3$}  {state:<4$}  {since}",
+            width(0),
+            width(1),
+            width(2),
+            width(3),
+            width(4)
+        );
+    }
+    for takeover in &found {
+        if let Some(message) = takeover["status"]["message"].as_str().filter(|message| !message.is_empty()) {
+            anstream::println!("  {}: {message}", takeover["metadata"]["name"].as_str().unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+/// A takeover's line: name, service, owner, rule, state, and since when.
+fn row(takeover: &Value, now_unix_s: i64) -> [String; 6] {
+    let text =
+        |pointer: &str| takeover.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let since = text("/metadata/creationTimestamp").parse::<Timestamp>();
+    let since = since.map_or_else(|_| "?".into(), |since| duration::short(now_unix_s - since.as_second()));
+    let owner = match text("/spec/owner/machine") {
+        machine if machine.is_empty() => text("/spec/owner/user"),
+        machine => format!("{} on {machine}", text("/spec/owner/user")),
+    };
+    let state = match takeover["metadata"]["deletionTimestamp"].is_null() {
+        true => match text("/status/state") {
+            state if state.is_empty() => "new".into(),
+            state => state.to_lowercase(),
+        },
+        false => "going".into(),
+    };
+    let rules = takeover["spec"]["rules"].as_array().map_or(&[][..], Vec::as_slice);
+    let service = format!("{}/{}", text("/metadata/namespace"), text("/spec/service"));
+    [text("/metadata/name"), service, owner, who_of_rules(rules), state, format!("for {since}")]
+}
+
+async fn stop(args: &StopArgs, cluster: &Cluster) -> Result<(), Failure> {
+    let takeovers = Takeovers::new(&cluster.client);
+    let all = takeovers.list(Some(&cluster.namespace)).await?;
+    let mut ended = Vec::with_capacity(args.names.len());
+    for name in &args.names {
+        let Some(found) = all.iter().find(|takeover| takeover["metadata"]["name"] == **name) else {
+            let message = format!("nobody has {}/{name}", cluster.namespace);
+            return Err(Failure::new(Code::Failed, message).help("canaryctl dev list -A shows what there is"));
+        };
+        ended.push(found);
+    }
+    let me = who_am_i(&cluster.client).await?;
+    let others: Vec<String> =
+        ended.iter().filter(|one| one["spec"]["owner"]["user"] != *me).map(|one| said(one)).collect();
+    if !others.is_empty() {
+        args.confirm.ask(&format!("This is not yours: {}. End it?", others.join("; ")))?;
+    }
+    end(&takeovers, &ended, args.waiting).await
+}
+
+/// Whose a takeover is, in words.
+fn said(takeover: &Value) -> String {
+    let [name, service, owner, rule, ..] = row(takeover, 0);
+    format!("{name}, by which {owner} has {service} ({rule})")
+}
+
+async fn clean(args: &CleanArgs, cluster: &Cluster) -> Result<(), Failure> {
+    let takeovers = Takeovers::new(&cluster.client);
+    let me = who_am_i(&cluster.client).await?;
+    let namespace = (!args.all_namespaces).then_some(cluster.namespace.as_str());
+    let all = takeovers.list(namespace).await?;
+    let is_left = |one: &&Value| one["spec"]["owner"]["user"] == *me && !is_served(one);
+    let left: Vec<&Value> = all.iter().filter(is_left).collect();
+    if left.is_empty() {
+        anstream::println!("Nothing of yours is left over.");
+    }
+    if args.dry_run {
+        left.iter().for_each(|one| anstream::println!("would end {}", said(one)));
+        return Ok(());
+    }
+    end(&takeovers, &left, args.waiting).await
+}
+
+/// Whether the controller sees a pod of its agent.
+fn is_served(takeover: &Value) -> bool {
+    let conditions = takeover["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|condition| condition["type"] == "Agent" && condition["status"] == "True")
+}
+
+async fn end(takeovers: &Takeovers, which: &[&Value], waiting: Waiting) -> Result<(), Failure> {
+    for takeover in which {
+        takeovers.delete(&Place::of(takeover)).await?;
+    }
+    for takeover in which {
+        let place = Place::of(takeover);
+        match waiting.timeout() {
+            Some(timeout) => {
+                takeovers.gone(&place, timeout).await?;
+                anstream::println!("{place} is over: no proxy routes by it.");
+            }
+            None => anstream::println!("{place} is on its way off."),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_says_who_has_what_since_when() {
+        let takeover = json!({
+            "metadata": {"name": "cart-dev-bob", "namespace": "shop", "creationTimestamp": "2026-01-01T11:52:00Z"},
+            "spec": {
+                "service": "cart", "owner": {"user": "bob", "machine": "bobs-laptop"},
+                "rules": [{"when": {"cookie": {"name": "dev", "exact": "1"}}}],
+            },
+            "status": {"state": "On"},
+        });
+        let now = "2026-01-01T12:04:00Z".parse::<Timestamp>().expect("a time").as_second();
+        let want = ["cart-dev-bob", "shop/cart", "bob on bobs-laptop", "cookie dev = 1", "on", "for 12m"];
+        assert_eq!(row(&takeover, now), want);
+    }
+}
