@@ -59,6 +59,8 @@ enum Verb {
     Status(verb::status::Args),
     /// Show lanes, releases and services on a page of this machine.
     Dashboard(verb::dashboard::Args),
+    /// Have requests of a service that a rule matches come to a process on this machine.
+    Mesh(Box<verb::mesh::Args>),
     /// Show which developer has which service, and end that.
     #[command(subcommand)]
     Dev(verb::dev::Verb),
@@ -142,6 +144,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Lanes(args) => verb::lanes::run(&args, cluster),
         Verb::Status(args) => verb::status::run(&args, cluster),
         Verb::Dashboard(args) => verb::dashboard::run(&args, cluster),
+        Verb::Mesh(args) => verb::mesh::run(&args, cluster),
         Verb::Dev(verb) => verb::dev::run(&verb, cluster),
         Verb::Diff(args) => verb::diff::run(&args, cluster),
         Verb::Render(args) => verb::render::run(&args),

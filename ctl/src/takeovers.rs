@@ -96,7 +96,12 @@ impl Takeovers {
                 Err(Failure::new(Code::Failed, "this cluster knows no takeovers").help("canaryctl install"))
             }
             Err(kube::Error::Api(status)) if status.code == 409 => {
-                Err(Failure::new(Code::Conflict, format!("there is a takeover {place} already"))
+                let there = self.of(&place.namespace).get_opt(&place.name).await.ok().flatten();
+                let there = there.as_ref().map(value).unwrap_or_default();
+                let text = |value: &Value| value.as_str().unwrap_or("somebody").to_owned();
+                let (owner, since) =
+                    (text(&there["spec"]["owner"]["user"]), text(&there["metadata"]["creationTimestamp"]));
+                Err(Failure::new(Code::Conflict, format!("{owner} has takeover {place} since {since}"))
                     .help(format!("canaryctl -n {} dev stop {} ends it", place.namespace, place.name)))
             }
             Err(error) => Err(failed(&error)),

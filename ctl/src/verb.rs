@@ -20,6 +20,7 @@ pub mod image;
 pub mod install;
 pub mod lanes;
 pub mod man;
+pub mod mesh;
 pub mod registry;
 pub mod release;
 pub mod render;

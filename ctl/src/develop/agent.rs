@@ -1,7 +1,7 @@
 //! The agent's process: what runs in the pod. It asks no API server, and nobody but its client can use it.
 
 use std::future::{IntoFuture as _, pending};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub health: SocketAddr,
     /// Ports whose connections go to the client.
     pub expose: Vec<u16>,
+    /// Where those are.
+    pub expose_on: IpAddr,
     /// How long it stays without a client.
     pub idle: Duration,
 }
@@ -52,7 +54,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     let tunnel = listen(settings.tunnel).await?;
     let health = listen(settings.health).await?;
     for port in &settings.expose {
-        let exposed = listen((Ipv4Addr::UNSPECIFIED, *port).into()).await?;
+        let exposed = listen((settings.expose_on, *port).into()).await?;
         tokio::spawn(expose(agent.clone(), exposed, *port));
     }
     let waits_for_client = !settings.expose.is_empty();

@@ -1,5 +1,7 @@
 //! The agent as an object of the cluster. Pure.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use canary_istio::lane::LANE_LABEL;
@@ -40,6 +42,18 @@ pub struct AgentJob {
     pub expose: Vec<u16>,
     /// How long it stays without a client.
     pub idle: Duration,
+    /// What more its Job is to be.
+    pub dress: Option<Dress>,
+}
+
+/// Makes more of an agent's Job.
+#[derive(Clone)]
+pub struct Dress(pub Arc<dyn Fn(Value) -> Value + Send + Sync>);
+
+impl fmt::Debug for Dress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dress")
+    }
 }
 
 impl AgentJob {
@@ -59,7 +73,7 @@ impl AgentJob {
             // A connection that is asked for before the sidecar can carry it would be refused.
             "proxy.istio.io/config": "holdApplicationUntilProxyStarts: true",
         });
-        json!({
+        let job = json!({
             "apiVersion": "batch/v1", "kind": "Job",
             "metadata": {
                 "name": name, "namespace": self.namespace, "labels": labels,
@@ -83,7 +97,11 @@ impl AgentJob {
                     },
                 },
             },
-        })
+        });
+        match &self.dress {
+            Some(dress) => dress.0(job),
+            None => job,
+        }
     }
 
     fn container(&self) -> Value {
@@ -129,6 +147,7 @@ mod tests {
             lane: Some("gray".into()),
             expose: vec![8080],
             idle: Duration::from_secs(300),
+            dress: None,
         };
         insta::assert_yaml_snapshot!(job.manifest("canaryctl-connect-1"));
     }

@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client};
 use tokio::time::{Instant, timeout};
 
-use super::job::AgentJob;
+use super::job::{AgentJob, Dress};
 use super::launch;
 use super::way::{Running, Tell, Way};
 use crate::cluster::{Cluster, api_failure};
@@ -27,6 +27,8 @@ pub struct Wanted {
     pub lane: Option<String>,
     /// Ports whose connections come here.
     pub expose: Vec<u16>,
+    /// What more its Job is to be.
+    pub dress: Option<Dress>,
     /// How long it stays without us.
     pub idle: Duration,
     /// How long it may take to run and to be reached.
@@ -69,6 +71,7 @@ impl Session {
             lane: wanted.lane,
             expose: wanted.expose,
             idle: wanted.idle,
+            dress: wanted.dress,
         };
         let tell: Tell = Arc::new(tell);
         let mut waits = |why: &str| tell(why);

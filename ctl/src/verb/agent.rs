@@ -1,6 +1,6 @@
 //! `canaryctl agent`: a developer's end in the cluster; started by `connect` and its like.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use canary_tunnel::SecretHash;
@@ -19,6 +19,9 @@ pub struct Args {
     /// A port whose connections go to the client; may be repeated.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     expose: Vec<u16>,
+    /// The address of this pod where those ports are; default all.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    expose_on: IpAddr,
     /// The port of this pod's loopback where the client comes in.
     #[arg(long, value_name = "PORT", default_value_t = TUNNEL_PORT)]
     tunnel_port: u16,
@@ -46,6 +49,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         tunnel: SocketAddr::from((Ipv4Addr::LOCALHOST, args.tunnel_port)),
         health: SocketAddr::from((Ipv4Addr::UNSPECIFIED, args.health_port)),
         expose: args.expose,
+        expose_on: args.expose_on,
         idle: args.idle_timeout,
     }))
 }

@@ -51,6 +51,7 @@ impl AgentArgs {
             purpose,
             lane: self.lane.as_ref().map(|lane| lane.as_str().to_owned()),
             expose: Vec::new(),
+            dress: None,
             idle: self.keep,
             timeout: self.timeout,
         }

@@ -26,7 +26,14 @@ fn free() -> u16 {
 
 fn settings(session: &Session, expose: Vec<u16>, idle: Duration) -> Settings {
     let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Settings { secret: session.secret_hash(), tunnel: local(free()), health: local(free()), expose, idle }
+    Settings {
+        secret: session.secret_hash(),
+        tunnel: local(free()),
+        health: local(free()),
+        expose,
+        expose_on: Ipv4Addr::UNSPECIFIED.into(),
+        idle,
+    }
 }
 
 async fn status(address: SocketAddr, path: &str) -> Option<u16> {

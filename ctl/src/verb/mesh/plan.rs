@@ -1,0 +1,272 @@
+//! What a developer's wish comes to: a Takeover, and the Job of the agent that serves it. Pure.
+
+use std::collections::BTreeMap;
+
+use canary_istio::observed::{Port, Speaks};
+use canary_rules::lane::API_VERSION;
+use serde_json::{Value, json};
+
+use crate::failure::{Code, Failure};
+use crate::takeover::{self, Derived, Takeover};
+
+/// Longest name of a Takeover and of its Job, in bytes: it is the value of a label.
+const NAME_BYTES_MAX: usize = 63;
+/// The gate's ports for those of the Service that are known by name alone.
+const NAMED_PORT_FIRST: u16 = 15_800;
+/// Where the agent listens for the gate, on the pod's loopback.
+pub(super) const LAPTOP_PORT: u16 = 15_790;
+/// Below it only who may binds; a pod can lower that for itself.
+const UNPRIVILEGED_PORT: u16 = 1024;
+/// How long an agent lives at the most, in seconds, whatever becomes of everybody.
+const AGENT_LIFE_S_MAX: u32 = 24 * 3600;
+/// Labels of a Service's pods that say whether they get a sidecar.
+const INJECTION_LABELS: [&str; 2] = ["sidecar.istio.io/inject", "istio.io/rev"];
+
+/// A Service, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Taken {
+    namespace: String,
+    name: String,
+    selector: BTreeMap<String, String>,
+    ports: Vec<TakenPort>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct TakenPort {
+    number: u16,
+    /// Where the pods listen.
+    target: Target,
+    is_taken: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Number(u16),
+    Name(String),
+}
+
+impl Taken {
+    /// Reads a Service; of its ports this one is taken, or the only one.
+    ///
+    /// # Errors
+    /// When its requests cannot be told apart, or it is not said which port is meant.
+    pub(super) fn read(service: &Value, wanted: Option<u16>) -> Result<Self, Failure> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (namespace, name) = (text(&service["metadata"]["namespace"]), text(&service["metadata"]["name"]));
+        let cannot = |why: &str| Failure::new(Code::Failed, format!("cannot take {namespace}/{name}: {why}"));
+        let selector = service["spec"]["selector"].as_object().into_iter().flatten();
+        let selector: BTreeMap<String, String> =
+            selector.map(|(key, value)| (key.clone(), text(value))).collect();
+        if selector.is_empty() {
+            return Err(cannot("it selects no pods, so no agent can be one of them"));
+        }
+        if service["spec"]["clusterIP"] == "None" {
+            return Err(cannot("it is headless: clients pick its pods themselves"));
+        }
+        let all = service["spec"]["ports"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut ports = Vec::with_capacity(all.len());
+        for value in all {
+            let number = u16::try_from(value["port"].as_u64().unwrap_or(0)).unwrap_or(0);
+            let port = Port {
+                name: value["name"].as_str().map(Into::into),
+                number,
+                app_protocol: value["appProtocol"].as_str().map(Into::into),
+                udp: value["protocol"] == "UDP",
+            };
+            if port.speaks() == Speaks::Other {
+                return Err(cannot(&format!(
+                    "its port {port} is not HTTP, and clients without a sidecar would meet the agent there"
+                )));
+            }
+            let target = match (&value["targetPort"], value["targetPort"].as_u64()) {
+                (Value::String(name), _) => Target::Name(name.clone()),
+                (_, Some(target)) => Target::Number(u16::try_from(target).unwrap_or(number)),
+                _ => Target::Number(number),
+            };
+            ports.push(TakenPort { number, target, is_taken: false });
+        }
+        let numbers = ports.iter().map(|port| port.number.to_string()).collect::<Vec<_>>().join(", ");
+        let taken = match (wanted, ports.as_mut_slice()) {
+            (None, [only]) => Some(only),
+            (None, _) => None,
+            (Some(wanted), all) => all.iter_mut().find(|port| port.number == wanted),
+        };
+        match taken {
+            Some(port) => port.is_taken = true,
+            None => {
+                return Err(cannot("which port is meant is not clear")
+                    .help(format!("name one with --port; there are: {numbers}")));
+            }
+        }
+        Ok(Self { namespace, name, selector, ports })
+    }
+
+    /// The Takeover that this user asks for.
+    pub(super) fn takeover(&self, lane: &str, rules: &[Value], user: &str, machine: &str) -> Value {
+        let ports = self.ports.iter().filter(|port| port.is_taken).map(|port| port.number);
+        json!({
+            "apiVersion": API_VERSION, "kind": takeover::KIND,
+            "metadata": {"name": self.takeover_name(lane), "namespace": self.namespace},
+            "spec": {
+                "service": self.name,
+                "ports": ports.collect::<Vec<_>>(),
+                "mode": "mesh",
+                "rules": rules,
+                "lane": lane,
+                "owner": {"user": user, "machine": machine},
+            },
+        })
+    }
+
+    fn takeover_name(&self, lane: &str) -> String {
+        let mut name = format!("{}-{}", self.name, lane.replace('.', "-"));
+        name.truncate(NAME_BYTES_MAX);
+        name.trim_end_matches('-').to_owned()
+    }
+
+    /// Selects the Service's pods, the agents' left out.
+    pub(super) fn own_pods(&self) -> String {
+        let labels = self.selector.iter().map(|(key, value)| format!("{key}={value}"));
+        labels.chain([format!("!{}", takeover::LABEL)]).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// What of the agent the Service does not say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Agent<'a> {
+    /// A pod of the Service as it is, if there is one: the agent's pod is governed by the same policies.
+    pub(super) like: Option<&'a Value>,
+    /// The header that carries the tag.
+    pub(super) tag_header: &'a str,
+}
+
+/// An agent's Job, made one of the Service's for its lane alone: with the Service's labels, a gate in front, and an
+/// end that is the Takeover's.
+pub(super) fn dressed(mut job: Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
+    let like = |pointer: &str| agent.like.and_then(|pod| pod.pointer(pointer));
+    let mut labels = taken.selector.clone();
+    for label in INJECTION_LABELS {
+        let value = like("/metadata/labels").and_then(|labels| labels[label].as_str());
+        labels.extend(value.map(|value| (label.to_owned(), value.to_owned())));
+    }
+    labels.extend(Derived::labels(takeover));
+    job["metadata"]["labels"][takeover::LABEL] = takeover.metadata.name.as_str().into();
+    job["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": API_VERSION, "kind": takeover::KIND, "name": takeover.metadata.name,
+        "uid": takeover.metadata.uid,
+    }]);
+    job["spec"]["ttlSecondsAfterFinished"] = 0.into();
+    job["spec"]["activeDeadlineSeconds"] = AGENT_LIFE_S_MAX.into();
+    let template = &mut job["spec"]["template"];
+    for (key, value) in labels {
+        template["metadata"]["labels"][key] = value.into();
+    }
+    let pod = &mut template["spec"];
+    for field in ["serviceAccountName", "imagePullSecrets"] {
+        if let Some(value) = like("/spec").map(|spec| &spec[field]).filter(|value| !value.is_null()) {
+            pod[field] = value.clone();
+        }
+    }
+    let is_low =
+        |port: &TakenPort| matches!(port.target, Target::Number(number) if number < UNPRIVILEGED_PORT);
+    if taken.ports.iter().any(is_low) {
+        pod["securityContext"]["sysctls"] =
+            json!([{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]);
+    }
+    // Nobody but the gate is to come to the tunnel.
+    if let Some(args) = pod["containers"][0]["args"].as_array_mut() {
+        args.push("--expose-on=127.0.0.1".into());
+    }
+    // It serves as long as the agent does, and keeps the pod from no end.
+    pod["initContainers"] = json!([gate(&pod["containers"][0], taken, takeover, agent)]);
+    job
+}
+
+/// The gate's container: as the agent's, which it stands in front of.
+fn gate(beside: &Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
+    let mut args = vec![
+        "gate".to_owned(),
+        format!("--lane={}", takeover.spec.lane),
+        format!("--tag-header={}", agent.tag_header),
+    ];
+    let mut ports = Vec::with_capacity(taken.ports.len());
+    for (index, port) in (0_u16..).zip(&taken.ports) {
+        let (number, named) = match &port.target {
+            Target::Number(number) => (*number, None),
+            Target::Name(name) => (NAMED_PORT_FIRST.saturating_add(index), Some(name)),
+        };
+        let laptop = if port.is_taken { format!("=127.0.0.1:{LAPTOP_PORT}") } else { String::new() };
+        let host = format!("{}.{}.svc.cluster.local", taken.name, taken.namespace);
+        args.push(format!("--port={number}={host}:{}{laptop}", port.number));
+        let mut declared = json!({"containerPort": number});
+        if let Some(name) = named {
+            declared["name"] = name.as_str().into();
+        }
+        ports.push(declared);
+    }
+    json!({
+        "name": "gate",
+        "image": beside["image"],
+        "args": args,
+        "restartPolicy": "Always",
+        "ports": ports,
+        "resources": beside["resources"],
+        "securityContext": beside["securityContext"],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize as _;
+
+    use super::*;
+
+    fn service(ports: Value) -> Value {
+        json!({
+            "metadata": {"name": "cart", "namespace": "shop"},
+            "spec": {"selector": {"app": "cart"}, "ports": ports},
+        })
+    }
+
+    #[track_caller]
+    fn refused(service: &Value, wanted: Option<u16>) -> String {
+        Taken::read(service, wanted).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn a_service_whose_requests_cannot_be_told_apart_is_refused() {
+        let tcp = service(json!([{"name": "http", "port": 80}, {"name": "tcp-raw", "port": 9000}]));
+        assert!(refused(&tcp, Some(80)).contains("its port tcp-raw:9000 is not HTTP"));
+        let two = service(json!([{"name": "http", "port": 80}, {"name": "http-b", "port": 81}]));
+        assert!(refused(&two, None).contains("which port is meant"));
+        assert!(refused(&two, Some(82)).contains("which port is meant"));
+        let mut headless = service(json!([{"name": "http", "port": 80}]));
+        headless["spec"]["clusterIP"] = "None".into();
+        assert!(refused(&headless, None).contains("headless"));
+        headless["spec"]["selector"] = Value::Null;
+        assert!(refused(&headless, None).contains("selects no pods"));
+    }
+
+    #[test]
+    fn an_agent_is_one_of_the_services_pods_for_its_lane_alone() {
+        let service = service(json!([
+            {"name": "http", "port": 80, "targetPort": 8080}, {"name": "http-b", "port": 81, "targetPort": "admin"},
+        ]));
+        let taken = Taken::read(&service, Some(80)).expect("a service");
+        let rules = [json!({"when": {"header": {"name": "x-dev", "exact": "alice"}}, "sticky": false})];
+        let mut document = taken.takeover("dev-alice", &rules, "alice", "laptop");
+        document["metadata"]["uid"] = "u-1".into();
+        let takeover = Takeover::deserialize(&document).expect("a takeover");
+        let like = json!({
+            "metadata": {"labels": {"sidecar.istio.io/inject": "true", "version": "v1"}},
+            "spec": {"serviceAccountName": "cart"},
+        });
+        let agent = Agent { like: Some(&like), tag_header: "x-canary-lane" };
+        let container = json!({"name": "agent", "image": "canaryctl:1", "securityContext": {"readOnlyRootFilesystem": true}});
+        let job = json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "canaryctl-mesh-1", "namespace": "shop"},
+            "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}},
+        });
+        insta::assert_yaml_snapshot!(dressed(job, &taken, &takeover, &agent));
+    }
+}

@@ -1,0 +1,93 @@
+//! What comes through the tunnel, to the process that listens on this machine.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use canary_tunnel::{Inbound, Inbounds, Problem, splice};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::develop::report::Format;
+
+/// How long a process of this machine may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a process listens on this machine, or on one that it reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Local {
+    host: String,
+    port: u16,
+}
+
+impl FromStr for Local {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        match port.parse() {
+            Ok(port) if port > 0 && !host.is_empty() => Ok(Self { host: host.into(), port }),
+            _ => Err(format!("`{text}` is no port such as 8080, or 127.0.0.1:8080")),
+        }
+    }
+}
+
+impl std::fmt::Display for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Serves until the session ends. Says once when nobody listens, and again when somebody does.
+pub(super) async fn serve(mut inbounds: Inbounds, to: Local, format: Format) {
+    let listens = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    while let Some(inbound) = inbounds.next().await {
+        let (to, listens) = (to.clone(), listens.clone());
+        tokio::spawn(async move {
+            let listened = one(inbound, &to).await;
+            if listens.swap(listened, std::sync::atomic::Ordering::Relaxed) != listened {
+                match listened {
+                    true => format.tell("listens", &format!("somebody listens on {to} again")),
+                    false => format
+                        .tell("refused", &format!("nobody listens on {to}: the service's own pods answer")),
+                }
+            }
+        });
+    }
+}
+
+/// Joins a connection with one to the process; false where nobody listens.
+async fn one(inbound: Inbound, to: &Local) -> bool {
+    let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect((to.host.as_str(), to.port))).await;
+    let Ok(Ok(local)) = connected else {
+        inbound.refuse(Problem::Refused, "nobody listens there").await;
+        return false;
+    };
+    // Small writes are not to wait for each other; one that cannot be told so is slower.
+    let _ = local.set_nodelay(true);
+    if let Ok(stream) = inbound.accept().await {
+        // Whoever breaks off is told to the other side by the end of bytes.
+        let _ = splice(local, stream).await;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_named_by_its_port() {
+        for (text, want) in [
+            ("8080", Some("localhost:8080")),
+            ("127.0.0.1:90", Some("127.0.0.1:90")),
+            ("[::1]:90", Some("::1:90")),
+            ("0", None),
+            (":80", None),
+            ("cart", None),
+            ("70000", None),
+        ] {
+            assert_eq!(text.parse::<Local>().ok().map(|to| to.to_string()).as_deref(), want, "{text}");
+        }
+    }
+}

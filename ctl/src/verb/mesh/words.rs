@@ -1,0 +1,119 @@
+//! What a developer is told, and what they are called.
+
+use std::time::Duration;
+
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::serve::Local;
+use crate::develop::report::{self, Format};
+use crate::progress::seconds;
+use crate::takeover::Takeover;
+use crate::verb::enable::document::who_of_rules;
+use crate::world::list_named;
+
+/// Longest name, in bytes: with what stands before it, it names a lane.
+const NAME_BYTES_MAX: usize = 40;
+
+/// A user's name as a lane and a header can have it: `alice` of `alice@corp.example`.
+pub(super) fn short_name(user: &str) -> String {
+    let last = user.rsplit(':').next().unwrap_or(user);
+    let own = last.split('@').next().unwrap_or(last).to_ascii_lowercase();
+    let fits = |char: char| if char.is_ascii_lowercase() || char.is_ascii_digit() { char } else { '-' };
+    let mut name: String = own.chars().map(fits).collect();
+    name.truncate(NAME_BYTES_MAX);
+    name.trim_matches('-').to_owned()
+}
+
+/// Says what goes where, and how to try it.
+pub(super) async fn ready(format: Format, to: &Local, takeover: &Takeover, client: &Client, took: Duration) {
+    let curl = curl(takeover, entry(client, &takeover.metadata.namespace).await.as_deref());
+    let lane = takeover.spec.lane.as_str();
+    if format == Format::Json {
+        return report::line(&json!({
+            "event": "ready", "service": takeover.service(), "lane": lane, "to": to.to_string(),
+            "rules": takeover.rules(), "takeover": takeover.metadata.name, "curl": curl,
+        }));
+    }
+    let (service, rule) = (takeover.service(), who_of_rules(&takeover.rules()));
+    anstream::println!("lane {lane} → {to}   {service}, {rule}  {}", seconds(took));
+    anstream::println!(
+        "everyone else keeps {} as it is; it returns by itself within 15 s after you vanish",
+        takeover.spec.service
+    );
+    anstream::println!("try:  {curl}");
+    anstream::println!("Ctrl-C ends it.");
+}
+
+/// A host by which users reach the namespace's services, if one can be seen.
+async fn entry(client: &Client, namespace: &str) -> Option<String> {
+    let routes = list_named(client, "VirtualService").await.ok()?;
+    let is_entry = |route: &&Value| {
+        let gateways = route["spec"]["gateways"].as_array();
+        route["metadata"]["namespace"] == *namespace
+            && gateways.is_some_and(|gateways| gateways.iter().any(|gateway| gateway != "mesh"))
+    };
+    let hosts = routes.iter().filter(is_entry).filter_map(|route| route["spec"]["hosts"][0].as_str());
+    hosts.filter(|host| !host.contains('*')).map(str::to_owned).next()
+}
+
+/// A command that makes such a request.
+fn curl(takeover: &Takeover, entry: Option<&str>) -> String {
+    let rules = takeover.rules();
+    let when = rules.first().map_or(&Value::Null, |rule| &rule["when"]);
+    let said = |subject: &str| {
+        let test = &when[subject];
+        Some((
+            test["name"].as_str()?.to_owned(),
+            test["exact"].as_str().or(test["in"][0].as_str())?.to_owned(),
+        ))
+    };
+    let mut url = format!("http://{}/", entry.unwrap_or("YOUR-SHOP"));
+    if let Some((name, value)) = said("query") {
+        url = format!("{url}?{name}={value}");
+    }
+    let header = said("header").map(|(name, value)| format!(" -H '{name}: {value}'"));
+    let cookie = said("cookie").map(|(name, value)| format!(" -H 'cookie: {name}={value}'"));
+    format!("curl {url}{}{}", header.unwrap_or_default(), cookie.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize as _;
+
+    use super::*;
+
+    #[test]
+    fn a_user_is_called_by_their_own_name() {
+        for (user, want) in [
+            ("alice", "alice"),
+            ("Alice.Doe@corp.example", "alice-doe"),
+            ("system:serviceaccount:shop:ci-bot", "ci-bot"),
+            ("oidc:bob", "bob"),
+            ("@", ""),
+        ] {
+            assert_eq!(short_name(user), want, "{user}");
+        }
+    }
+
+    #[test]
+    fn a_command_makes_a_request_that_the_rule_matches() {
+        let takeover = |when: Value| {
+            let document = json!({
+                "apiVersion": "canaryctl.io/v1alpha1", "kind": "Takeover",
+                "metadata": {"name": "a", "namespace": "shop"},
+                "spec": {
+                    "service": "cart", "ports": [80], "lane": "dev-alice", "rules": [{"when": when}],
+                    "owner": {"user": "alice"},
+                },
+            });
+            Takeover::deserialize(&document).expect("a takeover")
+        };
+        let by_header = takeover(json!({"header": {"name": "x-dev", "exact": "alice"}}));
+        assert_eq!(curl(&by_header, Some("shop.test")), "curl http://shop.test/ -H 'x-dev: alice'");
+        let by_cookie = takeover(json!({"cookie": {"name": "dev", "exact": "1"}}));
+        assert_eq!(curl(&by_cookie, None), "curl http://YOUR-SHOP/ -H 'cookie: dev=1'");
+        let by_query = takeover(json!({"query": {"name": "dev", "exact": "1"}}));
+        assert_eq!(curl(&by_query, None), "curl http://YOUR-SHOP/?dev=1");
+    }
+}
