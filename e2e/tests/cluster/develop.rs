@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,18 @@ impl<'s> Beside<'s> {
         }
     }
 
+    /// Ends it as a machine does that loses power.
+    pub(crate) fn vanish(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("it ends");
+    }
+
+    /// Ends it as Ctrl-C does.
+    pub(crate) fn interrupt(&mut self) -> ExitStatus {
+        self.shop.cluster().run("kill", &["-INT", &self.process.id().to_string()], None).ok();
+        self.process.wait().expect("it ends")
+    }
+
     fn proxy(&self, kind: &str) -> &str {
         self.ready[kind].as_str().expect("a proxy's URL")
     }
@@ -126,10 +138,7 @@ pub(crate) async fn reached(shop: &Shop) {
     let pod = pods["items"][0]["status"]["podIP"].as_str().expect("an address");
     let by_pod = connected.curl("http", &[&format!("http://{pod}:8080/")]);
 
-    let terminated = shop.cluster().run("kill", &["-INT", &connected.process.id().to_string()], None);
-    terminated.ok();
-    let ended = connected.process.wait().expect("it ends");
-    assert_eq!(ended.code(), Some(0));
+    assert_eq!(connected.interrupt().code(), Some(0));
     shop.cluster().until("the agent's Job is gone", WITHIN, || connected.job().is_empty().then_some(()));
     // As for every pod of the mesh: its sidecar knows no service at that address, and sends plain text.
     assert!(by_pod.code != 0, "{by_pod}");
@@ -156,8 +165,7 @@ pub(crate) async fn killed(shop: &Shop) {
     shop.installed();
     let mut connected = Beside::connected(shop, &["--keep", "3s"]);
     let job = connected.job();
-    connected.process.kill().expect("killed");
-    connected.process.wait().expect("it ends");
+    connected.vanish();
     shop.cluster().until("the Job has ended", WITHIN, || {
         let found = shop.kubectl(&["get", &job, "-o", "json"]);
         (found.code != 0 || found.json()["status"]["succeeded"] == 1).then_some(())

@@ -14,7 +14,7 @@ use crate::load::Load;
 use crate::shop::Shop;
 
 /// Where an agent's pods stand among those of cart.
-const AGENTS: Lane = Lane { services: &["cart"], end: "cart-dev" };
+pub(crate) const AGENTS: Lane = Lane { services: &["cart"], end: "cart-dev" };
 /// How long an agent's pod may take to be ready.
 const READY_WITHIN: &str = "--timeout=90s";
 /// A minute without an agent, and the time until no proxy routes by its lane and nothing of it is left.
@@ -23,7 +23,7 @@ const OVER_WITHIN: Duration = Duration::from_secs(120);
 const LAPTOP_PORT: u16 = 15_790;
 
 /// What stays while developers come and go, by kind and name.
-fn things(shop: &Shop) -> String {
+pub(crate) fn things(shop: &Shop) -> String {
     shop.kubectl(&["get", "pods,jobs,vs,dr,takeovers,endpointslices", "-o", "name"]).ok().stdout
 }
 
@@ -115,7 +115,7 @@ async fn cart(caller: &Caller, headers: &[(&str, &str)]) -> String {
     answer.version("cart").expect("cart is in the chain").to_owned()
 }
 
-async fn over(shop: &Shop, before: &str) {
+pub(crate) async fn over(shop: &Shop, before: &str) {
     let deadline = tokio::time::Instant::now() + OVER_WITHIN;
     loop {
         let now = things(shop);

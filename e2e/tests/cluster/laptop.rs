@@ -1,0 +1,106 @@
+//! `canaryctl mesh` from end to end: a process beside the cluster has its developer's requests and nobody else's.
+
+use std::process::Child;
+use std::time::Duration;
+
+use canary_localmesh::Protocol;
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::develop::Beside;
+use crate::flows::Caller;
+use crate::judge::Rules;
+use crate::load::Load;
+use crate::shop::Shop;
+use crate::takeovers::{AGENTS, over, things};
+
+/// What is promised to somebody who vanishes.
+const BACK_WITHIN: Duration = Duration::from_secs(15);
+
+/// cart as its developer runs it, on this machine.
+struct Local {
+    process: Child,
+    to: String,
+    _config: tempfile::NamedTempFile,
+}
+
+impl Local {
+    async fn start(cluster: &Cluster, namespace: &str) -> Self {
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let to = free.local_addr().expect("an address").to_string();
+        drop(free);
+        let config = tempfile::NamedTempFile::new().expect("a file");
+        let says = json!({
+            "service": format!("cart.{namespace}"), "version": "laptop", "listen": to,
+            "behaviour": {"calls": [], "forward": []},
+        });
+        std::fs::write(config.path(), says.to_string()).expect("a file");
+        let process =
+            cluster.start("canaryctl", &["demo-app", "--config", config.path().to_str().expect("a path")]);
+        Self { process, to, _config: config }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Has cart's requests with `x-dev: alice`, until dropped.
+fn mesh<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
+    let who = ["--as", "alice", "--as-group", "system:masters"];
+    let args = ["mesh", "cart", "-n", shop.namespace(), "--to", &local.to, "--header", "x-dev=alice"];
+    Beside::new(shop, &[args.as_slice(), &who, &["-o", "json"]].concat())
+}
+
+/// Who answers for cart.
+async fn cart(caller: &Caller, user: &str) -> String {
+    let answer = caller.send(&[("x-dev", user)]).await;
+    assert_eq!(answer.failure, None, "{user}");
+    answer.version("cart").expect("cart is in the chain").to_owned()
+}
+
+fn routes(shop: &Shop) -> Value {
+    shop.cluster().get(&["-n", shop.namespace(), "virtualservice", "entry"])["spec"].clone()
+}
+
+pub(crate) async fn mesh_and_back(shop: &Shop) {
+    shop.installed();
+    let (before, routes_before) = (things(shop), routes(shop));
+    let local = Local::start(shop.cluster(), shop.namespace()).await;
+    let load = Load::of_lane(shop, AGENTS, Rules::Off);
+    let caller = Caller::new(shop, Protocol::Http1);
+
+    let mut alice = tokio::task::block_in_place(|| mesh(shop, &local));
+    for _ in 0..50 {
+        assert_eq!(cart(&caller, "alice").await, "laptop");
+        assert_eq!(cart(&caller, "bob").await, "v1");
+    }
+    load.more(100).await;
+
+    // Gone without a word: she is served all the same, from a moment later on by the service's own pods.
+    alice.vanish();
+    let deadline = tokio::time::Instant::now() + BACK_WITHIN;
+    let mut of_baseline = 0;
+    while of_baseline < 20 {
+        of_baseline = if cart(&caller, "alice").await == "v1" { of_baseline + 1 } else { 0 };
+        assert!(tokio::time::Instant::now() < deadline, "the laptop still answers");
+    }
+    load.more(100).await;
+
+    // The same command takes up what was left.
+    let mut again = tokio::task::block_in_place(|| mesh(shop, &local));
+    for _ in 0..20 {
+        assert_eq!(cart(&caller, "alice").await, "laptop");
+    }
+    let ended = tokio::task::block_in_place(|| again.interrupt());
+    assert_eq!(ended.code(), Some(0));
+    assert_eq!(cart(&caller, "alice").await, "v1");
+    assert_eq!(routes(shop), routes_before, "a user's own routes are as they were");
+    over(shop, &before).await;
+    load.more(50).await;
+    load.end().await.clean(250);
+}
