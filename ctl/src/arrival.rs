@@ -48,6 +48,8 @@ pub struct News {
     pub labelled: Vec<Labelled>,
     /// Whether plugins come or go: listeners change then, and not only what plugins are told.
     pub plugins_come_or_go: bool,
+    /// Whether all of it is only what was found: what of it somebody deletes is nothing to wait for.
+    pub was_found: bool,
 }
 
 /// A part of what istiod sends to a proxy, acknowledged or refused as a whole.
@@ -133,6 +135,12 @@ pub enum ArrivalError {
         /// The rule.
         rule: ObjectRef,
     },
+    /// What was written is gone: what builds on it must not go out.
+    #[error("somebody deleted {0}")]
+    Deleted(
+        /// The object.
+        ObjectRef,
+    ),
     /// Nobody had the time to answer.
     #[error("istiod was not asked in time")]
     NoAnswer,

@@ -5,7 +5,7 @@ mod touched;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use canary_istio::{Change, Object, ObjectRef, Observed, Phase, SubsetName, own, plugins};
+use canary_istio::{Action, Change, Object, ObjectRef, Observed, Phase, SubsetName, own, plugins};
 use kube::Client;
 use serde_json::Value;
 
@@ -97,12 +97,17 @@ impl<'a> Phases<'a> {
     }
 
     /// Waits until every proxy has what is of ours in a mesh as it was seen, and these labels: a run before may have
-    /// ended between a write and its proof. Plan anew afterwards, for rules of ours are written to prove it.
+    /// ended between a write and its proof, of plugins that came or went, too. Plan anew afterwards, for rules of ours are written to prove it.
     ///
     /// # Errors
     /// Who has not, by the deadline.
-    pub async fn settle(&self, observed: &Observed, labelled: &[Labelled]) -> Result<(), PhaseError> {
-        let mut news = there(observed, labelled);
+    pub async fn settle(
+        &self,
+        observed: &Observed,
+        labelled: &[Labelled],
+        plugins_come_or_go: bool,
+    ) -> Result<(), PhaseError> {
+        let mut news = there(observed, labelled, plugins_come_or_go);
         news.written.retain(|write| !self.undiscovered.contains(&write.object.namespace));
         if news.written.is_empty() && news.labelled.is_empty() {
             return Ok(());
@@ -129,6 +134,7 @@ impl<'a> Phases<'a> {
             }
             let mut news = News {
                 services: due.iter().flat_map(|change| touched::hosts(change)).collect(),
+                plugins_come_or_go: due.iter().any(|change| comes_or_goes(change)),
                 ..News::default()
             };
             for change in due {
@@ -207,8 +213,13 @@ impl<'a> Phases<'a> {
     }
 }
 
+/// Whether a change brings a plugin or takes one away, rather than telling it something else.
+pub(crate) fn comes_or_goes(change: &Change) -> bool {
+    change.object.kind == "WasmPlugin" && matches!(change.action, Action::Create { .. } | Action::Delete)
+}
+
 /// All that is ours or has something of ours, as it was seen.
-fn there(observed: &Observed, labelled: &[Labelled]) -> News {
+fn there(observed: &Observed, labelled: &[Labelled], plugins_come_or_go: bool) -> News {
     let rules = observed.destination_rules.iter().filter(|rule| rule.is_ours());
     let has_lanes = |rule: &&Object| {
         let subsets = rule.spec()["subsets"].as_array();
@@ -226,6 +237,7 @@ fn there(observed: &Observed, labelled: &[Labelled]) -> News {
         written: written.collect(),
         services: services.collect(),
         labelled: labelled.to_vec(),
-        plugins_come_or_go: false,
+        plugins_come_or_go,
+        was_found: true,
     }
 }

@@ -16,6 +16,9 @@ use crate::names::FIELD_MANAGER;
 use crate::takeover::KIND;
 use crate::world;
 
+/// How long before a watch that broke is begun anew.
+pub(crate) const WATCH_PAUSE: Duration = Duration::from_secs(1);
+
 /// The Takeovers of a cluster.
 #[derive(Clone)]
 pub struct Takeovers {
@@ -131,9 +134,8 @@ impl Takeovers {
                     || condition(&takeover, "Accepted").status == "False"
             })
         };
-        let api = self.of(&place.namespace);
-        let waited = tokio::time::timeout(timeout, await_condition(api.clone(), &place.name, settled)).await;
-        let found = api.get_opt(&place.name).await;
+        let waited = tokio::time::timeout(timeout, self.until(place, settled)).await;
+        let found = self.of(&place.namespace).get_opt(&place.name).await;
         let found = found.map_err(|error| api_failure(&format!("read takeover {place}"), &error))?;
         let Some(takeover) = found.as_ref().map(value) else {
             return Err(Failure::new(Code::Conflict, format!("somebody ended takeover {place}")));
@@ -143,8 +145,7 @@ impl Takeovers {
             return Err(refused(&takeover, &accepted.reason, &accepted.message));
         }
         match waited {
-            Ok(Ok(_)) => Ok(takeover),
-            Ok(Err(error)) => Err(Failure::from_error(Code::Failed, &error)),
+            Ok(()) => Ok(takeover),
             Err(_) => {
                 let why = match programmed.message.as_str() {
                     "" => "the controller has said nothing of it",
@@ -161,17 +162,34 @@ impl Takeovers {
     /// # Errors
     /// When that takes too long.
     pub async fn gone(&self, place: &Place, timeout: Duration) -> Result<(), Failure> {
-        let gone = |found: Option<&DynamicObject>| found.is_none();
-        match tokio::time::timeout(timeout, await_condition(self.of(&place.namespace), &place.name, gone))
-            .await
-        {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Failure::from_error(Code::Failed, &error)),
-            Err(_) => {
-                let what = format!("takeover {place} is not over after {} s", timeout.as_secs());
-                Err(Failure::new(Code::Timeout, what)
-                    .help("it ends once no proxy routes by it: canaryctl status shows what it waits for"))
+        let gone = self.until(place, |found: Option<&DynamicObject>| found.is_none());
+        tokio::time::timeout(timeout, gone).await.map_err(|_| {
+            let what = format!("takeover {place} is not over after {} s", timeout.as_secs());
+            Failure::new(Code::Timeout, what)
+                .help("it ends once no proxy routes by it: canaryctl status shows what it waits for")
+        })
+    }
+
+    /// Waits until it is not what it was: gone, or refused after all. Says which.
+    pub async fn lost(&self, place: &Place) -> Failure {
+        let is_refused = |found: Option<&DynamicObject>| {
+            found.is_none_or(|found| condition(&value(found), "Accepted").status == "False")
+        };
+        self.until(place, is_refused).await;
+        match self.of(&place.namespace).get_opt(&place.name).await {
+            Ok(Some(found)) => {
+                let takeover = value(&found);
+                let accepted = condition(&takeover, "Accepted");
+                refused(&takeover, &accepted.reason, &accepted.message)
             }
+            Ok(None) | Err(_) => Failure::new(Code::Conflict, format!("somebody ended takeover {place}")),
+        }
+    }
+
+    /// Waits for as long as it takes. A watch that breaks, as when a machine sleeps, is begun anew.
+    async fn until(&self, place: &Place, is_so: impl Fn(Option<&DynamicObject>) -> bool + Copy) {
+        while await_condition(self.of(&place.namespace), &place.name, is_so).await.is_err() {
+            tokio::time::sleep(WATCH_PAUSE).await;
         }
     }
 }

@@ -77,16 +77,17 @@ impl World {
         let config = mesh_config.map(read).unwrap_or_default();
         let mesh = Mesh::from_config(&config);
         let undiscovered = self.undiscovered(&Discovery::from_config(&config));
+        let has_releases = self.objects.iter().any(|object| object["kind"] == canary_release::KIND);
+        let is_wanted = |object: &&Value| has_releases && object["kind"] == "Deployment";
+        // Whatever Istio looks at: what a release made is taken back everywhere.
+        let deployments = self.objects.iter().filter(is_wanted);
+        let deployments = deployments.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
         if !undiscovered.is_empty() {
             self.objects.retain(|object| is_seen(object, &undiscovered));
         }
         let is_pod = |object: &Value| object["kind"] == "Pod";
         let pods = self.objects.iter().filter(|object| is_pod(object));
         let pods = pods.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
-        let has_releases = self.objects.iter().any(|object| object["kind"] == canary_release::KIND);
-        let is_wanted = |object: &&Value| has_releases && object["kind"] == "Deployment";
-        let deployments = self.objects.iter().filter(is_wanted);
-        let deployments = deployments.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
         let manifests = manifests::read(self.objects)?;
         let mut observed = manifests.observed;
         observed.mesh = mesh;

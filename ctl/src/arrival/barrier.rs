@@ -34,7 +34,7 @@ pub(super) struct Barrier<'a> {
     began: Instant,
     /// Proxies of pods that are gone, end, or serve nobody yet.
     excused: BTreeSet<String>,
-    /// What was written and is gone: nobody hears of it any more.
+    /// What was there and is gone: nobody hears of it any more.
     gone: BTreeSet<ObjectRef>,
     looked_at_objects: Instant,
 }
@@ -89,7 +89,7 @@ impl<'a> Barrier<'a> {
             Err(error @ ArrivalError::NoIstiod { .. }) => return Ok(Round::Waits(error)),
             Err(error) => return Err(error),
         }
-        if let Some(error) = self.hear().await {
+        if let Some(error) = self.hear().await? {
             return Ok(Round::Waits(error));
         }
         let marked = match self.marked.take() {
@@ -132,7 +132,10 @@ impl<'a> Barrier<'a> {
     }
 
     /// Asks those that have not heard of the news; says what the first of them lacks.
-    async fn hear(&mut self) -> Option<ArrivalError> {
+    ///
+    /// # Errors
+    /// When what was written is gone.
+    async fn hear(&mut self) -> Result<Option<ArrivalError>, ArrivalError> {
         let (news, gone) = (self.news, &self.gone);
         let unheard = self.istiods.iter_mut().filter(|istiod| !istiod.has_heard);
         let asked = join_all(unheard.map(|istiod| async move {
@@ -143,26 +146,29 @@ impl<'a> Barrier<'a> {
             missing.filter(|_| istiod.is_ready)
         }));
         let missing = asked.await.into_iter().flatten().next();
-        if let Some(Missing::Write { object, .. }) = &missing {
-            self.look_for(object).await;
+        if let Some(Missing::Write { object, is_deletion: false, .. }) = &missing
+            && self.is_gone(object).await
+        {
+            if !self.news.was_found {
+                return Err(ArrivalError::Deleted(object.clone()));
+            }
+            self.gone.insert(object.clone());
         }
         let missing = missing.map(ArrivalError::from);
         self.note_silence(missing.as_ref());
-        missing
+        Ok(missing)
     }
 
     /// Looks now and then whether what was written is there at all: somebody may have deleted it.
-    async fn look_for(&mut self, object: &ObjectRef) {
+    async fn is_gone(&mut self, object: &ObjectRef) -> bool {
         if self.looked_at_objects.elapsed() < LOOK_EVERY {
-            return;
+            return false;
         }
         self.looked_at_objects = Instant::now();
-        let Some(kind) = world::WORLD.iter().find(|kind| kind.name == object.kind) else { return };
+        let Some(kind) = world::WORLD.iter().find(|kind| kind.name == object.kind) else { return false };
         let (namespace, name) = (Some(object.namespace.as_str()), &object.name);
         let found = world::get(self.client, &kind.api_version(), kind.name, namespace, name).await;
-        if matches!(found, Ok(None)) {
-            self.gone.insert(object.clone());
-        }
+        matches!(found, Ok(None))
     }
 
     /// Everybody's proxies, as to this marker.
@@ -225,7 +231,7 @@ impl<'a> Barrier<'a> {
 
 /// What an istiod lacks of the news, or why it does not say.
 enum Missing {
-    Write { pod: String, object: ObjectRef },
+    Write { pod: String, object: ObjectRef, is_deletion: bool },
     Labels { pod: String, of: ObjectRef },
     Answer(ArrivalError),
 }
@@ -233,7 +239,7 @@ enum Missing {
 impl From<Missing> for ArrivalError {
     fn from(missing: Missing) -> Self {
         match missing {
-            Missing::Write { pod, object } => Self::Unheard { pod, object: object.to_string() },
+            Missing::Write { pod, object, .. } => Self::Unheard { pod, object: object.to_string() },
             Missing::Labels { pod, of } => Self::Unheard { pod, object: format!("the labels of {of}") },
             Missing::Answer(error) => error,
         }
@@ -247,7 +253,8 @@ async fn missing(debug: &mut Debug, news: &News, gone: &BTreeSet<ObjectRef>) -> 
         if written.peek().is_some()
             && let Some(write) = judge::unknown(&debug.config().await?, written)
         {
-            return Ok(Some(Missing::Write { pod, object: write.object.clone() }));
+            let is_deletion = write.resource_version.is_none();
+            return Ok(Some(Missing::Write { pod, object: write.object.clone(), is_deletion }));
         }
         if !news.labelled.is_empty()
             && let Some(labelled) = judge::unlabelled(&debug.endpoints().await?, &news.labelled)

@@ -109,7 +109,11 @@ impl Leadership {
             return Ok(false);
         }
         lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
-        won(self.api.replace(names::CONTROLLER, &PostParams::default(), &lease).await)
+        if won(self.api.replace(names::CONTROLLER, &PostParams::default(), &lease).await)? {
+            return Ok(true);
+        }
+        // It may have been ours, made twice since its answer was lost: who holds the Lease says so.
+        Ok(self.api.get_opt(names::CONTROLLER).await?.is_some_and(|lease| self.holds(&lease)))
     }
 
     fn holds(&self, lease: &Lease) -> bool {

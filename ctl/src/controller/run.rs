@@ -19,7 +19,7 @@ use super::takeovers;
 use crate::apply::{ApplyError, Written};
 use crate::arrival::Labelled;
 use crate::failure::chain;
-use crate::phases::{PhaseError, Phases};
+use crate::phases::{PhaseError, Phases, comes_or_goes};
 use crate::settings::{Installation, ReadError};
 use crate::steer::{self, Course, PodChange, Verdict};
 use crate::world::{self, News, Seen, Watched};
@@ -46,6 +46,8 @@ pub(super) struct Run<'a> {
     measures: Measures,
     /// Whether a run before this one may have written what proxies do not have yet.
     unsettled: bool,
+    /// Whether plugins came or went, and that is not proven.
+    plugins_unproven: bool,
     /// Labels of pods whose arrival is not proven.
     unproven: Vec<Labelled>,
     /// What of an object waits to be collected, and since when.
@@ -112,6 +114,7 @@ impl<'a> Run<'a> {
             reporter,
             measures: Measures::default(),
             unsettled: true,
+            plugins_unproven: false,
             unproven: Vec::new(),
             waiting: HashMap::new(),
             reached: 0,
@@ -228,8 +231,9 @@ impl<'a> Run<'a> {
         // Who leaves a lane leaves it whatever else has to be waited for.
         self.run_phases(phases, &off).await?;
         if self.unsettled {
-            phases.settle(&seen.observed, &self.unproven).await?;
+            phases.settle(&seen.observed, &self.unproven, self.plugins_unproven).await?;
             self.unproven.clear();
+            self.plugins_unproven = false;
             self.unsettled = false;
             if !due.changes.is_empty() {
                 return Ok(Progress::Settled);
@@ -245,7 +249,10 @@ impl<'a> Run<'a> {
         if changes.is_empty() {
             return Ok(());
         }
+        let moves_plugins = changes.iter().any(|change| comes_or_goes(change));
+        self.plugins_unproven |= moves_plugins;
         let done = phases.run(changes).await?;
+        self.plugins_unproven &= !moves_plugins;
         self.metrics.writes.fetch_add(done.written.len() as u64, Ordering::Relaxed);
         self.reached = done.proxies.unwrap_or(self.reached);
         self.metrics.late_proxies.store(0, Ordering::Relaxed);

@@ -23,6 +23,8 @@ use crate::world::{self, Seen};
 /// How long a Takeover stays without a pod of its agent, in seconds: the agent comes once every proxy knows the
 /// lane, and ends by itself when nobody holds the tunnel.
 pub(crate) const ABANDONED_AFTER_S: i64 = 60;
+/// How much longer it stays while not every proxy knows its lane, in seconds: nobody makes an agent before.
+const UNPROGRAMMED_S: i64 = 600;
 
 /// Puts the finalizer on Takeovers that are on, before anything is made for them.
 pub(super) async fn hold(client: &Client, seen: &Seen) -> Result<(), RunError> {
@@ -183,12 +185,25 @@ fn judged(takeover: &Takeover, course: &Course, outcome: &Outcome) -> (Said, Sai
     (accepted, programmed)
 }
 
-/// For how long there has been no agent, in seconds.
+/// For how long there could have been an agent and was none, in seconds.
 fn gone_for_s(status: &Value) -> Option<i64> {
     let conditions = status["conditions"].as_array()?;
-    let agent = conditions.iter().find(|condition| condition["type"] == "Agent")?;
-    let since: Timestamp = agent["lastTransitionTime"].as_str()?.parse().ok()?;
-    (agent["status"] == "False").then(|| Timestamp::now().as_second() - since.as_second())
+    let of = |kind: &str| conditions.iter().find(|condition| condition["type"] == kind);
+    let is = |kind: &str, wanted: &str| of(kind).is_some_and(|condition| condition["status"] == wanted);
+    let since = |kind: &str| {
+        let at: Option<Timestamp> = of(kind)?["lastTransitionTime"].as_str()?.parse().ok();
+        at.map(Timestamp::as_second)
+    };
+    if !is("Agent", "False") {
+        return None;
+    }
+    let gone = since("Agent")?;
+    let since = match (is("Accepted", "False"), is("Programmed", "True")) {
+        (true, _) => gone,
+        (false, true) => gone.max(since("Programmed")?),
+        (false, false) => gone + UNPROGRAMMED_S,
+    };
+    Some(Timestamp::now().as_second() - since)
 }
 
 fn holds(object: &Object) -> bool {

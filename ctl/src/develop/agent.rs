@@ -27,6 +27,8 @@ pub const HEALTH_PORT: u16 = 17071;
 const SIDECAR: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 15020);
 /// How long it may take to answer.
 const SIDECAR_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long one with exposed ports goes on when it is to end: until every proxy has heard that it is not ready.
+const SERVES_ON: Duration = Duration::from_secs(5);
 
 /// What an agent is told.
 #[derive(Debug, Clone)]
@@ -58,16 +60,23 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
         tokio::spawn(expose(agent.clone(), exposed, *port));
     }
     let waits_for_client = !settings.expose.is_empty();
-    let probes = axum::serve(health, probes(agent.alive(), waits_for_client));
+    let (ends, ending) = watch::channel(false);
+    let probes = axum::serve(health, probes(agent.alive(), waits_for_client, ending));
+    let mut probes = std::pin::pin!(probes.into_future());
     tracing::info!(tunnel = %settings.tunnel, exposed = ?settings.expose, "waits for its client");
     tokio::select! {
         () = serve(&agent, tunnel) => {}
-        served = probes.into_future() => {
+        served = &mut probes => {
             return Err(Failure::new(Code::Failed, format!("stopped serving: {served:?}")));
         }
         () = told(agent.left()) => tracing::info!("its client has left"),
         () = abandoned(agent.alive(), settings.idle) => tracing::info!("no client for {:?}", settings.idle),
         () = signals::stopped() => tracing::info!("told to end"),
+    }
+    if waits_for_client {
+        // Others' requests are handed on until nobody sends any more.
+        ends.send_replace(true);
+        let _ = timeout(SERVES_ON, probes).await;
     }
     end_sidecar().await;
     Ok(())
@@ -123,8 +132,8 @@ async fn again(error: &std::io::Error) {
     sleep(Duration::from_millis(100)).await;
 }
 
-fn probes(alive: watch::Receiver<bool>, waits_for_client: bool) -> Router {
-    let ready = async move || match !waits_for_client || *alive.borrow() {
+fn probes(alive: watch::Receiver<bool>, waits_for_client: bool, ends: watch::Receiver<bool>) -> Router {
+    let ready = async move || match !*ends.borrow() && (!waits_for_client || *alive.borrow()) {
         true => (StatusCode::OK, "ok"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the client is not there"),
     };

@@ -20,8 +20,8 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "canaryctl
 const USER: u32 = 65532;
 /// How long a Job that has ended may be looked at, in seconds.
 const KEPT_S: u32 = 60;
-/// How long the agent has to end, in seconds.
-const GRACE_S: u32 = 5;
+/// How long the agent has to end, in seconds: what serves on until nobody sends any more ends one after the other.
+const GRACE_S: u32 = 14;
 
 /// What an agent is to be.
 #[derive(Debug, Clone)]

@@ -277,7 +277,7 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
         let (last, first): (Vec<&Change>, Vec<&Change>) =
             changes.iter().partition(|change| change.phase == Phase::Collect);
         if first.is_empty() && !is_settled {
-            let settled = phases.settle(&seen.observed, &[]).await;
+            let settled = phases.settle(&seen.observed, &[], false).await;
             settled.map_err(|error| {
                 Failure::from_error(Code::Timeout, &error).help("run the same command again")
             })?;

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use super::{LABEL, Takeover, overlap};
 use crate::verb::enable::document::who_of_rules;
 
-/// Lanes that people wrote win over those of developers where both claim a request.
-const PRIORITY: i32 = i32::MIN;
+/// What the lane of a Takeover is called: nobody's pods are in a lane of such a name unless they mean it.
+const LANE_PREFIX: &str = "dev-";
 
 /// What is known beside the Takeovers.
 #[derive(Debug, Clone, Copy)]
@@ -102,8 +102,12 @@ pub fn derive(takeovers: &[Object], known: Known<'_>) -> Derived {
 fn judge(takeover: &Takeover, before: &[Takeover], known: Known<'_>) -> Option<Refusal> {
     let spec = &takeover.spec;
     if spec.rules.is_empty() || !spec.rules.iter().all(overlap::is_narrow) {
-        let message = "each rule must ask for a value of a header, a cookie or the query, and for no percentage: \
-                       others would take other people's requests";
+        let message = "each rule must ask for a value of a header named x-dev or x-dev-…, or of a cookie or query \
+                       parameter named dev or dev-…, and for no percentage: others would take other people's requests";
+        return Some(refusal("Invalid", message));
+    }
+    if !spec.lane.as_str().starts_with(LANE_PREFIX) {
+        let message = format!("its lane must be called {LANE_PREFIX}…, and not {}", spec.lane);
         return Some(refusal("Invalid", message));
     }
     if let Some(services) = known.services {
@@ -171,12 +175,23 @@ fn clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
         .then(|| refusal("Taken", format!("{user} has {service} since {since} with the same rule ({rule})")))
 }
 
-/// One lane for all Takeovers that name it; the oldest gives it its age.
+/// One lane for all Takeovers that name it; the oldest gives it its age. They are below all lanes that people wrote; of
+/// two that claim a request the older one has it.
 fn lanes(accepted: &[Takeover]) -> Vec<Object> {
     let mut by_name: BTreeMap<&str, Vec<&Takeover>> = BTreeMap::new();
+    let mut oldest_first: Vec<&str> = Vec::new();
     for takeover in accepted {
-        by_name.entry(takeover.spec.lane.as_str()).or_default().push(takeover);
+        let name = takeover.spec.lane.as_str();
+        let of_lane = by_name.entry(name).or_default();
+        if of_lane.is_empty() {
+            oldest_first.push(name);
+        }
+        of_lane.push(takeover);
     }
+    let priority = |name: &str| {
+        let younger = oldest_first.iter().rev().position(|other| *other == name).unwrap_or(0);
+        i32::MIN.saturating_add(i32::try_from(younger).unwrap_or(i32::MAX))
+    };
     let lane = |(name, takeovers): (&str, Vec<&Takeover>)| {
         let first = takeovers.first()?;
         let programmed = takeovers.iter().any(|takeover| is_programmed(takeover));
@@ -184,7 +199,7 @@ fn lanes(accepted: &[Takeover]) -> Vec<Object> {
         Object::new(json!({
             "apiVersion": API_VERSION, "kind": LANE,
             "metadata": {"name": name, "creationTimestamp": first.metadata.creation_timestamp},
-            "spec": {"rules": first.rules(), "priority": PRIORITY},
+            "spec": {"rules": first.rules(), "priority": priority(name)},
             "status": {"conditions": [
                 {"type": "Accepted", "status": status(true)},
                 {"type": "Programmed", "status": status(programmed)},

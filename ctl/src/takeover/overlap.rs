@@ -9,19 +9,32 @@ use canary_rules::lane::Rule;
 /// A value that a request must have: what of it, its name, the value.
 type Token = (&'static str, String, String);
 
-/// Whether a rule asks for a value that only who knows of it sends. All others could take everybody's requests.
+/// Headers whose values developers choose; names that go on after a dash are as good.
+const HEADER: &str = "x-dev";
+/// Cookies and query parameters, likewise.
+const PARAMETER: &str = "dev";
+
+/// Whether a rule asks for a value that only a developer sends. All others could take everybody's requests: a header
+/// that every client sends has a value, too.
 pub(super) fn is_narrow(rule: &Rule) -> bool {
     rule.percent.is_none() && rule.when.as_ref().is_some_and(asks_for_a_value)
 }
 
 fn asks_for_a_value(condition: &Condition) -> bool {
-    let named = [&condition.cookie, &condition.header, &condition.query];
-    let tests = named.into_iter().flatten();
-    tests
-        .into_iter()
-        .any(|test| values(test).is_some_and(|values| values.iter().all(|value| !value.is_empty())))
+    let header =
+        condition.header.iter().filter(|test| is_developers(&test.name.to_ascii_lowercase(), HEADER));
+    let others = [&condition.cookie, &condition.query].into_iter().flatten();
+    let others = others.filter(|test| is_developers(&test.name, PARAMETER));
+    let has_value = |test: &NamedTest| {
+        values(test).is_some_and(|values| !values.is_empty() && values.iter().all(|value| !value.is_empty()))
+    };
+    header.chain(others).any(has_value)
         || condition.all.iter().any(asks_for_a_value)
         || (!condition.any.is_empty() && condition.any.iter().all(asks_for_a_value))
+}
+
+fn is_developers(name: &str, base: &str) -> bool {
+    name.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// The values of which a test wants one.

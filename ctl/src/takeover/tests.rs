@@ -67,6 +67,27 @@ fn different_rules_are_beside_each_other_on_one_service() {
 }
 
 #[test]
+fn of_two_that_claim_one_request_the_older_has_it() {
+    // That they do cannot be told beforehand, and its name comes last.
+    let mut younger = takeover("b", 2, "cart", "bob", json!({"header": {"name": "x-dev", "in": ["alice"]}}));
+    younger["spec"]["lane"] = "dev-a".into();
+    let all = seen(vec![takeover("a", 1, "cart", "alice", header("alice")), younger]);
+    let priority = |name: &str| {
+        let lane = all.all_lanes().find(|lane| lane.name() == name).expect("a lane");
+        lane.spec()["priority"].as_i64().expect("a number")
+    };
+    assert!(priority("dev-alice") > priority("dev-a"));
+    assert!(priority("dev-alice") < 0, "below what people write");
+}
+
+#[test]
+fn the_lane_of_a_takeover_is_a_developers() {
+    let mut green = takeover("a", 1, "cart", "alice", header("alice"));
+    green["spec"]["lane"] = "green".into();
+    check(vec![green], "a", "Invalid", "its lane must be called dev-…, and not green");
+}
+
+#[test]
 fn the_younger_of_two_with_one_rule_is_refused_and_told_whose_it_is() {
     let both = |bobs: Value| {
         vec![takeover("b", 2, "cart", "bob", bobs), takeover("a", 1, "cart", "alice", header("dev"))]
@@ -109,6 +130,10 @@ fn what_could_take_everybodys_requests_is_refused() {
         json!({"header": {"name": "x-dev", "exists": true}}),
         json!({"header": {"name": "x-dev", "exact": ""}}),
         json!({"any": [header("alice"), {"path": {"prefix": "/"}}]}),
+        // What every client sends has a value, too.
+        json!({"header": {"name": "x-forwarded-proto", "in": ["http", "https"]}}),
+        json!({"cookie": {"name": "session", "exact": "1"}}),
+        json!({"header": {"name": "x-device", "exact": "alice"}}),
     ] {
         check(
             vec![takeover("a", 1, "cart", "alice", when)],

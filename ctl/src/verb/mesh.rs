@@ -24,7 +24,7 @@ use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::seconds;
 use crate::takeover::Takeover;
-use crate::takeovers::{Place, Takeovers, who_am_i};
+use crate::takeovers::{Place, Takeovers, WATCH_PAUSE, who_am_i};
 use crate::verb::enable::document::RuleArgs;
 use crate::{output, signals, world};
 use plan::{Agent, Taken};
@@ -42,7 +42,7 @@ Only requests that the rule matches come here, from whichever service calls, wit
 calls in turn goes on in your lane. Everybody else keeps the service as it is, and so do you where your process
 does not answer. Several developers can have one service, each with a rule of their own.
 
-Ctrl-C ends it and puts everything back. If this machine vanishes the service's own pods answer within 15 s, and
+Ctrl-C ends it and puts everything back. If this machine vanishes the service's own pods answer within 20 s, and
 what is left in the cluster ends by itself.
 
 Examples:
@@ -185,9 +185,7 @@ async fn hold(
         words::ready(args.output, &args.to, &takeover, &cluster.client, started.elapsed()).await;
         tokio::select! {
             failure = report::follow(session.tunnel().status(), args.output) => Err(failure),
-            gone = takeovers.gone(place, Duration::MAX) => gone.and_then(|()| {
-                Err(Failure::new(Code::Conflict, format!("somebody ended takeover {place}")))
-            }),
+            failure = takeovers.lost(place) => Err(failure),
             () = signals::stopped() => Ok(()),
         }
     };
@@ -228,11 +226,15 @@ async fn start(
 async fn ready(cluster: &Cluster, session: &Session, limit: Duration) -> Result<(), Failure> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let pod = session.pod();
-    let comes = await_condition(pods, &pod, is_ready);
+    let comes = async {
+        // A watch that breaks is begun anew.
+        while await_condition(pods.clone(), &pod, is_ready).await.is_err() {
+            tokio::time::sleep(WATCH_PAUSE).await;
+        }
+    };
     tokio::select! {
         ready = tokio::time::timeout(limit, comes) => match ready {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Failure::from_error(Code::Failed, &error)),
+            Ok(()) => Ok(()),
             Err(_) => {
                 let what = format!("the agent's pod {pod} is not ready after {} s", limit.as_secs());
                 Err(Failure::new(Code::Timeout, what).help(format!("kubectl -n {} describe pod {pod}", cluster.namespace)))

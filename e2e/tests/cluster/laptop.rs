@@ -15,7 +15,7 @@ use crate::shop::Shop;
 use crate::takeovers::{AGENTS, over, things};
 
 /// What is promised to somebody who vanishes.
-const BACK_WITHIN: Duration = Duration::from_secs(15);
+const BACK_WITHIN: Duration = Duration::from_secs(20);
 
 /// cart as its developer runs it, on this machine.
 struct Local {

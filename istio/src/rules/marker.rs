@@ -8,10 +8,10 @@ const PREFIX: char = 'm';
 /// How long a marker stays beside later ones, in milliseconds: others may still wait for it.
 const STAYS_MS: u64 = 120_000;
 /// How many markers a rule holds: each is a cluster in every proxy that has the rule.
-const KEPT_MAX: usize = 4;
+const KEPT_MAX: usize = 8;
 
 /// A rule of ours with this marker, named after a time in milliseconds. Others' markers stay for two minutes, the
-/// latest three of them: whoever waits for one is not made to wait for nothing.
+/// latest seven of them: whoever waits for one is not made to wait for nothing.
 #[must_use]
 pub fn with_marker(rule: &Value, epoch: u64) -> Value {
     let mut marked = rule.clone();
@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn the_latest_stay_when_there_are_many() {
-        check(&["m1", "m2", "m3", "m4"], 5, &["m2", "m3", "m4", "m5"]);
+        let many = ["m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"];
+        check(&many, 9, &["m2", "m3", "m4", "m5", "m6", "m7", "m8", "m9"]);
         // Clocks differ: one may be ahead of the newcomer's.
         check(&["m9", "m8"], 5, &["m8", "m9", "m5"]);
     }

@@ -24,6 +24,7 @@ impl Turn<'_> {
     pub(super) fn warm_up(&mut self) -> Turned {
         self.next.status.warm_since.get_or_insert(self.now);
         self.is_worth_warmth()?;
+        self.is_in_time()?;
         let mut actions = Vec::new();
         for (at, spec) in self.release.spec.workloads.iter().enumerate() {
             if self.copy(spec).is_none() {
@@ -41,6 +42,14 @@ impl Turn<'_> {
 
     pub(super) fn keep_warm(&mut self) -> Turned {
         self.is_worth_warmth()?;
+        self.is_in_time()?;
+        self.lane_with(Who::Nobody, false)?;
+        self.has_pods(100.0)?;
+        Err(waits("Warm", "all users have the new versions; those from before are kept warm"))
+    }
+
+    /// Ends the matter when its time is over, whether the copies ever got ready or not.
+    fn is_in_time(&mut self) -> Turned {
         let since = self.next.status.warm_since.unwrap_or(self.now);
         let keep = self.release.spec.keep_warm_seconds.unwrap_or(0);
         let left = since.saturating_add(keep.into()).saturating_sub(self.now);
@@ -48,9 +57,7 @@ impl Turn<'_> {
             return self.cools("nothing is kept warm any more");
         }
         self.look_again_in(left);
-        self.lane_with(Who::Nobody, false)?;
-        self.has_pods(100.0)?;
-        Err(waits("Warm", "all users have the new versions; those from before are kept warm"))
+        Ok(())
     }
 
     /// Whatever keeps copies from being made, or makes them useless, ends the matter: the release itself is through.

@@ -38,7 +38,7 @@ pub(super) async fn ready(format: Format, to: &Local, takeover: &Takeover, clien
     let (service, rule) = (takeover.service(), who_of_rules(&takeover.rules()));
     anstream::println!("lane {lane} → {to}   {service}, {rule}  {}", seconds(took));
     anstream::println!(
-        "everyone else keeps {} as it is; it returns by itself within 15 s after you vanish",
+        "everyone else keeps {} as it is; it returns by itself within 20 s after you vanish",
         takeover.spec.service
     );
     anstream::println!("try:  {curl}");
