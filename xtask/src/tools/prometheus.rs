@@ -64,8 +64,15 @@ fn fetch() -> Result<PathBuf> {
         bail!("apt-get is not here, which it would come through");
     }
     let scratch = Scratch::new(PACKAGE)?;
-    process::capture(Command::new("apt-get").args(["download", PACKAGE]).current_dir(scratch.path()))
-        .context("apt-get cannot fetch it; its lists may be old: apt-get update")?;
+    let download =
+        || process::capture(Command::new("apt-get").args(["download", PACKAGE]).current_dir(scratch.path()));
+    if download().is_err() {
+        // A fresh machine has no lists of packages, and only root may fetch them.
+        process::capture(Command::new("apt-get").args(["-qq", "update"])).context(
+            "apt-get does not know it; its lists may be old, and root may renew them: apt-get update",
+        )?;
+        download().context("apt-get cannot fetch it")?;
+    }
     let entries = std::fs::read_dir(scratch.path()).context("listing what apt-get fetched")?;
     let is_package = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
     let package = entries.flatten().map(|entry| entry.path()).find(is_package);
