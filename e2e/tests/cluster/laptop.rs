@@ -12,7 +12,7 @@ use crate::flows::Caller;
 use crate::judge::Rules;
 use crate::load::Load;
 use crate::shop::Shop;
-use crate::takeovers::{AGENTS, over, things};
+use crate::takeovers::{AGENTS, arrived, over, things};
 
 /// What is promised to somebody who vanishes.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
@@ -75,6 +75,7 @@ pub(crate) async fn mesh_and_back(shop: &Shop) {
     let caller = Caller::new(shop, Protocol::Http1);
 
     let mut alice = tokio::task::block_in_place(|| mesh(shop, &local));
+    arrived(&caller, "alice", "laptop").await;
     for _ in 0..50 {
         assert_eq!(cart(&caller, "alice").await, "laptop");
         assert_eq!(cart(&caller, "bob").await, "v1");
@@ -93,6 +94,7 @@ pub(crate) async fn mesh_and_back(shop: &Shop) {
 
     // The same command takes up what was left.
     let mut again = tokio::task::block_in_place(|| mesh(shop, &local));
+    arrived(&caller, "alice", "laptop").await;
     for _ in 0..20 {
         assert_eq!(cart(&caller, "alice").await, "laptop");
     }

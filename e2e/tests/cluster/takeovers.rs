@@ -19,6 +19,8 @@ pub(crate) const AGENTS: Lane = Lane { services: &["cart"], end: "cart-dev" };
 const READY_WITHIN: &str = "--timeout=90s";
 /// A minute without an agent, and the time until no proxy routes by its lane and nothing of it is left.
 const OVER_WITHIN: Duration = Duration::from_secs(120);
+/// How long proxies may take to hear of a pod that is ready.
+const KNOWN_WITHIN: Duration = Duration::from_secs(15);
 /// Where the laptop's container listens.
 const LAPTOP_PORT: u16 = 15_790;
 
@@ -115,6 +117,20 @@ async fn cart(caller: &Caller, headers: &[(&str, &str)]) -> String {
     answer.version("cart").expect("cart is in the chain").to_owned()
 }
 
+/// Waits until requests of a developer get where they are to: a pod that is ready is not yet known to every proxy.
+pub(crate) async fn arrived(caller: &Caller, user: &str, version: &str) {
+    let deadline = tokio::time::Instant::now() + KNOWN_WITHIN;
+    loop {
+        let answer = caller.send(&[("x-dev", user)]).await;
+        assert_eq!(answer.failure, None, "{user}");
+        if answer.version("cart") == Some(version) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{user}'s requests go {}", answer.path());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 pub(crate) async fn over(shop: &Shop, before: &str) {
     let deadline = tokio::time::Instant::now() + OVER_WITHIN;
     loop {
@@ -139,6 +155,9 @@ pub(crate) async fn beside(shop: &Shop) {
         serve(shop, user);
     }
     let caller = Caller::new(shop, Protocol::Http1);
+    for user in ["alice", "bob"] {
+        arrived(&caller, user, user).await;
+    }
     for _ in 0..100 {
         for user in ["alice", "bob"] {
             assert_eq!(cart(&caller, &[("x-dev", user)]).await, user);
