@@ -59,6 +59,8 @@ pub enum Action {
         name: String,
         /// What of it.
         turn: Turn,
+        /// The step that the page showed it at, from 0; none if whoever asks does not care.
+        step: Option<usize>,
     },
     /// Send a request through the mesh, and show where it went.
     Flow(FlowRequest),

@@ -11,11 +11,13 @@ use crate::verb::release::show::{change, place};
 const HISTORY_MAX: usize = 20;
 
 /// What can be asked for on the page, by name.
-pub(super) const TURNS: [(&str, Turn); 4] = [
+pub(super) const TURNS: [(&str, Turn); 6] = [
     ("promote", Turn::Promote { full: false }),
     ("pause", Turn::Pause),
     ("resume", Turn::Resume),
+    ("retry", Turn::Retry),
     ("abort", Turn::Abort),
+    ("undo", Turn::Undo),
 ];
 
 /// A release as it is shown.
@@ -153,6 +155,6 @@ mod tests {
         let paused = view(&json!({"paused": true}), &json!({"phase": "Stepping"}));
         assert_eq!(paused["turns"], json!(["promote", "resume", "abort"]));
         let done = view(&json!({}), &json!({"phase": "Completed"}));
-        assert_eq!((&done["turns"], &done["waits_for"]), (&json!([]), &Value::Null));
+        assert_eq!((&done["turns"], &done["waits_for"]), (&json!(["undo"]), &Value::Null));
     }
 }

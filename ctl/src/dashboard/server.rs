@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use canary_rules::document::{self, Fault};
 use canary_rules::inquiry;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -147,12 +148,21 @@ async fn lane(
     act(&shared, Action::Lane { name, on }).await
 }
 
+/// Of a release as whoever asks saw it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shown {
+    /// Its step, from 0.
+    step: Option<usize>,
+}
+
 async fn release(
     State(shared): State<Shared>,
     Path((name, turn)): Path<(String, String)>,
+    Json(Shown { step }): Json<Shown>,
 ) -> Result<Json<Value>, Refusal> {
     match TURNS.iter().find(|(known, _)| *known == turn) {
-        Some((_, turn)) => act(&shared, Action::Release { name, turn: *turn }).await,
+        Some((_, turn)) => act(&shared, Action::Release { name, turn: *turn, step }).await,
         None => Err(Refusal::new(StatusCode::NOT_FOUND, "that is nothing to ask of a release")),
     }
 }

@@ -241,8 +241,13 @@ async fn the_page_asks_for_nothing_inline_and_nothing_from_elsewhere() {
 #[tokio::test]
 async fn a_page_that_only_shows_refuses_every_change_and_says_why() {
     let mut served = Served::new(true).await;
-    for path in ["/api/lanes/gray/on", "/api/flows", "/api/releases/r-7/abort"] {
-        let (status, told) = served.post(path, &json!({"path": "/"}), &[]).await;
+    let changes = [
+        ("/api/lanes/gray/on", json!({})),
+        ("/api/flows", json!({"path": "/"})),
+        ("/api/releases/r-7/abort", json!({"step": 0})),
+    ];
+    for (path, body) in &changes {
+        let (status, told) = served.post(path, body, &[]).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
         assert!(told["error"].as_str().is_some_and(|error| error.contains("--read-only")), "{told}");
     }
@@ -256,8 +261,8 @@ async fn what_is_asked_for_arrives_and_what_is_refused_is_said() {
     served.post("/api/flows", &body, &[]).await;
     let wanted = FlowRequest { path: "/cart".into(), headers: vec![("cookie".into(), "gray=1".into())] };
     assert_eq!(served.asked.try_recv().expect("it was asked for"), Action::Flow(wanted));
-    served.post("/api/releases/r-7/promote", &json!({}), &[]).await;
-    let wanted = Action::Release { name: "r-7".into(), turn: Turn::Promote { full: false } };
+    served.post("/api/releases/r-7/promote", &json!({"step": 2}), &[]).await;
+    let wanted = Action::Release { name: "r-7".into(), turn: Turn::Promote { full: false }, step: Some(2) };
     assert_eq!(served.asked.try_recv().expect("it was asked for"), wanted);
     let told = served.post("/api/lanes/locked/on", &json!({}), &[]).await;
     assert_eq!(told, (StatusCode::CONFLICT, json!({"error": "bob has it", "help": "ask bob"})));

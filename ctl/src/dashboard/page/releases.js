@@ -7,7 +7,9 @@ const TURNS = {
   promote: ["Promote", "It goes on to its next step; after the last one everybody gets the new images.", "primary"],
   pause: ["Pause", "It stays where it is until it is resumed.", ""],
   resume: ["Resume", "It goes on from where it is.", ""],
+  retry: ["Measure anew", "Measurements stopped it; it goes on if they are good from now on.", ""],
   abort: ["Abort", "Every user goes back to the old versions.", "danger"],
+  undo: ["Undo", "The Deployments get the images from before.", "danger"],
 };
 
 const shown = { timer: 0 };
@@ -47,12 +49,13 @@ function card(state, release) {
 
 function steps(release) {
   if (release.steps.length === 0) return null;
-  const isDone = ["promoting", "ending", "completed"].includes(release.phase);
-  const isOff = ["aborted", "undoing", "undone"].includes(release.phase);
+  const hasAll = ["warming", "warm", "completed"].includes(release.phase);
+  const isDone = hasAll || release.phase === "promoting";
+  const isOff = ["aborted", "returning", "undoing", "undone"].includes(release.phase);
   return h("ol", { class: "steps" }, release.steps.map((share, at) => {
     const place = isOff ? "" : isDone || at < release.step ? "past" : at === release.step && release.phase === "stepping" ? "now" : "";
     return h("li", { class: place, "aria-current": place === "now" ? "step" : null }, `${share} %`);
-  }), h("li", { class: release.phase === "completed" ? "past" : "" }, "everybody"));
+  }), h("li", { class: hasAll ? "past" : "" }, "everybody"));
 }
 
 function button(release, turn) {
@@ -61,7 +64,7 @@ function button(release, turn) {
     type: "button", class: kind, "data-key": `${turn}:${release.name}`,
     onclick: async () => {
       if (await confirmed(`${word} ${release.name}?`, meaning, word, kind || "primary")) {
-        await ask(`/api/releases/${encodeURIComponent(release.name)}/${turn}`);
+        await ask(`/api/releases/${encodeURIComponent(release.name)}/${turn}`, { step: release.step });
       }
     },
   }, word);
