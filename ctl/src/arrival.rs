@@ -29,6 +29,7 @@ use barrier::{Barrier, Round};
 
 pub use debug::Istiods;
 pub use marker::objects;
+pub(crate) use sidecars::is_ready;
 pub use sidecars::{AWAITED_ANNOTATION, Sidecars};
 
 /// Shortest and longest pause between two questions.

@@ -17,7 +17,7 @@ use crate::takeover::KIND;
 use crate::world;
 
 /// How long before a watch that broke is begun anew.
-pub(crate) const WATCH_PAUSE: Duration = Duration::from_secs(1);
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// The Takeovers of a cluster.
 #[derive(Clone)]
@@ -134,7 +134,8 @@ impl Takeovers {
                     || condition(&takeover, "Accepted").status == "False"
             })
         };
-        let waited = tokio::time::timeout(timeout, self.until(place, settled)).await;
+        let waited =
+            tokio::time::timeout(timeout, until(&self.of(&place.namespace), &place.name, settled)).await;
         let found = self.of(&place.namespace).get_opt(&place.name).await;
         let found = found.map_err(|error| api_failure(&format!("read takeover {place}"), &error))?;
         let Some(takeover) = found.as_ref().map(value) else {
@@ -162,7 +163,8 @@ impl Takeovers {
     /// # Errors
     /// When that takes too long.
     pub async fn gone(&self, place: &Place, timeout: Duration) -> Result<(), Failure> {
-        let gone = self.until(place, |found: Option<&DynamicObject>| found.is_none());
+        let api = self.of(&place.namespace);
+        let gone = until(&api, &place.name, |found: Option<&DynamicObject>| found.is_none());
         tokio::time::timeout(timeout, gone).await.map_err(|_| {
             let what = format!("takeover {place} is not over after {} s", timeout.as_secs());
             Failure::new(Code::Timeout, what)
@@ -175,7 +177,7 @@ impl Takeovers {
         let is_refused = |found: Option<&DynamicObject>| {
             found.is_none_or(|found| condition(&value(found), "Accepted").status == "False")
         };
-        self.until(place, is_refused).await;
+        until(&self.of(&place.namespace), &place.name, is_refused).await;
         match self.of(&place.namespace).get_opt(&place.name).await {
             Ok(Some(found)) => {
                 let takeover = value(&found);
@@ -185,12 +187,15 @@ impl Takeovers {
             Ok(None) | Err(_) => Failure::new(Code::Conflict, format!("somebody ended takeover {place}")),
         }
     }
+}
 
-    /// Waits for as long as it takes. A watch that breaks, as when a machine sleeps, is begun anew.
-    async fn until(&self, place: &Place, is_so: impl Fn(Option<&DynamicObject>) -> bool + Copy) {
-        while await_condition(self.of(&place.namespace), &place.name, is_so).await.is_err() {
-            tokio::time::sleep(WATCH_PAUSE).await;
-        }
+/// Waits for as long as it takes. A watch that breaks, as when a machine sleeps, is begun anew.
+pub(crate) async fn until<K>(api: &Api<K>, name: &str, is_so: impl Fn(Option<&K>) -> bool + Copy)
+where
+    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource + 'static,
+{
+    while await_condition(api.clone(), name, is_so).await.is_err() {
+        tokio::time::sleep(WATCH_PAUSE).await;
     }
 }
 

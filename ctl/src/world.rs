@@ -12,9 +12,10 @@ use canary_istio::observed::manifests::{self, ManifestError};
 use canary_istio::{Object, Observed};
 use serde_json::{Value, json};
 
+use discovery::Discovery;
+
 use crate::takeover::{self, Derived, Known};
 
-pub use discovery::Discovery;
 pub use kinds::{Kind, WORLD};
 pub use list::{get, list};
 pub(crate) use list::{list_named, resource};

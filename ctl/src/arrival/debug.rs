@@ -15,13 +15,11 @@ use serde_json::Value;
 
 use super::judge::{self, Endpoints, Proxy, Sync, Watches};
 use super::marker::Marked;
-use super::sidecars;
+use super::sidecars::{self, REVISION_LABEL};
 use super::{ArrivalError, Part};
 
 /// istiod's monitoring port.
 const PORT: u16 = 15014;
-/// Which of a cluster's istiods it is.
-const REVISION_LABEL: &str = "istio.io/rev";
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer that is read, in bytes.

@@ -17,7 +17,8 @@ const PROXY: &str = "istio-proxy";
 /// Label of the pods that Istio makes for a Gateway of the Gateway API, which nobody injects anything into.
 const MANAGED_LABEL: &str = "gateway.istio.io/managed";
 const MANAGED: &str = "istio.io-gateway-controller";
-const REVISION_LABEL: &str = "istio.io/rev";
+/// Label, or annotation, that says whose an object of Istio is.
+pub(super) const REVISION_LABEL: &str = "istio.io/rev";
 /// An operator's word, with the value `false`, that nobody waits for a pod's proxy.
 pub const AWAITED_ANNOTATION: &str = "canaryctl.io/awaited";
 
@@ -97,7 +98,7 @@ fn ends(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-pub(super) fn is_ready(pod: &Pod) -> bool {
+pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

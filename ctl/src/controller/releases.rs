@@ -11,16 +11,17 @@ use canary_release::{
     Action, Next, Phase, Release, Status, Trouble, Verdict, WorkloadRef, World, holder, next,
 };
 use jiff::Timestamp;
-use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::{Patch, PatchParams};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+use super::finalizers::{self, api, failed};
 use super::run::RunError;
 use crate::apply::{ApplyError, Written};
 use crate::failure::chain;
 use crate::names::{FIELD_MANAGER, RELEASE_FINALIZER};
-use crate::world::{self, Seen};
+use crate::world::Seen;
 pub(super) use measure::Measures;
 
 /// How soon pods that do not come are looked at again: their Deployment does not say why.
@@ -108,14 +109,11 @@ async fn turn(
     let is_over = next.status.phase.is_final();
     if object.value()["metadata"]["deletionTimestamp"].is_null() {
         // Before anything is made that has to be taken away in order.
-        if !is_over && next.status.phase != Phase::Pending && !holds(object) {
-            let all = finalizers(object).chain([RELEASE_FINALIZER]).collect::<Vec<_>>();
-            set_finalizers(client, object, &all).await?;
-            return Ok(());
+        if !is_over && next.status.phase != Phase::Pending && !finalizers::holds(object, RELEASE_FINALIZER) {
+            return finalizers::hold(client, object, RELEASE_FINALIZER).await.map(drop);
         }
-    } else if is_over && holds(object) {
-        let rest = finalizers(object).filter(|name| *name != RELEASE_FINALIZER).collect::<Vec<_>>();
-        return set_finalizers(client, object, &rest).await;
+    } else if is_over && finalizers::holds(object, RELEASE_FINALIZER) {
+        return finalizers::release(client, object, RELEASE_FINALIZER).await.map(drop);
     }
     if next.status.trouble.as_ref().is_some_and(|trouble| trouble.reason == PODS) {
         round.look_again_in(LOOK_AT_PODS_EVERY);
@@ -165,29 +163,6 @@ fn words(action: &Action) -> String {
     }
 }
 
-fn finalizers(object: &Object) -> impl Iterator<Item = &str> {
-    let all = object.value()["metadata"]["finalizers"].as_array();
-    all.into_iter().flatten().filter_map(Value::as_str)
-}
-
-fn holds(object: &Object) -> bool {
-    finalizers(object).any(|name| name == RELEASE_FINALIZER)
-}
-
-fn releases(client: &Client) -> Api<DynamicObject> {
-    Api::all_with(client.clone(), &world::resource(canary_rules::lane::API_VERSION, canary_release::KIND))
-}
-
-async fn set_finalizers(client: &Client, object: &Object, names: &[&str]) -> Result<(), RunError> {
-    let patch = json!({"metadata": {"finalizers": names, "resourceVersion": object.resource_version()}});
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    match releases(client).patch(object.name(), &params, &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(failed(object, error)),
-    }
-}
-
 /// A release's journal, as it was last read or written: nobody acts by one that somebody else has written
 /// meanwhile.
 struct Journal<'a> {
@@ -212,7 +187,7 @@ impl Journal<'_> {
     async fn patch(&mut self, body: &Value) -> Result<Written, RunError> {
         let patch = json!({"metadata": {"resourceVersion": self.version}, "status": body});
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        let api = releases(self.client);
+        let api = api(self.client, self.object);
         let patched = api.patch_status(self.object.name(), &params, &Patch::Merge(&patch)).await;
         let patched = patched.map_err(|error| failed(self.object, error))?;
         self.version = patched.metadata.resource_version;
@@ -229,15 +204,6 @@ async fn refuse(client: &Client, object: &Object, message: &str) -> Result<(), R
     let generation = &object.value()["metadata"]["generation"];
     let mut journal = Journal { client, object, version: object.resource_version().map(str::to_owned) };
     journal.patch(&json!({"observedGeneration": generation, "trouble": trouble})).await.map(drop)
-}
-
-fn failed(object: &Object, error: kube::Error) -> RunError {
-    match error {
-        kube::Error::Api(status) if status.code == 409 => {
-            ApplyError::Conflict { object: object.reference().clone() }.into()
-        }
-        error => RunError::Report(format!("release {}", object.name()), Box::new(error)),
-    }
 }
 
 /// What `kubectl wait` understands.

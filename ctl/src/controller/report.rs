@@ -8,8 +8,8 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use super::finalizers;
 use super::run::RunError;
-use crate::apply::ApplyError;
 use crate::names::{FIELD_MANAGER, FINALIZER};
 use crate::steer::{Course, Going, OnLane, Verdict, findings_of};
 use crate::world::{self, Seen};
@@ -57,9 +57,9 @@ impl Reporter {
     pub(super) async fn hold(&mut self, seen: &Seen, course: &Course) -> Result<(), RunError> {
         for lane in &seen.lanes {
             let is_on = matches!(course.lanes.get(lane.name()), Some(Verdict::On(_)));
-            if is_on && !holds(lane) {
-                let all = finalizers(lane).chain([FINALIZER]).map(str::to_owned).collect();
-                self.set_finalizers(lane, all).await?;
+            if is_on && !finalizers::holds(lane, FINALIZER) {
+                let held = finalizers::hold(&self.client, lane, FINALIZER).await?;
+                self.keep(held.as_ref());
             }
         }
         Ok(())
@@ -70,35 +70,16 @@ impl Reporter {
         for lane in &seen.lanes {
             let goes = matches!(course.lanes.get(lane.name()), Some(Verdict::Going(Going::Deleted)));
             let now = self.latest.get(lane.name()).unwrap_or(lane);
-            if goes && holds(now) {
-                let rest = finalizers(now).filter(|name| *name != FINALIZER).map(str::to_owned).collect();
-                self.set_finalizers(&now.clone(), rest).await?;
+            if goes && finalizers::holds(now, FINALIZER) {
+                let released = finalizers::release(&self.client, now, FINALIZER).await?;
+                self.keep(released.as_ref());
             }
         }
         Ok(())
     }
 
-    async fn set_finalizers(&mut self, lane: &Object, names: Vec<String>) -> Result<(), RunError> {
-        let patch = json!({"metadata": {
-            "finalizers": names,
-            "resourceVersion": lane.resource_version(),
-        }});
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        match self.lanes().patch(lane.name(), &params, &Patch::Merge(&patch)).await {
-            Ok(patched) => {
-                self.keep(&patched);
-                Ok(())
-            }
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                Err(ApplyError::Conflict { object: lane.reference().clone() }.into())
-            }
-            Err(error) => Err(RunError::Report(format!("lane {}", lane.name()), Box::new(error))),
-        }
-    }
-
-    fn keep(&mut self, lane: &DynamicObject) {
-        let value = serde_json::to_value(lane).ok().map(|mut value| {
+    fn keep(&mut self, lane: Option<&DynamicObject>) {
+        let value = lane.and_then(|lane| serde_json::to_value(lane).ok()).map(|mut value| {
             value["kind"] = canary_rules::lane::KIND.into();
             value
         });
@@ -125,7 +106,7 @@ impl Reporter {
             let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
             let patch = json!({"status": status});
             match self.lanes().patch_status(lane.name(), &params, &Patch::Merge(&patch)).await {
-                Ok(patched) => self.keep(&patched),
+                Ok(patched) => self.keep(Some(&patched)),
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 Err(error) => return Err(RunError::Report(format!("lane {}", lane.name()), Box::new(error))),
             }
@@ -144,15 +125,6 @@ pub(super) fn says_the_same(before: &Value, status: &Value) -> bool {
 
 fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
-}
-
-pub(super) fn finalizers(lane: &Object) -> impl Iterator<Item = &str> {
-    let all = lane.value()["metadata"]["finalizers"].as_array();
-    all.into_iter().flatten().filter_map(Value::as_str)
-}
-
-fn holds(lane: &Object) -> bool {
-    finalizers(lane).any(|name| name == FINALIZER)
 }
 
 fn finding(finding: &Finding) -> Value {

@@ -7,18 +7,18 @@ use std::time::Duration;
 use canary_istio::Object;
 use canary_rules::settings::MeshSettings;
 use jiff::Timestamp;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 
-use super::report::{Outcome, Said, condition, finalizers, said, says_the_same};
+use super::finalizers::{self, api, failed};
+use super::report::{Outcome, Said, condition, said, says_the_same};
 use super::run::RunError;
-use crate::apply::ApplyError;
 use crate::names::{FIELD_MANAGER, TAKEOVER_FINALIZER};
 use crate::steer::{Course, Verdict};
 use crate::takeover::{self, Ruling, Takeover};
 use crate::verb::enable::document::who_of_rules;
-use crate::world::{self, Seen};
+use crate::world::Seen;
 
 /// How long a Takeover stays without a pod of its agent, in seconds: the agent comes once every proxy knows the
 /// lane, and ends by itself when nobody holds the tunnel.
@@ -29,9 +29,10 @@ const UNPROGRAMMED_S: i64 = 600;
 /// Puts the finalizer on Takeovers that are on, before anything is made for them.
 pub(super) async fn hold(client: &Client, seen: &Seen) -> Result<(), RunError> {
     for object in &seen.takeovers {
-        if matches!(ruling(seen, object), Some(Ruling::On(_))) && !holds(object) {
-            let all: Vec<&str> = finalizers(object).chain([TAKEOVER_FINALIZER]).collect();
-            set_finalizers(client, object, &all).await?;
+        if matches!(ruling(seen, object), Some(Ruling::On(_)))
+            && !finalizers::holds(object, TAKEOVER_FINALIZER)
+        {
+            finalizers::hold(client, object, TAKEOVER_FINALIZER).await?;
         }
     }
     Ok(())
@@ -40,9 +41,10 @@ pub(super) async fn hold(client: &Client, seen: &Seen) -> Result<(), RunError> {
 /// Lets deleted Takeovers go, once no proxy routes by them.
 pub(super) async fn release(client: &Client, seen: &Seen) -> Result<(), RunError> {
     for object in &seen.takeovers {
-        if matches!(ruling(seen, object), Some(Ruling::Going)) && holds(object) {
-            let rest: Vec<&str> = finalizers(object).filter(|name| *name != TAKEOVER_FINALIZER).collect();
-            set_finalizers(client, object, &rest).await?;
+        if matches!(ruling(seen, object), Some(Ruling::Going))
+            && finalizers::holds(object, TAKEOVER_FINALIZER)
+        {
+            finalizers::release(client, object, TAKEOVER_FINALIZER).await?;
         }
     }
     Ok(())
@@ -70,7 +72,7 @@ pub(super) async fn report(
         if !says_the_same(&object.value()["status"], &status) {
             let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
             let patch = Patch::Merge(json!({"status": status}));
-            match api(client, object.namespace()).patch_status(object.name(), &params, &patch).await {
+            match api(client, object).patch_status(object.name(), &params, &patch).await {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.code == 404 => continue,
                 Err(error) => return Err(failed(object, error)),
@@ -93,7 +95,7 @@ async fn end(client: &Client, object: &Object) -> Result<(), RunError> {
     let uid = object.value()["metadata"]["uid"].as_str().map(str::to_owned);
     let preconditions = Some(Preconditions { uid, resource_version: None });
     let params = DeleteParams { preconditions, ..DeleteParams::background() };
-    match api(client, object.namespace()).delete(object.name(), &params).await {
+    match api(client, object).delete(object.name(), &params).await {
         Ok(_) => {
             tracing::info!(
                 namespace = object.namespace(),
@@ -204,35 +206,4 @@ fn gone_for_s(status: &Value) -> Option<i64> {
         (false, false) => gone + UNPROGRAMMED_S,
     };
     Some(Timestamp::now().as_second() - since)
-}
-
-fn holds(object: &Object) -> bool {
-    finalizers(object).any(|name| name == TAKEOVER_FINALIZER)
-}
-
-fn api(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    let resource = world::resource(canary_rules::lane::API_VERSION, takeover::KIND);
-    Api::namespaced_with(client.clone(), namespace, &resource)
-}
-
-async fn set_finalizers(client: &Client, object: &Object, names: &[&str]) -> Result<(), RunError> {
-    let patch = json!({"metadata": {"finalizers": names, "resourceVersion": object.resource_version()}});
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    match api(client, object.namespace()).patch(object.name(), &params, &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(failed(object, error)),
-    }
-}
-
-fn failed(object: &Object, error: kube::Error) -> RunError {
-    match error {
-        kube::Error::Api(status) if status.code == 409 => {
-            ApplyError::Conflict { object: object.reference().clone() }.into()
-        }
-        error => {
-            let name = format!("takeover {}/{}", object.namespace(), object.name());
-            RunError::Report(name, Box::new(error))
-        }
-    }
 }

@@ -12,10 +12,10 @@ use canary_tunnel::Inbounds;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
-use kube::runtime::wait::await_condition;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+use crate::arrival::is_ready;
 use crate::cluster::{Cluster, ClusterArgs, api_failure, block_on};
 use crate::develop::job::Dress;
 use crate::develop::report::{self, Format};
@@ -24,7 +24,7 @@ use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::seconds;
 use crate::takeover::Takeover;
-use crate::takeovers::{Place, Takeovers, WATCH_PAUSE, who_am_i};
+use crate::takeovers::{self, Place, Takeovers, who_am_i};
 use crate::verb::enable::document::RuleArgs;
 use crate::{output, signals, world};
 use plan::{Agent, Taken};
@@ -226,12 +226,7 @@ async fn start(
 async fn ready(cluster: &Cluster, session: &Session, limit: Duration) -> Result<(), Failure> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let pod = session.pod();
-    let comes = async {
-        // A watch that breaks is begun anew.
-        while await_condition(pods.clone(), &pod, is_ready).await.is_err() {
-            tokio::time::sleep(WATCH_PAUSE).await;
-        }
-    };
+    let comes = takeovers::until(&pods, &pod, |pod| pod.is_some_and(is_ready));
     tokio::select! {
         ready = tokio::time::timeout(limit, comes) => match ready {
             Ok(()) => Ok(()),
@@ -242,11 +237,6 @@ async fn ready(cluster: &Cluster, session: &Session, limit: Duration) -> Result<
         },
         () = signals::stopped() => Err(Failure::silent(Code::Interrupted)),
     }
-}
-
-fn is_ready(pod: Option<&Pod>) -> bool {
-    let conditions = pod.and_then(|pod| pod.status.as_ref()).and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Ends the Takeover and waits until no proxy routes by it.

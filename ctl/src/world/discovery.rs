@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What a namespace must be like.
 #[derive(Debug, Clone, Default)]
-pub struct Discovery {
+pub(super) struct Discovery {
     /// One of them has to hold; none hold for everything.
     selectors: Vec<Selector>,
 }
@@ -28,7 +28,7 @@ impl Discovery {
 
     /// Whether Istio looks at a namespace, given as an object.
     #[must_use]
-    pub fn holds(&self, namespace: &Value) -> bool {
+    pub(super) fn holds(&self, namespace: &Value) -> bool {
         let labels: BTreeMap<String, String> =
             serde_json::from_value(namespace["metadata"]["labels"].clone()).unwrap_or_default();
         self.selectors.is_empty() || self.selectors.iter().any(|selector| selector.matches(&labels))

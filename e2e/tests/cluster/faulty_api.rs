@@ -143,6 +143,12 @@ enum Fate {
 }
 
 impl State {
+    /// From now on nothing comes through.
+    fn cut_off(&self) {
+        self.is_cut.store(true, Ordering::SeqCst);
+        self.cut.notify_waiters();
+    }
+
     fn fate(&self, request: &Request<Incoming>) -> Fate {
         if self.is_cut.load(Ordering::SeqCst) {
             return Fate::Lost;
@@ -156,8 +162,7 @@ impl State {
         let number = count.fetch_add(1, Ordering::SeqCst);
         match self.faults {
             Faults::CutBefore(at) if is_write && number == at => {
-                self.is_cut.store(true, Ordering::SeqCst);
-                self.cut.notify_waiters();
+                self.cut_off();
                 Fate::Lost
             }
             Faults::CutAfter(at) if is_write && number == at => Fate::PassesAndIsLost,
@@ -183,8 +188,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     }
     let response = forward(state.upstream, request).await.map_err(|_| Lost)?;
     if matches!(fate, Fate::PassesAndIsLost) {
-        state.is_cut.store(true, Ordering::SeqCst);
-        state.cut.notify_waiters();
+        state.cut_off();
         return Err(Lost);
     }
     Ok(response.map(|body| match breaks {
