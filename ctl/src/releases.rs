@@ -21,6 +21,9 @@ use crate::world;
 
 pub use turn::Turn;
 
+/// Versions of a release that may come between before asking is given up.
+const ASK_ATTEMPTS: usize = 20;
+
 /// The Releases of a cluster.
 #[derive(Clone)]
 pub struct Releases {
@@ -90,21 +93,35 @@ impl Releases {
         }
     }
 
-    /// Changes its `spec` by a merge patch, if it is still as it was read.
+    /// Asks something of one; `step` is where it was when somebody decided on that. Returns it as it was asked.
+    ///
+    /// The controller writes a release's status all the time: what is asked is judged again by each version
+    /// that comes between, and is refused only where it is no longer what was meant.
     ///
     /// # Errors
-    /// When the API server refuses it, or somebody was faster.
-    pub async fn change(&self, release: &Release, spec: &Value) -> Result<Release, Failure> {
+    /// When the release is not where this can be asked of it, or, to be promoted, left that step; when the API
+    /// server refuses it.
+    pub async fn ask(&self, name: &str, turn: Turn, step: Option<usize>) -> Result<Release, Failure> {
+        for _ in 0..ASK_ATTEMPTS {
+            let release = self.get(name).await?;
+            let patch = turn.patch(&release, step)?;
+            if self.change(&release, &patch).await? {
+                return Ok(release);
+            }
+        }
+        Err(Failure::new(Code::Conflict, format!("release {name} changes faster than it can be asked"))
+            .help("run the same command again"))
+    }
+
+    /// Changes its `spec` by a merge patch; false when it is no longer as it was read.
+    async fn change(&self, release: &Release, spec: &Value) -> Result<bool, Failure> {
         let name = release.metadata.name.as_str();
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
         let version = &release.metadata.resource_version;
         let patch = serde_json::json!({"metadata": {"resourceVersion": version}, "spec": spec});
         match self.api.patch(name, &params, &Patch::Merge(&patch)).await {
-            Ok(patched) => read(&patched),
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                Err(Failure::new(Code::Conflict, format!("release {name} went on meanwhile"))
-                    .help("run the same command again if that is still what you want"))
-            }
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(api_failure(&format!("change release {name}"), &error)),
         }
     }

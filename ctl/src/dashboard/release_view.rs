@@ -79,7 +79,7 @@ impl ReleaseView {
         let can = |turn: &Turn| match turn {
             Turn::Pause if release.spec.paused => false,
             Turn::Resume if !release.spec.paused => false,
-            turn => turn.patch(release).is_ok(),
+            turn => turn.patch(release, None).is_ok(),
         };
         let name = release.metadata.name.to_string();
         Self {

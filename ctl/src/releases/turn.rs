@@ -27,11 +27,12 @@ pub enum Turn {
 }
 
 impl Turn {
-    /// What it takes: a merge patch of the `spec`.
+    /// What it takes: a merge patch of the `spec`. `step` is where the release was when somebody decided on it:
+    /// whoever promotes one step does not mean the next one too, but going back is meant from any.
     ///
     /// # Errors
     /// When the release is not where this can be asked of it.
-    pub fn patch(self, release: &Release) -> Result<Value, Failure> {
+    pub fn patch(self, release: &Release, step: Option<usize>) -> Result<Value, Failure> {
         let name = &release.metadata.name;
         let status = journal(release);
         let conflict = |what: &str| Failure::new(Code::Conflict, format!("release {name} {what}"));
@@ -46,6 +47,10 @@ impl Turn {
                 if !status.phase.is_under_way() || release.spec.intent != Intent::Forward =>
             {
                 Err(conflict(&format!("cannot be promoted: it is {is}")))
+            }
+            Self::Promote { .. } if step.is_some_and(|seen| seen != status.step) => {
+                Err(conflict(&format!("is at step {} by now", status.step + 1))
+                    .help("look at it again, and then promote it"))
             }
             Self::Promote { full } => {
                 let passed = if full { release.steps() } else { status.step.saturating_add(1) };
@@ -98,7 +103,7 @@ mod tests {
 
     #[track_caller]
     fn check(turn: Turn, release: &Release, want: Result<Value, &str>) {
-        match (turn.patch(release), want) {
+        match (turn.patch(release, None), want) {
             (Ok(patch), Ok(want)) => assert_eq!(patch, want),
             (Err(failure), Err(part)) => assert!(failure.to_string().contains(part), "{failure}"),
             (got, want) => panic!("{got:?}, wanted {want:?}"),
@@ -133,6 +138,18 @@ mod tests {
     fn what_was_promoted_already_is_not_taken_back_by_promote() {
         let ahead = release(&json!({"passed": 2}), "Stepping", 0);
         check(Turn::Promote { full: false }, &ahead, Ok(json!({"passed": 2, "paused": null})));
+    }
+
+    #[test]
+    fn a_step_is_promoted_once_and_going_back_is_meant_from_any() {
+        let second = release(&json!({}), "Stepping", 1);
+        let promote = Turn::Promote { full: false };
+        assert_eq!(promote.patch(&second, Some(1)).expect("this step"), json!({"passed": 2, "paused": null}));
+        let failure = promote.patch(&second, Some(0)).expect_err("promoted already");
+        assert!(failure.to_string().contains("is at step 2 by now"), "{failure}");
+        for turn in [Turn::Abort, Turn::Pause] {
+            turn.patch(&second, Some(0)).expect("from any step");
+        }
     }
 
     #[test]

@@ -187,16 +187,21 @@ async fn list(releases: &Releases, format: Format) -> Result<(), Failure> {
     output::objects(&values, format)
 }
 
+/// Asks something of the release of this name, and returns it as it was then.
+async fn asked(releases: &Releases, name: Option<&str>, turn: Turn) -> Result<Release, Failure> {
+    let release = named(releases, name).await?;
+    releases.ask(release.metadata.name.as_str(), turn, Some(journal(&release).step)).await
+}
+
 async fn set(releases: &Releases, args: &NameArgs, turn: Turn, words: &str) -> Result<(), Failure> {
-    let release = named(releases, args.name.as_deref()).await?;
-    releases.change(&release, &turn.patch(&release)?).await?;
+    let release = asked(releases, args.name.as_deref(), turn).await?;
     anstream::println!("Release {} {words}.", release.metadata.name);
     Ok(())
 }
 
 async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure> {
-    let release = named(releases, args.change.release.name.as_deref()).await?;
-    releases.change(&release, &Turn::Promote { full: args.full }.patch(&release)?).await?;
+    let turn = Turn::Promote { full: args.full };
+    let release = asked(releases, args.change.release.name.as_deref(), turn).await?;
     let from = journal(&release).step;
     let is_there = move |release: &Release| {
         let now = journal(release);
@@ -208,9 +213,8 @@ async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure>
 
 /// Asks for what ends in this phase.
 async fn turn(args: &ChangeArgs, releases: &Releases, turn: Turn, wanted: Phase) -> Result<(), Failure> {
-    let release = named(releases, args.release.name.as_deref()).await?;
+    let release = asked(releases, args.release.name.as_deref(), turn).await?;
     let name = release.metadata.name.as_str();
-    releases.change(&release, &turn.patch(&release)?).await?;
     // What is to be undone is over already.
     let is_there = move |release: &Release| {
         let phase = journal(release).phase;

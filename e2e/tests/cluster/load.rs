@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use canary_localmesh::Protocol;
+use tokio::task::JoinSet;
 
 use crate::flows::Caller;
 use crate::judge::{Lane, Rules, Tally, User};
@@ -12,10 +13,10 @@ use crate::shop::Shop;
 /// Longest time that a load goes on, whatever happens beside it.
 const GOES_ON_MAX: Duration = Duration::from_secs(240);
 
-/// A load that runs.
+/// A load that runs until it is ended or dropped.
 pub(crate) struct Load {
     shared: Arc<Mutex<Shared>>,
-    clients: Vec<tokio::task::JoinHandle<()>>,
+    clients: JoinSet<()>,
 }
 
 struct Shared {
@@ -42,7 +43,7 @@ impl Load {
         ];
         let clients = clients.into_iter().enumerate().map(|(at, (protocol, new_connections))| {
             let caller = Caller::new(shop, protocol);
-            tokio::spawn(client(shared.clone(), caller, new_connections, at))
+            client(shared.clone(), caller, new_connections, at)
         });
         Self { clients: clients.collect(), shared }
     }
@@ -64,10 +65,10 @@ impl Load {
     }
 
     /// Ends it once every flow is answered.
-    pub(crate) async fn end(self) -> Tally {
+    pub(crate) async fn end(mut self) -> Tally {
         self.shared.lock().expect("no client panics").ends = true;
-        for client in self.clients {
-            client.await.expect("no client panics");
+        while let Some(done) = self.clients.join_next().await {
+            done.expect("no client panics");
         }
         std::mem::take(&mut self.shared.lock().expect("no client panics").tally)
     }

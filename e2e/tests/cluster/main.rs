@@ -1,8 +1,8 @@
 //! The product on a real Kubernetes with a real Istio: what people type, and what it does to their requests.
 //!
 //! `CANARY_LAB` names a lab of this machine; else `CANARY_KUBECONFIG` any cluster with Istio whose pods can be
-//! reached from here and whose nodes have the images. Tests run one after the other, on one shop; with
-//! `CANARY_KEEP=1` all of it stays.
+//! reached from here and whose nodes have the images. Tests run one after the other, on one shop, and after one
+//! that failed on a new one; with `CANARY_KEEP=1` all of it stays.
 
 mod cluster;
 mod control_plane;

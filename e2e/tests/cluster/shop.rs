@@ -151,22 +151,6 @@ impl Shop {
         logs.ok().stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Takes away what a failed test left, so that the next one finds the shop as it was opened.
-    pub(crate) fn reset(&self) {
-        self.cluster.forget_lanes();
-        let others = ["deploy", "-l", "version!=v1", "--timeout=60s"];
-        self.kubectl(&[&["delete"], others.as_slice()].concat());
-        self.kubectl(&["delete", "dr,sidecars.networking.istio.io", "--all"]);
-        let routes = self.cluster.get(&["-n", &self.namespace, "vs"]);
-        for route in routes["items"].as_array().into_iter().flatten() {
-            let name = route["metadata"]["name"].as_str().unwrap_or_default();
-            if name != "entry" {
-                self.kubectl(&["delete", "vs", name]);
-            }
-        }
-        self.cluster.apply(&manifests::shop(&self.namespace));
-    }
-
     /// Removes it.
     pub(crate) fn close(&self) {
         self.cluster.kubectl(&["delete", "namespace", &self.namespace, "--wait=true", "--timeout=120s"]);

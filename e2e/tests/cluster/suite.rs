@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
@@ -18,9 +18,17 @@ pub(crate) struct Suite {
 
 struct Stage {
     cluster: Cluster,
-    /// None once it did not open: every further test says so at once.
-    shop: OnceLock<Option<Arc<Shop>>>,
+    shop: Mutex<Premises>,
     runtime: Runtime,
+}
+
+/// What tests have of a shop.
+enum Premises {
+    /// The next test opens one.
+    None,
+    Open(Arc<Shop>),
+    /// It did not open: every further test says so at once.
+    Ruined,
 }
 
 impl Suite {
@@ -28,7 +36,10 @@ impl Suite {
     pub(crate) fn new() -> Self {
         let cluster = Cluster::find();
         let runtime = Runtime::new().expect("a runtime");
-        Self { stage: Arc::new(Stage { cluster, shop: OnceLock::new(), runtime }), trials: Vec::new() }
+        Self {
+            stage: Arc::new(Stage { cluster, shop: Mutex::new(Premises::None), runtime }),
+            trials: Vec::new(),
+        }
     }
 
     pub(crate) fn test(&mut self, name: &str, test: impl AsyncFnOnce(&Shop) + Send + 'static) {
@@ -38,7 +49,7 @@ impl Suite {
             let done = catch_unwind(AssertUnwindSafe(|| stage.runtime.block_on(test(&shop))));
             if let Err(panic) = done {
                 eprintln!("{}", stage.cluster.dump(shop.namespace()));
-                shop.reset();
+                stage.close();
                 resume_unwind(panic);
             }
             Ok(())
@@ -52,7 +63,7 @@ impl Suite {
         let listing = arguments.list;
         let code = libtest_mimic::run(&arguments, self.trials).exit_code();
         if !listing {
-            self.stage.end();
+            self.stage.close();
         }
         code
     }
@@ -61,17 +72,22 @@ impl Suite {
 impl Stage {
     /// The shop, opened by the first test that wants it.
     fn shop(&self) -> Option<Arc<Shop>> {
-        let open = || {
+        let mut premises = self.shop.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*premises, Premises::None) {
             let opened = || Arc::new(self.runtime.block_on(Shop::open(&self.cluster)));
-            catch_unwind(AssertUnwindSafe(opened)).ok()
-        };
-        self.shop.get_or_init(open).clone()
+            *premises = catch_unwind(AssertUnwindSafe(opened)).map_or(Premises::Ruined, Premises::Open);
+        }
+        match &*premises {
+            Premises::Open(shop) => Some(shop.clone()),
+            Premises::None | Premises::Ruined => None,
+        }
     }
 
-    fn end(&self) {
-        if std::env::var_os("CANARY_KEEP").is_none()
-            && let Some(Some(shop)) = self.shop.get()
-        {
+    /// Closes it: after all tests, and after one that failed, which leaves nobody knows what.
+    fn close(&self) {
+        let mut premises = self.shop.lock().unwrap_or_else(PoisonError::into_inner);
+        let Premises::Open(shop) = std::mem::replace(&mut *premises, Premises::None) else { return };
+        if std::env::var_os("CANARY_KEEP").is_none() {
             self.cluster.forget_lanes();
             shop.close();
         }
