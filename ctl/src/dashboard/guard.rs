@@ -1,8 +1,9 @@
 //! Who may see the page, and who may ask for something on it.
 //!
 //! Other pages of the same browser, and other users of the same machine, are whom this is against: the first
-//! cannot guess a token, send its cookie or claim our origin; the second cannot guess a token. A name that leads
-//! to loopback (DNS rebinding) is no host of ours.
+//! cannot guess a token, send its cookie or claim our origin; the second cannot guess a token. Nor is the cookie
+//! told to what else this machine serves: cookies know no ports, but paths, and ours is a random one. A name that
+//! leads to loopback (DNS rebinding) is no host of ours.
 
 use std::net::IpAddr;
 
@@ -16,6 +17,8 @@ use crate::failure::{Code, Failure};
 
 /// Random bytes in a token.
 const TOKEN_BYTES: usize = 32;
+/// Random bytes in the path of the page.
+const PLACE_BYTES: usize = 16;
 
 /// What the page may do, as browsers enforce it: nothing from elsewhere, no script or style but our files.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
@@ -31,16 +34,13 @@ static HEADERS: [(HeaderName, HeaderValue); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
-/// Answers who comes with the token: the cookie, and the page a moment later. Asked for by our own page, browsers send
-/// the cookie along wherever the link was clicked.
-const WELCOME: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=\"0;url=/\">\
-     <title>canaryctl</title><p><a href=\"/\">To the page</a>";
-
 /// Lets in who has this run's token.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     token: String,
-    /// Cookies know no ports: the name keeps runs on several ports apart.
+    /// The path that everything of the page is below: `/…`, without a slash at its end.
+    place: String,
+    /// The name keeps runs on several ports apart in a browser's tools.
     cookie: String,
 }
 
@@ -50,12 +50,13 @@ impl Guard {
     /// # Errors
     /// When the system gives no random bytes.
     pub(super) fn new(port: u16) -> Result<Self, Failure> {
-        let mut bytes = [0; TOKEN_BYTES];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            Failure::new(Code::Failed, format!("the system gives no random bytes: {error}"))
-        })?;
-        let token = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { token, cookie: format!("canaryctl-{port}") })
+        let place = format!("/{}", random_hex::<PLACE_BYTES>()?);
+        Ok(Self { token: random_hex::<TOKEN_BYTES>()?, place, cookie: format!("canaryctl-{port}") })
+    }
+
+    /// The path that everything of the page is below: `/…`, without a slash at its end.
+    pub(super) fn place(&self) -> &str {
+        &self.place
     }
 
     /// This run's token.
@@ -75,9 +76,17 @@ impl Guard {
         pairs.any(|(name, value)| name == self.cookie && self.is_token(value))
     }
 
+    /// Answers who comes with the token: the cookie, and the page a moment later. Asked for by our own page,
+    /// browsers send the cookie along wherever the link was clicked.
     fn welcome(&self) -> Response {
-        let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie, self.token);
-        ([(header::SET_COOKIE, cookie)], Html(WELCOME)).into_response()
+        let place = &self.place;
+        let cookie = format!("{}={}; Path={place}/; HttpOnly; SameSite=Strict", self.cookie, self.token);
+        let page = format!(
+            "<!doctype html><html lang=en><meta charset=utf-8>\
+             <meta http-equiv=refresh content=\"0;url={place}/\">\
+             <title>canaryctl</title><p><a href=\"{place}/\">To the page</a>"
+        );
+        ([(header::SET_COOKIE, cookie)], Html(page)).into_response()
     }
 
     fn judge(&self, request: &Request) -> Verdict {
@@ -124,6 +133,14 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// Random bytes in hexadecimal.
+fn random_hex<const BYTES: usize>() -> Result<String, Failure> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::new(Code::Failed, format!("the system gives no random bytes: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The token in an address: `?token=…`.

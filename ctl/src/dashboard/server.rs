@@ -89,14 +89,15 @@ struct Shared {
 
 fn router(guard: Guard, source: Arc<dyn Source>, read_only: bool) -> Router {
     let places = Arc::new(Semaphore::new(PAGES_MAX));
+    let at = |path: &str| format!("{}{path}", guard.place());
     Router::new()
-        .route("/", get(|| async { page::file("index.html") }))
-        .route("/page/{file}", get(|Path(name): Path<String>| async move { page::file(&name) }))
-        .route("/api/events", get(listen))
-        .route("/api/documents", post(documents).layer(DefaultBodyLimit::max(DOCUMENTS_BYTES_MAX)))
-        .route("/api/flows", post(flow))
-        .route("/api/lanes/{name}/{turn}", post(lane))
-        .route("/api/releases/{name}/{turn}", post(release))
+        .route(&at("/"), get(|| async { page::file("index.html") }))
+        .route(&at("/page/{file}"), get(|Path(name): Path<String>| async move { page::file(&name) }))
+        .route(&at("/api/events"), get(listen))
+        .route(&at("/api/documents"), post(documents).layer(DefaultBodyLimit::max(DOCUMENTS_BYTES_MAX)))
+        .route(&at("/api/flows"), post(flow))
+        .route(&at("/api/lanes/{name}/{turn}"), post(lane))
+        .route(&at("/api/releases/{name}/{turn}"), post(release))
         .layer(DefaultBodyLimit::max(ASKED_BYTES_MAX))
         // Outermost, so that nothing is said to a stranger, not even what there is.
         .layer(middleware::from_fn_with_state(guard, guard::check))

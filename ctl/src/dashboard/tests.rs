@@ -41,6 +41,8 @@ impl Source for Known {
 struct Served {
     address: String,
     token: String,
+    /// What everything but the first answer is below.
+    place: String,
     shown: watch::Sender<Arc<Picture>>,
     asked: mpsc::UnboundedReceiver<Action>,
 }
@@ -57,7 +59,13 @@ impl Served {
         let (sender, asked) = mpsc::unbounded_channel();
         let source = Arc::new(Known { pictures, asked: sender });
         tokio::spawn(dashboard.serve(source, read_only));
-        Self { address: address.into(), token: token.into(), shown, asked }
+        let mut served =
+            Self { address: address.into(), token: token.into(), place: String::new(), shown, asked };
+        let welcome = served.get(&format!("/?token={token}"), &[]).await;
+        let cookie = welcome.headers()["set-cookie"].to_str().expect("text");
+        let (_, path) = cookie.split_once("; Path=").expect("a path");
+        served.place = path.split_once("/;").expect("a path with an end").0.to_owned();
+        served
     }
 
     fn cookie(&self) -> String {
@@ -81,7 +89,8 @@ impl Served {
         let io = hyper_util::rt::TokioIo::new(stream);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.expect("HTTP");
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path);
+        let place = if path.starts_with("/?token=") { "" } else { &self.place };
+        let mut request = Request::builder().method(method).uri(format!("{place}{path}"));
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", &self.address);
         }
@@ -137,9 +146,10 @@ async fn the_token_becomes_a_cookie_that_scripts_and_other_sites_cannot_use() {
     let answer = served.get(&format!("/?token={}", served.token), &[]).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let cookie = answer.headers()["set-cookie"].to_str().expect("text").to_owned();
-    assert_eq!(cookie, format!("{}; Path=/; HttpOnly; SameSite=Strict", served.cookie()));
+    let place = &served.place;
+    assert_eq!(cookie, format!("{}; Path={place}/; HttpOnly; SameSite=Strict", served.cookie()));
     let page = String::from_utf8(bytes(answer).await).expect("text");
-    assert!(page.contains("url=/\""), "{page}");
+    assert!(page.contains(&format!("url={place}/\"")), "{page}");
     assert!(!page.contains(&served.token), "the token stays out of pages: {page}");
 }
 
@@ -148,6 +158,8 @@ async fn each_run_has_a_token_of_its_own() {
     let (one, other) = (Served::new(false).await, Served::new(false).await);
     assert_ne!(one.token, other.token);
     assert_eq!(one.token.len(), 64);
+    assert_ne!(one.place, other.place, "what else this machine serves is sent no cookie of ours");
+    assert_eq!(one.place.len(), "/".len() + 32);
 }
 
 #[tokio::test]
@@ -219,9 +231,8 @@ async fn the_page_asks_for_nothing_inline_and_nothing_from_elsewhere() {
     let mut open: Vec<String> = vec![html];
     let mut found = std::collections::BTreeSet::new();
     while let Some(text) = open.pop() {
-        let names = text
-            .split(['"', '\''])
-            .filter_map(|word| word.strip_prefix("/page/").or(word.strip_prefix("./")));
+        let names =
+            text.split(['"', '\'']).filter_map(|word| word.strip_prefix("page/").or(word.strip_prefix("./")));
         for name in names.filter(|name| !name.is_empty()) {
             if found.insert(name.to_owned()) {
                 let answer = served.get(&format!("/page/{name}"), &[("cookie", &served.cookie())]).await;

@@ -63,7 +63,7 @@ function link(text, isUp) {
 }
 
 function listen() {
-  const events = new EventSource("/api/events");
+  const events = new EventSource("api/events");
   for (const part of PARTS) {
     events.addEventListener(part, (event) => {
       state[part] = JSON.parse(event.data);

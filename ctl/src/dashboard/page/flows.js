@@ -17,7 +17,7 @@ export function start(state) {
     button.disabled = true;
     button.textContent = "Sending";
     const before = state.flows[0]?.id ?? 0;
-    const told = await ask("/api/flows", { path: path.trim(), headers });
+    const told = await ask("api/flows", { path: path.trim(), headers });
     button.disabled = false;
     button.textContent = "Send";
     button.focus({ preventScroll: true });

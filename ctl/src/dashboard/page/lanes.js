@@ -68,7 +68,7 @@ function turn(state, lane) {
     type: "button", class: "small", "data-key": `turn:${lane.name}`,
     onclick: async (event) => {
       event.currentTarget.setAttribute("aria-busy", "true");
-      await ask(`/api/lanes/${encodeURIComponent(lane.name)}/${isOff ? "on" : "off"}`);
+      await ask(`api/lanes/${encodeURIComponent(lane.name)}/${isOff ? "on" : "off"}`);
       document.querySelector("[aria-busy]")?.removeAttribute("aria-busy");
     },
   }, isOff ? "Turn on" : "Turn off");

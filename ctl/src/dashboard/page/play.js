@@ -84,7 +84,7 @@ async function decide() {
 async function read(text) {
   if (text === play.text) return;
   try {
-    const answer = await fetch("/api/documents", { method: "POST", headers: { "content-type": "text/plain" }, body: text });
+    const answer = await fetch("api/documents", { method: "POST", headers: { "content-type": "text/plain" }, body: text });
     const told = await answer.json();
     // A later text may have been read meanwhile.
     if (text !== byId("play-form").elements.documents.value) return;

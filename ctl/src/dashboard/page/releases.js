@@ -64,7 +64,7 @@ function button(release, turn) {
     type: "button", class: kind, "data-key": `${turn}:${release.name}`,
     onclick: async () => {
       if (await confirmed(`${word} ${release.name}?`, meaning, word, kind || "primary")) {
-        await ask(`/api/releases/${encodeURIComponent(release.name)}/${turn}`, { step: release.step });
+        await ask(`api/releases/${encodeURIComponent(release.name)}/${turn}`, { step: release.step });
       }
     },
   }, word);

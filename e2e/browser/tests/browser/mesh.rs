@@ -115,7 +115,7 @@ pub(crate) async fn five_hundred_services_are_drawn_at_once(stage: &'static Stag
     let page = stage.browser.open(&stage.demo.url, DESK).await;
     let laid = format!(
         "(async () => {{
-            const {{ layout }} = await import('/page/layout.js');
+            const {{ layout }} = await import('./page/layout.js');
             const nodes = Array.from({{ length: {SERVICES} }}, (_, at) => ({{ id: `s${{at}}`, width: 156, height: 78 }}));
             const edges = [];
             for (let at = 1; at < {SERVICES}; at += 1) {{
