@@ -19,6 +19,8 @@ pub struct ImageSpec {
     user: Option<String>,
     base: Option<PathBuf>,
     files: Vec<ImageFile>,
+    /// As `KEY=VALUE`.
+    env: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +34,27 @@ impl ImageSpec {
     /// An empty image of this name and tag, which starts this program.
     #[must_use]
     pub fn new(name: &str, entrypoint: &str) -> Self {
-        Self { name: name.into(), entrypoint: entrypoint.into(), user: None, base: None, files: Vec::new() }
+        Self {
+            name: name.into(),
+            entrypoint: entrypoint.into(),
+            user: None,
+            base: None,
+            files: Vec::new(),
+            env: Vec::new(),
+        }
     }
 
     /// With a program: a file of this machine, at an absolute path of the image.
     #[must_use]
     pub fn file(mut self, from: impl Into<PathBuf>, to: &str) -> Self {
         self.files.push(ImageFile { from: from.into(), to: to.into(), mode: 0o755 });
+        self
+    }
+
+    /// With a variable in the program's environment, as `KEY=VALUE`.
+    #[must_use]
+    pub fn env(mut self, variable: &str) -> Self {
+        self.env.push(variable.into());
         self
     }
 
@@ -91,7 +107,8 @@ pub(crate) fn write_archive(images: &[ImageSpec], archive: &Path) -> Result<(), 
 
 fn image_config(image: &ImageSpec, layers: &[&Layer]) -> serde_json::Value {
     let digests: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", layer.sha256)).collect();
-    let mut config = json!({"Entrypoint": [image.entrypoint], "Env": [PATH]});
+    let env: Vec<&str> = std::iter::once(PATH).chain(image.env.iter().map(String::as_str)).collect();
+    let mut config = json!({"Entrypoint": [image.entrypoint], "Env": env});
     if let Some(user) = &image.user {
         config["User"] = json!(user);
     }

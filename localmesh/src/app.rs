@@ -100,17 +100,32 @@ pub(crate) struct App {
 /// # Errors
 /// When the configuration cannot be read, or the app cannot run.
 pub fn main(config: &Path) -> Result<(), AppError> {
-    let text = std::fs::read_to_string(config)
-        .map_err(|source| AppError::Unreadable { path: config.into(), source })?;
-    main_with(&text)
+    serve(read(config)?)
 }
 
-/// The same with the configuration itself, as JSON.
+/// The configuration in a file.
 ///
 /// # Errors
-/// When it is no configuration, or the app cannot run.
-pub fn main_with(config: &str) -> Result<(), AppError> {
-    let config = serde_json::from_str(config).map_err(AppError::Config)?;
+/// When there is none.
+pub fn read(path: &Path) -> Result<AppConfig, AppError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| AppError::Unreadable { path: path.into(), source })?;
+    parse(&text)
+}
+
+/// A configuration as JSON.
+///
+/// # Errors
+/// When it is none.
+pub fn parse(text: &str) -> Result<AppConfig, AppError> {
+    serde_json::from_str(text).map_err(AppError::Config)
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// When the app cannot run.
+pub fn serve(config: AppConfig) -> Result<(), AppError> {
     // One thread each: the mesh runs many apps beside their proxies.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(AppError::Runtime)?.block_on(run(config))
@@ -143,7 +158,7 @@ async fn accept(app: Arc<App>, listener: TcpListener) {
         // A connection that is gone before it is accepted is nobody's loss.
         if let Ok((stream, _)) = listener.accept().await {
             let _ = stream.set_nodelay(true);
-            tokio::spawn(serve(app.clone(), TokioIo::new(stream)));
+            tokio::spawn(serve_connection(app.clone(), TokioIo::new(stream)));
         }
     }
 }
@@ -161,7 +176,7 @@ async fn told_to_end() -> std::io::Result<()> {
     std::future::pending().await
 }
 
-async fn serve(app: Arc<App>, io: TokioIo<tokio::net::TcpStream>) {
+async fn serve_connection(app: Arc<App>, io: TokioIo<tokio::net::TcpStream>) {
     let service = service_fn(move |request| answer(app.clone(), request));
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new());

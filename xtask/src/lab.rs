@@ -3,7 +3,7 @@
 //! What a lab is and how it is started and ended is in the crate [`canary-lab`](../../lab).
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -12,9 +12,13 @@ use crate::step::Step;
 use crate::tools::{self, Envoy};
 use crate::{build, filter, process, workspace};
 
-/// The image of the app that tests run in pods: the local mesh's app, in its real surroundings.
-/// The app, and the same again as a release would bring it.
-const APP_IMAGES: [&str; 2] = ["canary-lab.test/app:1", "canary-lab.test/app:2"];
+/// The images of the app that tests run in pods, the local mesh's app in its real surroundings, and what is in
+/// their environment: the app, the same again as a release would bring it, and one that fails now and then.
+const APP_IMAGES: [(&str, &str); 3] = [
+    ("canary-lab.test/app:1", ""),
+    ("canary-lab.test/app:2", ""),
+    ("canary-lab.test/app:faulty", ",FAIL_EVERY=10"),
+];
 /// The image of canaryctl.
 const CANARYCTL_IMAGE: &str = "canary-lab.test/canaryctl:1";
 /// Names a lab to tests.
@@ -136,17 +140,14 @@ fn ingredients() -> Result<Vec<OsString>> {
 /// The images that pods of ours run, each of one static program; canaryctl is a program of the lab too.
 fn images() -> Result<Vec<OsString>> {
     let canaryctl = build::canaryctl_static(&filter::build()?, false)?;
-    let image = |name: &str, program: &Path| {
+    let app = app()?;
+    let apps = APP_IMAGES.map(|(name, env)| (name, &app, env));
+    let mut all = Vec::new();
+    for (name, program, env) in apps.into_iter().chain([(CANARYCTL_IMAGE, &canaryctl, "")]) {
         let mut image = OsString::from(format!("{name}="));
         image.push(program);
-        image
-    };
-    let app = app()?;
-    let mut all = Vec::new();
-    for (name, program) in
-        APP_IMAGES.map(|name| (name, &app)).into_iter().chain([(CANARYCTL_IMAGE, &canaryctl)])
-    {
-        all.extend(["--image".into(), image(name, program)]);
+        image.push(env);
+        all.extend(["--image".into(), image]);
     }
     all.extend(["--program".into(), canaryctl.into()]);
     Ok(all)

@@ -178,6 +178,15 @@ impl Cluster {
         }
     }
 
+    /// The address that the first node has for itself: where pods reach this machine.
+    #[track_caller]
+    pub(crate) fn node_address(&self) -> String {
+        let node = self.get(&["nodes"]);
+        let addresses = node["items"][0]["status"]["addresses"].as_array().expect("addresses");
+        let own = addresses.iter().find(|address| address["type"] == "InternalIP");
+        own.and_then(|own| own["address"].as_str()).expect("one of the node's own").to_owned()
+    }
+
     /// What the cluster is like, in a file; returns where.
     pub(crate) fn dump(&self, namespace: &str) -> String {
         let mut text = String::new();

@@ -19,6 +19,8 @@ mod lanes;
 mod laptop;
 mod load;
 mod manifests;
+mod measured;
+mod prometheus;
 mod registry;
 mod releases;
 mod shop;
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
     suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);
     suite.test("a_release_goes_on_whoever_dies", releases::killed);
     suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
+    suite.test("a_release_that_measures_failures_is_taken_back_by_itself", measured::bad);
+    suite.test("a_release_that_measures_well_goes_on_and_is_undone_at_once", measured::good);
     suite.test("takeovers_are_beside_each_other_and_leave_nothing", takeovers::beside);
     suite.test("a_laptop_has_its_developers_requests_and_everything_comes_back", laptop::mesh_and_back);
     suite.test("takeovers_get_nothing_of_clients_without_a_sidecar", takeovers::strangers);

@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 const IMAGE: &str = "canary-lab.test/app:1";
 /// The same as a release brings it.
 pub(crate) const NEXT_IMAGE: &str = "canary-lab.test/app:2";
+/// The same again, but every tenth request fails.
+pub(crate) const FAULTY_IMAGE: &str = "canary-lab.test/app:faulty";
+/// What pods tell their proxies: they serve as long as the apps do, and count per cluster.
+const PROXY_CONFIG: &str = r#"{"terminationDrainDuration": "6s",
+    "proxyStatsMatcher": {"inclusionRegexps": ["cluster\\.outbound.*upstream_rq.*"]}}"#;
 /// How long an app goes on serving once its pod ends, in milliseconds: until every proxy knows.
 const DRAIN_MS: u64 = 4000;
 
@@ -101,8 +106,7 @@ pub(crate) fn deployment(
             "template": {
                 "metadata": {
                     "labels": labels,
-                    // The proxy serves as long as its app does.
-                    "annotations": {"proxy.istio.io/config": "{\"terminationDrainDuration\": \"6s\"}"},
+                    "annotations": {"proxy.istio.io/config": PROXY_CONFIG},
                 },
                 "spec": {
                     "terminationGracePeriodSeconds": 12,

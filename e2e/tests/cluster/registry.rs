@@ -57,11 +57,7 @@ impl Drop for Registry {
 pub(crate) async fn filter(shop: &Shop) {
     shop.installed();
     // Where pods reach it: the address that the gateway's pod has for its node.
-    let node = shop.cluster().get(&["nodes"]);
-    let addresses = node["items"][0]["status"]["addresses"].as_array().expect("addresses");
-    let host =
-        addresses.iter().find(|address| address["type"] == "InternalIP").expect("one of the node's own");
-    let registry = Registry::start(shop, host["address"].as_str().expect("text"), None);
+    let registry = Registry::start(shop, &shop.cluster().node_address(), None);
     let image = format!("oci://{}/canary/filter:1", registry.address);
     let pushed = shop.cluster().canaryctl(&["filter", "push", &image, "--plain-http"]).ok();
     let again = shop.cluster().canaryctl(&["filter", "push", &image, "--plain-http"]).ok();

@@ -13,7 +13,7 @@ const SERVICES: [&str; 2] = ["stock", "price"];
 const LANE: Lane = Lane { services: &SERVICES, end: "-r" };
 
 /// `canaryctl release …` for release r.
-async fn release(shop: &Shop, args: &[&str]) -> crate::cluster::Ran {
+pub(crate) async fn release(shop: &Shop, args: &[&str]) -> crate::cluster::Ran {
     shop.cluster().canaryctl_beside(&[&["-n", shop.namespace(), "release"], args].concat()).await
 }
 
@@ -25,7 +25,7 @@ async fn start(shop: &Shop, more: &[&str]) -> crate::cluster::Ran {
 
 /// Asserts that the release is over and has left nothing but these images.
 #[track_caller]
-fn is_over(shop: &Shop, image: &str) {
+pub(crate) fn is_over(shop: &Shop, image: &str) {
     let deployments = shop.cluster().get(&["-n", shop.namespace(), "deploy"]);
     for deployment in deployments["items"].as_array().expect("a list") {
         let name = deployment["metadata"]["name"].as_str().expect("a name");
@@ -39,7 +39,7 @@ fn is_over(shop: &Shop, image: &str) {
 }
 
 #[track_caller]
-fn forget(shop: &Shop) {
+pub(crate) fn forget(shop: &Shop) {
     shop.cluster().kubectl(&["delete", "releases", "--all", "--wait=true", "--timeout=60s"]).ok();
 }
 

@@ -66,9 +66,13 @@ impl Shop {
 
     /// `cargo`, with the environment that tells tests where everything is that they run.
     pub(super) fn cargo_with_tools(&self) -> Result<Command> {
-        let mut cargo = self.cargo_with_proxy()?;
-        cargo.env(PROMETHEUS_ENV, self.prometheus()?);
-        Ok(cargo)
+        self.with_prometheus(self.cargo_with_proxy()?)
+    }
+
+    /// The same command, told where Prometheus's programs are.
+    pub(super) fn with_prometheus(&self, mut command: Command) -> Result<Command> {
+        command.env(PROMETHEUS_ENV, self.prometheus()?);
+        Ok(command)
     }
 
     fn playground(&self) -> Result<PathBuf> {

@@ -99,7 +99,7 @@ fn in_browser(shop: &Shop) -> Result<Outcome> {
 }
 
 fn cluster(shop: &Shop) -> Result<Outcome> {
-    let mut cargo = workspace::cargo();
+    let mut cargo = shop.with_prometheus(workspace::cargo())?;
     cargo.args(["test", "--package", "canary-e2e", "--test", "cluster"]);
     if let Some(kubeconfig) = shop.kubeconfig() {
         cargo.env("CANARY_KUBECONFIG", kubeconfig).env(CTL_ENV, shop.canaryctl()?);

@@ -73,8 +73,9 @@ struct SetupArgs {
 
 #[derive(clap::Args)]
 struct CargoArgs {
-    /// A static program to make an image of, with the image's name: canary-lab.test/app:1=PATH
-    #[arg(long, value_name = "NAME=PATH", value_parser = image)]
+    /// A static program to make an image of, with the image's name and what is in its environment:
+    /// canary-lab.test/app:1=PATH,KEY=VALUE
+    #[arg(long, value_name = "NAME=PATH[,KEY=VALUE]", value_parser = image)]
     image: Vec<ImageSpec>,
     /// A program that is found in the lab by its name
     #[arg(long, value_name = "PATH")]
@@ -219,11 +220,12 @@ fn status() -> Result<(), LabError> {
 }
 
 fn image(text: &str) -> Result<ImageSpec, String> {
-    let (name, path) = text.split_once('=').ok_or("wanted NAME=PATH")?;
-    let path = PathBuf::from(path);
+    let (name, rest) = text.split_once('=').ok_or("wanted NAME=PATH")?;
+    let mut rest = rest.split(',');
+    let path = PathBuf::from(rest.next().unwrap_or_default());
     let program = path.file_name().and_then(|name| name.to_str()).ok_or("the path names no program")?;
     let to = format!("/{program}");
-    Ok(ImageSpec::new(name, &to).file(path, &to))
+    Ok(rest.fold(ImageSpec::new(name, &to).file(path, &to), |image, variable| image.env(variable)))
 }
 
 /// What to type next.
