@@ -171,6 +171,7 @@ fn status() -> Value {
         "findings": list(&object(&json!({"code": text(), "severity": text(), "message": text()}))),
         "epoch": number(),
         "buckets": text(),
+        "inForce": object(&json!({"generation": number(), "spec": text()})),
     }));
     status["description"] = "What the controller last said of it.".into();
     status

@@ -13,6 +13,10 @@ use crate::failure::{Code, Failure};
 use crate::names::FIELD_MANAGER;
 use crate::world;
 
+/// The reason of a condition `Programmed` that is false since the Lane was changed into what cannot be, and is on as it
+/// was before.
+pub const KEPT: &str = "Kept";
+
 /// The Lanes of a cluster.
 #[derive(Clone)]
 pub struct Lanes {
@@ -106,7 +110,9 @@ impl Lanes {
         let (accepted, programmed) = (condition(&lane, "Accepted"), condition(&lane, "Programmed"));
         match waited {
             _ if accepted.status == "False" => {
-                let message = format!("lane {name} is refused: {}", accepted.message);
+                let stays = Some(&programmed).filter(|programmed| programmed.reason == KEPT);
+                let stays = stays.map_or_else(String::new, |programmed| format!("; {}", programmed.message));
+                let message = format!("lane {name} is refused: {}{stays}", accepted.message);
                 Err(Failure::new(Code::Documents, message).help("correct it and run the same command again"))
             }
             _ if programmed.status == "True" => Ok(lane),

@@ -14,7 +14,7 @@ use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::names;
 use crate::settings::{self, Installation};
-use crate::steer::{Course, Verdict};
+use crate::steer::Course;
 use crate::world::{self, Seen, World};
 
 pub use labels::{Unlabelled, unlabelled};
@@ -117,11 +117,10 @@ fn documents(path: &Path) -> Result<Vec<Value>, Failure> {
 /// # Errors
 /// When there is one.
 pub fn refused(course: &Course) -> Result<(), Failure> {
-    let refused = course.lanes.iter().filter_map(|(name, verdict)| match verdict {
-        Verdict::Refused(faults) => Some(format!("lane {name} is refused: {}", faults.join("; "))),
-        Verdict::On(_) | Verdict::Going(_) => None,
-    });
-    let refused: Vec<String> = refused.collect();
+    let refused = course.lanes.iter().filter(|(_, verdict)| !verdict.faults().is_empty());
+    let refused: Vec<String> = refused
+        .map(|(name, verdict)| format!("lane {name} is refused: {}", verdict.faults().join("; ")))
+        .collect();
     if refused.is_empty() { Ok(()) } else { Err(Failure::list(Code::Documents, refused)) }
 }
 

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canary_istio::{ClusterPlan, Desired, Finding, LaneRouting, Object, plan_cluster, plugins};
-use canary_rules::lane::{self, Compiled, Lane};
+use canary_istio::{ClusterPlan, Finding, Object};
+use canary_rules::lane::Lane;
 use canary_rules::name::LaneName;
 use canary_rules::settings::MeshSettings;
-use kube::api::ObjectMeta;
-use serde::Deserialize as _;
 
+use self::settle::Settled;
 use crate::world::Seen;
 
 pub mod pods;
+mod settle;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +39,18 @@ pub enum Verdict {
     Refused(Vec<String>),
 }
 
+impl Verdict {
+    /// What is wrong with how the Lane is written, whether it is on as before or not at all.
+    #[must_use]
+    pub fn faults(&self) -> &[String] {
+        match self {
+            Self::On(on) => &on.faults,
+            Self::Refused(faults) => faults,
+            Self::Going(_) => &[],
+        }
+    }
+}
+
 /// A Lane that is on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnLane {
@@ -48,6 +60,8 @@ pub struct OnLane {
     pub buckets: String,
     /// Who serves it.
     pub members: Vec<Member>,
+    /// What is wrong with how it is written now: then it is on as it was before. Empty where it is on as written.
+    pub faults: Vec<String>,
 }
 
 /// Why a Lane goes.
@@ -74,10 +88,8 @@ pub struct Member {
 #[must_use]
 pub fn course(seen: &Seen, settings: &MeshSettings, now_unix_s: i64) -> Course {
     let mut verdicts = BTreeMap::new();
-    let mut lanes = wanted(seen.all_lanes(), now_unix_s, &mut verdicts);
-    let compiled = compile(&mut lanes, &mut verdicts);
-    let plan = route(&mut lanes, compiled, seen, settings, &mut verdicts);
-    let (compiled, plan) = plan;
+    let wanted = settle::wanted(seen.all_lanes(), now_unix_s, &mut verdicts);
+    let Settled { lanes, compiled, plan, mut faults } = settle::settle(&wanted, seen, settings);
     for lane in &lanes {
         let name = lane.metadata.name.as_str();
         let wire = compiled.lanes.iter().find(|wire| wire.name == lane.metadata.name);
@@ -85,117 +97,30 @@ pub fn course(seen: &Seen, settings: &MeshSettings, now_unix_s: i64) -> Course {
             epoch: lane.status.as_ref().map_or(0, |status| status.epoch),
             buckets: wire.map_or(String::new(), |wire| wire.buckets.clone()),
             members: members(&lane.metadata.name, lane, seen),
+            faults: faults.remove(name).unwrap_or_default(),
         };
         verdicts.insert(name.into(), Verdict::On(Box::new(on)));
     }
+    verdicts.extend(faults.into_iter().map(|(name, faults)| (name, Verdict::Refused(faults))));
     let pods = pods::changes(&plan.pod_labels, &lanes, seen);
     Course { plan, lanes: verdicts, pods }
 }
 
-/// The Lanes that are to be on.
-pub(crate) fn wanted<'a>(
+/// The Lanes that are on, or to be on: as they are now where `is_accepted`, else as they were on last.
+pub(crate) fn standing<'a>(
     objects: impl IntoIterator<Item = &'a Object>,
     now_unix_s: i64,
-    verdicts: &mut BTreeMap<String, Verdict>,
+    is_accepted: impl Fn(&Object) -> bool,
 ) -> Vec<Lane> {
-    let mut lanes = Vec::new();
-    for object in objects {
-        let name = object.name().to_owned();
-        let metadata = ObjectMeta::deserialize(&object.value()["metadata"]).unwrap_or_default();
-        if metadata.deletion_timestamp.is_some() {
-            verdicts.insert(name, Verdict::Going(Going::Deleted));
-            continue;
-        }
-        let mut lane = match Lane::deserialize(object.value()) {
-            Ok(lane) => lane,
-            Err(error) => {
-                verdicts.insert(name, Verdict::Refused(vec![error.to_string()]));
-                continue;
-            }
-        };
-        let expires = lane.spec.expires.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        if expires.is_some_and(|expires| expires.as_second() <= now_unix_s) {
-            verdicts.insert(name, Verdict::Going(Going::Expired));
-            continue;
-        }
-        // A Lane that ended and came back has a later birth, so that its old cookies stay worthless.
-        let born = metadata.creation_timestamp.map_or(0, |time| time.0.as_second());
-        let status = lane.status.get_or_insert_default();
-        status.epoch = status.epoch.max(u32::try_from(born).unwrap_or(0));
-        lanes.push(lane);
-    }
-    lanes
-}
-
-/// Compiles the lanes that can be, leaving out those with faults of their own until the rest is sound.
-fn compile(lanes: &mut Vec<Lane>, verdicts: &mut BTreeMap<String, Verdict>) -> Compiled {
-    loop {
-        let problems = match lane::compile(lanes) {
-            Ok(compiled) => return compiled,
-            Err(problems) => problems,
-        };
-        let faulty: BTreeSet<usize> = problems.0.iter().map(|problem| problem.scope.document).collect();
-        for index in faulty.iter().rev() {
-            // Too many lanes are noted against the first that is too many.
-            let Some(index) = Some(*index).filter(|index| *index < lanes.len()) else {
-                return Compiled::default();
-            };
-            let lane = lanes.remove(index);
-            let said = problems.0.iter().filter(|problem| problem.scope.document == index);
-            let said = said.map(|problem| format!("{}: {}", problem.scope.text(), problem.message));
-            verdicts.insert(lane.metadata.name.to_string(), Verdict::Refused(said.collect()));
-        }
-        if faulty.is_empty() {
-            return Compiled::default();
-        }
-    }
-}
-
-/// Plans the lanes that can be routed, leaving out those that contradict others.
-fn route(
-    lanes: &mut Vec<Lane>,
-    mut compiled: Compiled,
-    seen: &Seen,
-    settings: &MeshSettings,
-    verdicts: &mut BTreeMap<String, Verdict>,
-) -> (Compiled, ClusterPlan) {
-    loop {
-        let mut routing = Vec::new();
-        let mut unnamed = None;
-        for lane in lanes.iter() {
-            match LaneRouting::try_from(lane) {
-                Ok(lane) => routing.push(lane),
-                Err(error) => unnamed = Some((lane.metadata.name.clone(), error.to_string())),
-            }
-        }
-        let goals = plugins::goals(&seen.observed.edge, settings, &compiled);
-        let desired = Desired {
-            lanes: &routing,
-            tag_header: &settings.carriers.header,
-            // A lane's objects outlive it until no request is under way: no owner may take them along.
-            owners: &BTreeMap::new(),
-            edge: &goals.edges,
-            hops: &goals.hops,
-        };
-        let refused = match unnamed {
-            Some(refused) => refused,
-            None => match plan_cluster(&desired, &seen.observed) {
-                Ok(plan) => return (compiled, plan),
-                Err(error) => match error.lane() {
-                    Some(lane) => (lane.clone(), error.to_string()),
-                    None => return (compiled, ClusterPlan::default()),
-                },
-            },
-        };
-        let (name, message) = refused;
-        let before = lanes.len();
-        lanes.retain(|lane| lane.metadata.name != name);
-        verdicts.insert(name.to_string(), Verdict::Refused(vec![message]));
-        if lanes.len() == before {
-            return (compiled, ClusterPlan::default());
-        }
-        compiled = compile(lanes, verdicts);
-    }
+    let objects: Vec<&Object> = objects.into_iter().collect();
+    let wanted = settle::wanted(objects.iter().copied(), now_unix_s, &mut BTreeMap::new());
+    let accepted: BTreeSet<&str> =
+        objects.iter().filter(|object| is_accepted(object)).map(|object| object.name()).collect();
+    let standing = wanted.into_iter().filter_map(|one| match one.present {
+        Ok(present) if accepted.contains(one.name.as_str()) => Some(present),
+        _ => one.before,
+    });
+    standing.collect()
 }
 
 /// The workloads that serve a lane: those that carry its label, and those that it names.

@@ -20,6 +20,15 @@ pub(super) fn judge(seen: &Seen, course: &Course, report: &mut Report) {
                 format!("lane {name} is refused: {}", faults.join("; ")),
                 "correct it and apply it again",
             ),
+            Verdict::On(on) if !on.faults.is_empty() => report.issue(
+                "CC301",
+                Weight::Error,
+                format!(
+                    "lane {name} is on as it was before, its change is refused: {}",
+                    on.faults.join("; ")
+                ),
+                "correct it and apply it again",
+            ),
             Verdict::On(on) if on.members.is_empty() => report.issue(
                 "CC302",
                 Weight::Info,

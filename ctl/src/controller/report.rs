@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::finalizers;
 use super::run::RunError;
+use crate::lanes::KEPT;
 use crate::names::{FIELD_MANAGER, FINALIZER};
 use crate::steer::{Course, Going, OnLane, Verdict, findings_of};
 use crate::world::{self, Seen};
@@ -19,6 +20,10 @@ const FINDINGS_MAX: usize = 32;
 
 /// The reason of a condition that waits for something.
 const STUCK: &str = "Stuck";
+
+/// Longest form of a Lane, as JSON, that is kept for the time that it is changed into what cannot be, in bytes: what an
+/// API server stores of an object has a limit, and the form is in it twice then.
+const IN_FORCE_BYTES_MAX: usize = 256 * 1024;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -149,9 +154,14 @@ pub(super) fn said(status: &'static str, reason: &'static str, message: impl Int
 fn status(lane: &Object, verdict: &Verdict, outcome: &Outcome, findings: Vec<Value>) -> Value {
     let accepted = match verdict {
         Verdict::Refused(faults) => said("False", "Invalid", faults.join("; ")),
+        Verdict::On(on) if !on.faults.is_empty() => said("False", "Invalid", on.faults.join("; ")),
         Verdict::On(_) | Verdict::Going(_) => said("True", "Valid", ""),
     };
     let programmed = match (verdict, outcome) {
+        (Verdict::On(on), Outcome::Working | Outcome::Done(_)) if !on.faults.is_empty() => {
+            let generation = &lane.value()["status"]["inForce"]["generation"];
+            said("False", KEPT, format!("the lane stays on as it was before, in generation {generation}"))
+        }
         (Verdict::Refused(_), _) => said("False", "Invalid", "no request is put in the lane"),
         (Verdict::Going(Going::Expired), Outcome::Done(_)) => {
             said("False", "Expired", "no request is put in the lane any more")
@@ -185,6 +195,12 @@ fn status(lane: &Object, verdict: &Verdict, outcome: &Outcome, findings: Vec<Val
     });
     if let Verdict::On(on) = verdict {
         say_what_is_on(&mut status, on);
+        if on.faults.is_empty() {
+            // As text: of a map a merge would keep what is in it no more.
+            let spec = Some(lane.value()["spec"].to_string()).filter(|spec| spec.len() <= IN_FORCE_BYTES_MAX);
+            status["inForce"] =
+                spec.map_or(Value::Null, |spec| json!({"generation": generation, "spec": spec}));
+        }
     }
     if let Outcome::Done(reached) = outcome
         && matches!(verdict, Verdict::On(_))
@@ -226,4 +242,52 @@ pub(super) fn condition(lane: &Object, kind: &str, said: &Said, generation: &Val
         "observedGeneration": generation,
         "lastTransitionTime": since.unwrap_or_else(now),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(status: &Value) -> Object {
+        let lane = json!({
+            "apiVersion": "canaryctl.io/v1alpha1", "kind": "Lane", "metadata": {"name": "gray", "generation": 4},
+            "spec": {"parent": "nobody"}, "status": status,
+        });
+        Object::new(lane).expect("a lane")
+    }
+
+    fn on(faults: &[&str]) -> Verdict {
+        let faults = faults.iter().map(|fault| (*fault).to_owned()).collect();
+        Verdict::On(Box::new(OnLane { epoch: 7, buckets: String::new(), members: Vec::new(), faults }))
+    }
+
+    /// A condition as `status reason message`.
+    fn said(status: &Value, kind: &str) -> String {
+        let lane = json!({"metadata": {"generation": 4}, "status": status});
+        let said = crate::lanes::condition(&lane, kind);
+        format!("{} {} {}", said.status, said.reason, said.message)
+    }
+
+    #[test]
+    fn the_form_that_is_on_is_kept_for_when_the_lane_is_changed_into_what_cannot_be() {
+        let sound = status(&lane(&Value::Null), &on(&[]), &Outcome::Done(3), Vec::new());
+        assert_eq!(sound["inForce"], json!({"generation": 4, "spec": r#"{"parent":"nobody"}"#}));
+        assert_eq!(said(&sound, "Programmed"), "True Programmed every proxy has it");
+        let before = json!({"inForce": {"generation": 3, "spec": "{}"}});
+        let kept = status(&lane(&before), &on(&["there is no lane `nobody`"]), &Outcome::Done(3), Vec::new());
+        assert_eq!(kept["inForce"], Value::Null, "what is kept stays as it is in the status");
+        assert!(kept.get("inForce").is_none(), "a merge would take it away");
+        assert_eq!(said(&kept, "Accepted"), "False Invalid there is no lane `nobody`");
+        let stays = "False Kept the lane stays on as it was before, in generation 3";
+        assert_eq!(said(&kept, "Programmed"), stays);
+    }
+
+    #[test]
+    fn a_form_that_is_too_long_to_be_in_an_object_twice_is_not_kept() {
+        let mut long = lane(&Value::Null).value().clone();
+        long["spec"]["description"] = "x".repeat(IN_FORCE_BYTES_MAX).into();
+        let long = Object::new(long).expect("a lane");
+        let status = status(&long, &on(&[]), &Outcome::Done(3), Vec::new());
+        assert_eq!(status.get("inForce"), Some(&Value::Null), "an older one goes");
+    }
 }

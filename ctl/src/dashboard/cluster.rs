@@ -1,6 +1,6 @@
 //! A cluster on the page: what its watches bring, seen and changed with the rights of whoever runs this.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,13 +153,9 @@ fn graph(seen: &Seen) -> Graph {
 
 /// What the controller's accepted lanes make of the services; lanes that contradict others are left out, as there.
 fn plan(seen: &Seen, services: &[Service]) -> (RoutingPlan, Vec<LaneRouting>) {
-    let accepted: Vec<Object> = seen
-        .lanes
-        .iter()
-        .filter(|lane| condition(lane.value(), "Accepted").status != "False")
-        .cloned()
-        .collect();
-    let lanes = steer::wanted(&accepted, Timestamp::now().as_second(), &mut BTreeMap::new());
+    let lanes = steer::standing(&seen.lanes, Timestamp::now().as_second(), |lane| {
+        condition(lane.value(), "Accepted").status != "False"
+    });
     let mut routing: Vec<LaneRouting> =
         lanes.iter().filter_map(|lane| LaneRouting::try_from(lane).ok()).collect();
     let tag = Carriers::default().header;

@@ -208,3 +208,73 @@ fn of_two_lanes_that_claim_one_workload_the_later_one_is_refused() {
     on(&course, "a");
     assert!(refused(&course, "b").contains("claimed by lane"), "{:?}", course.lanes);
 }
+
+/// A Lane as it is written now, which was on before in another form.
+fn changed(mut now: Value, before: &Value) -> Value {
+    now["metadata"]["generation"] = 4.into();
+    now["status"] = json!({"inForce": {"generation": 3, "spec": before["spec"].to_string()}});
+    now
+}
+
+/// Who is on as before though written otherwise, with what is wrong with that.
+fn kept(course: &Course) -> Vec<(&str, String)> {
+    let kept = course.lanes.iter().filter_map(|(name, verdict)| match verdict {
+        Verdict::On(on) if !on.faults.is_empty() => Some((name.as_str(), on.faults.join("; "))),
+        _ => None,
+    });
+    kept.collect()
+}
+
+#[track_caller]
+fn check_kept(course: &Course, name: &str, why: &str) {
+    let kept = kept(course);
+    assert!(
+        matches!(kept.as_slice(), [(found, faults)] if *found == name && faults.contains(why)),
+        "{kept:?}"
+    );
+}
+
+#[test]
+fn a_lane_that_is_changed_into_what_cannot_be_stays_as_it_was() {
+    let gray = gray();
+    let plan = |lane: Value| format!("{:?}", plotted(vec![lane], BORN).plan.changes);
+    for (spec, why) in [
+        (json!({"rules": [{}]}), "the rule is empty"),
+        (json!({"rulez": []}), "unknown field `rulez`"),
+        (json!({"parent": "nobody"}), "there is no lane `nobody`"),
+    ] {
+        let now = changed(lane("gray", spec), &gray);
+        check_kept(&plotted(vec![now.clone()], BORN), "gray", why);
+        assert_eq!(plan(now), plan(gray.clone()), "{why}");
+    }
+    let sound = changed(lane("gray", json!({"rules": [{"percent": 5}]})), &gray);
+    assert_eq!(kept(&plotted(vec![sound], BORN)), []);
+}
+
+#[test]
+fn what_was_before_and_cannot_be_any_more_is_off() {
+    let child = lane("child", json!({"parent": "gray"}));
+    let now = changed(lane("child", json!({"rules": [{}]})), &child);
+    check_kept(&plotted(vec![now.clone(), gray()], BORN), "child", "the rule is empty");
+    assert!(refused(&plotted(vec![now], BORN), "child").contains("the rule is empty"));
+    let expired = lane("gray", json!({"expires": "2025-12-31T00:00:00Z"}));
+    let now = changed(lane("gray", json!({"rules": [{}]})), &expired);
+    refused(&plotted(vec![now], BORN), "gray");
+}
+
+#[test]
+fn a_change_puts_nobody_out_who_did_not_change() {
+    let share = |name: &str, percent: u32| lane(name, json!({"rules": [{"percent": percent}]}));
+    // The later by name would have to go if both were new.
+    let stands = changed(share("b", 50), &share("b", 50));
+    let grown = changed(share("a", 60), &share("a", 40));
+    let course = plotted(vec![grown.clone(), stands.clone()], BORN);
+    check_kept(&course, "a", "");
+    assert!(on(&course, "b").faults.is_empty());
+    // A new one must not either, and a change that fits comes in beside them.
+    let fits = changed(share("c", 5), &share("c", 1));
+    let course = plotted(vec![share("0", 30), grown, stands, fits], BORN);
+    refused(&course, "0");
+    check_kept(&course, "a", "");
+    assert!(on(&course, "c").faults.is_empty());
+}

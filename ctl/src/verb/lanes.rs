@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::enable::document::who;
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::failure::{Code, Failure};
-use crate::lanes::{Lanes, condition};
+use crate::lanes::{KEPT, Lanes, condition};
 use crate::output::{self, Format};
 
 pub mod describe;
@@ -97,10 +97,14 @@ pub(crate) fn table(lanes: &[Value], wide: bool) {
         if programmed.reason == "Stuck" {
             anstream::println!("  waits: {}", programmed.message);
         }
+        if programmed.reason == KEPT {
+            anstream::println!("  refused: {}", condition(lane, "Accepted").message);
+            anstream::println!("  {}", programmed.message);
+        }
     }
 }
 
-/// A lane's state in a word: on, working, stuck, refused, expired, going.
+/// A lane's state in a word: on, working, stuck, refused, kept (on as it was before), expired, going.
 pub(crate) fn state(lane: &Value) -> String {
     if !lane["metadata"]["deletionTimestamp"].is_null() {
         return "going".into();

@@ -1,11 +1,10 @@
 //! The world as a replica knows it: made anew when the watches bring something, leader or not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use canary_istio::{LaneRouting, Object, Standing};
-use canary_rules::lane::Lane;
 use canary_rules::name::{HeaderName, LaneName};
 use jiff::Timestamp;
 use kube::Client;
@@ -13,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::lanes::{KEPT, condition};
 use crate::settings::Installation;
 use crate::steer;
 use crate::world::{self, Seen, Watched, World};
@@ -121,26 +121,22 @@ async fn make(world: World, settings: &Settings, own_namespace: &str) -> Option<
     })
 }
 
-/// What stands, with the lanes that the controller accepts as they are now.
+/// What stands: the lanes as the controller has accepted them last.
 pub(super) fn stands(seen: Seen, tag_header: HeaderName, now_unix_s: i64) -> Standing {
-    let lanes: Vec<Object> = seen.all_lanes().cloned().collect();
-    let wanted = said(&lanes, "Accepted", now_unix_s);
-    let accepted = wanted.iter().filter_map(|lane| LaneRouting::try_from(lane).ok()).collect();
+    let standing = steer::standing(seen.all_lanes(), now_unix_s, |lane| says(lane, "Accepted"));
+    let accepted = standing.iter().filter_map(|lane| LaneRouting::try_from(lane).ok()).collect();
     Standing::new(seen.observed, accepted, tag_header)
 }
 
-/// The lanes that every proxy has as they are now.
+/// The lanes that every proxy has as they are to be.
 pub(super) fn programmed(lanes: &[Object], now_unix_s: i64) -> BTreeSet<LaneName> {
-    said(lanes, "Programmed", now_unix_s).into_iter().map(|lane| lane.metadata.name).collect()
+    let is_kept = |lane: &Object| condition(lane.value(), "Programmed").reason == KEPT;
+    let has_all = lanes.iter().filter(|lane| says(lane, "Programmed") || is_kept(lane));
+    let standing = steer::standing(has_all, now_unix_s, |_| true);
+    standing.into_iter().map(|lane| lane.metadata.name).collect()
 }
 
-/// The Lanes that are to be on and of whose present form the controller has said so.
-fn said(lanes: &[Object], kind: &str, now_unix_s: i64) -> Vec<Lane> {
-    let says = |name: &str| {
-        let lane = lanes.iter().find(|lane| lane.name() == name);
-        lane.is_some_and(|lane| crate::lanes::condition(lane.value(), kind).status == "True")
-    };
-    let mut wanted = steer::wanted(lanes, now_unix_s, &mut BTreeMap::new());
-    wanted.retain(|lane| says(lane.metadata.name.as_str()));
-    wanted
+/// Whether the controller has said so of a Lane's present form.
+fn says(lane: &Object, kind: &str) -> bool {
+    condition(lane.value(), kind).status == "True"
 }

@@ -196,6 +196,33 @@ pub(crate) async fn refused(shop: &Shop) {
     assert_eq!(odd.code, 2, "{odd}");
 }
 
+pub(crate) async fn kept(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
+    let load = Load::start(shop, Rules::On);
+    load.more(50).await;
+    let orphan = ["enable", "gray", "--cookie", "gray=1", "--parent", "nobody"];
+    let refused = shop.cluster().canaryctl_beside(&orphan).await;
+    assert_eq!(refused.code, 3, "{refused}");
+    assert!(refused.stderr.contains("there is no lane `nobody`"), "{refused}");
+    assert!(refused.stderr.contains("the lane stays on as it was before"), "{refused}");
+    load.more(100).await;
+    // Also for a controller that has never seen the lane as it was.
+    shop.cluster().kill_controllers();
+    load.more(200).await;
+    let lanes = shop.cluster().canaryctl_beside(&["lanes"]).await.ok();
+    assert!(lanes.stdout.contains("kept") && lanes.stdout.contains("`nobody`"), "{lanes}");
+    shop.cluster().canaryctl_beside(&["enable", "gray", "--cookie", "gray=1"]).await.ok();
+    let lanes = shop.cluster().canaryctl_beside(&["lanes"]).await.ok();
+    assert!(!lanes.stdout.contains("kept"), "{lanes}");
+    load.more(50).await;
+    load.rules(Rules::Moving);
+    shop.cluster().canaryctl_beside(&["disable"]).await.ok();
+    load.end().await.clean(400);
+    shop.remove("gray");
+}
+
 pub(crate) async fn diff(shop: &Shop) {
     shop.installed();
     shop.gray("gray", "gray", &["stock"]);

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     suite.test("a_lane_moves_to_other_pods_and_leaves_none_marked", lanes::moved);
     suite.test("a_strict_lane_refuses_where_it_has_nobody", lanes::strict);
     suite.test("a_lane_that_cannot_be_is_refused_with_the_reason", lanes::refused);
+    suite.test("a_lane_that_is_changed_into_what_cannot_be_stays_as_it_was", lanes::kept);
     suite.test("check_says_what_stands_in_the_way", lanes::check);
     suite.test("the_api_server_refuses_what_no_lane_can_be", definition::judges);
     suite.test("who_may_put_what_into_a_lane_is_judged", definition::grants);
