@@ -4,6 +4,7 @@
 //! by phase, each phase only once every proxy has the one before. Whatever ends it at whatever point, the
 //! next run looks again and goes on.
 
+mod events;
 mod finalizers;
 mod lease;
 mod metrics;

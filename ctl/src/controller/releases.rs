@@ -16,6 +16,7 @@ use kube::api::{Patch, PatchParams};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+use super::events::{self, Events};
 use super::finalizers::{self, api, failed};
 use super::run::RunError;
 use crate::apply::{ApplyError, Written};
@@ -43,7 +44,7 @@ pub(super) struct Round {
 }
 
 /// One turn of every release. What keeps one from going on is in its journal or in the log; the others go on.
-pub(super) async fn round(client: &Client, seen: &Seen, measures: &mut Measures) -> Round {
+pub(super) async fn round(client: &Client, seen: &Seen, measures: &mut Measures, events: &Events) -> Round {
     let mut round = Round::default();
     if seen.releases.is_empty() {
         measures.keep(&[]);
@@ -55,7 +56,8 @@ pub(super) async fn round(client: &Client, seen: &Seen, measures: &mut Measures)
         match Release::deserialize(object.value()) {
             Ok(release) => all.push((release, object)),
             Err(error) => {
-                let refused = refuse(client, object, &error.to_string()).await;
+                let journal = Journal::of(client, object, events, Status::default());
+                let refused = refuse(journal, &error.to_string()).await;
                 round.note(object, refused);
             }
         }
@@ -68,7 +70,8 @@ pub(super) async fn round(client: &Client, seen: &Seen, measures: &mut Measures)
         let now = Timestamp::now().as_second();
         world.measured = measures.look(release, &world, now);
         let next = next(release, &world, taken.as_deref(), now);
-        let taken = turn(client, release, object, next, &world, &mut round).await;
+        let journal = Journal::of(client, object, events, release.status.clone().unwrap_or_default());
+        let taken = turn(journal, release, next, &world, &mut round).await;
         round.note(object, taken);
     }
     round
@@ -99,13 +102,13 @@ fn world(seen: &Seen) -> World {
 }
 
 async fn turn(
-    client: &Client,
+    mut journal: Journal<'_>,
     release: &Release,
-    object: &Object,
     next: Next,
     world: &World,
     round: &mut Round,
 ) -> Result<(), RunError> {
+    let (client, object) = (journal.client, journal.object);
     let is_over = next.status.phase.is_final();
     if object.value()["metadata"]["deletionTimestamp"].is_null() {
         // Before anything is made that has to be taken away in order.
@@ -121,13 +124,11 @@ async fn turn(
     if let Some(seconds) = next.again_in_s {
         round.look_again_in(Duration::from_secs(seconds.into()));
     }
-    let before = release.status.clone().unwrap_or_default();
     let mut status = next.status;
     if !next.actions.is_empty() {
         // Whether what troubled it troubles it still, the actions tell.
-        status.trouble.clone_from(&before.trouble);
+        status.trouble.clone_from(&journal.said.trouble);
     }
-    let mut journal = Journal { client, object, version: object.resource_version().map(str::to_owned) };
     if release.status.as_ref() != Some(&status) {
         round.written.push(journal.write(&status).await?);
     }
@@ -168,10 +169,18 @@ fn words(action: &Action) -> String {
 struct Journal<'a> {
     client: &'a Client,
     object: &'a Object,
+    events: &'a Events,
     version: Option<String>,
+    /// What it says.
+    said: Status,
 }
 
-impl Journal<'_> {
+impl<'a> Journal<'a> {
+    fn of(client: &'a Client, object: &'a Object, events: &'a Events, said: Status) -> Self {
+        let version = object.resource_version().map(str::to_owned);
+        Self { client, object, events, version, said }
+    }
+
     async fn write(&mut self, status: &Status) -> Result<Written, RunError> {
         let mut body = serde_json::to_value(status).unwrap_or_default();
         body["conditions"] = conditions(self.object, status);
@@ -181,7 +190,10 @@ impl Journal<'_> {
                 fields.entry(field).or_insert(Value::Null);
             }
         }
-        self.patch(&body).await
+        let written = self.patch(&body).await?;
+        self.events.tell(self.object, events::of_release(&self.said, status));
+        self.said.clone_from(status);
+        Ok(written)
     }
 
     async fn patch(&mut self, body: &Value) -> Result<Written, RunError> {
@@ -196,13 +208,13 @@ impl Journal<'_> {
 }
 
 /// Says that a document is no Release.
-async fn refuse(client: &Client, object: &Object, message: &str) -> Result<(), RunError> {
+async fn refuse(mut journal: Journal<'_>, message: &str) -> Result<(), RunError> {
+    let object = journal.object;
     let trouble = json!({"reason": "Invalid", "message": message, "needsHelp": true});
     if object.value()["status"]["trouble"] == trouble {
         return Ok(());
     }
     let generation = &object.value()["metadata"]["generation"];
-    let mut journal = Journal { client, object, version: object.resource_version().map(str::to_owned) };
     journal.patch(&json!({"observedGeneration": generation, "trouble": trouble})).await.map(drop)
 }
 

@@ -8,6 +8,7 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use super::events::{self, Events};
 use super::finalizers;
 use super::run::RunError;
 use crate::lanes::KEPT;
@@ -39,13 +40,14 @@ pub(super) enum Outcome {
 /// Writes to Lanes.
 pub(super) struct Reporter {
     client: Client,
+    events: Events,
     /// Lanes as this run's writes left them: what was seen before is older.
     latest: HashMap<String, Object>,
 }
 
 impl Reporter {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, latest: HashMap::new() }
+    pub(super) fn new(client: Client, events: Events) -> Self {
+        Self { client, events, latest: HashMap::new() }
     }
 
     /// Forgets what earlier runs wrote: by now it is seen.
@@ -111,7 +113,11 @@ impl Reporter {
             let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
             let patch = json!({"status": status});
             match self.lanes().patch_status(lane.name(), &params, &Patch::Merge(&patch)).await {
-                Ok(patched) => self.keep(Some(&patched)),
+                Ok(patched) => {
+                    let now = json!({"metadata": lane.value()["metadata"], "status": status});
+                    self.events.tell(lane, events::of_lane(lane.value(), &now));
+                    self.keep(Some(&patched));
+                }
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 Err(error) => return Err(RunError::Report(format!("lane {}", lane.name()), Box::new(error))),
             }

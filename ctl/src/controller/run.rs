@@ -12,6 +12,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::Options;
+use super::events::Events;
 use super::metrics::Metrics;
 use super::releases::{self, Measures};
 use super::report::{Outcome, Reporter};
@@ -43,6 +44,7 @@ pub(super) struct Run<'a> {
     news: News,
     metrics: Arc<Metrics>,
     reporter: Reporter,
+    events: Events,
     measures: Measures,
     /// Whether a run before this one may have written what proxies do not have yet.
     unsettled: bool,
@@ -104,7 +106,8 @@ pub(super) enum RunError {
 
 impl<'a> Run<'a> {
     pub(super) fn new(client: Client, options: Options, watched: &'a Watched, metrics: Arc<Metrics>) -> Self {
-        let reporter = Reporter::new(client.clone());
+        let events = Events::new(client.clone(), &options.identity);
+        let reporter = Reporter::new(client.clone(), events.clone());
         Self {
             client,
             options,
@@ -112,6 +115,7 @@ impl<'a> Run<'a> {
             news: watched.news(),
             metrics,
             reporter,
+            events,
             measures: Measures::default(),
             unsettled: true,
             plugins_unproven: false,
@@ -180,7 +184,7 @@ impl<'a> Run<'a> {
             return Err(RunError::Undiscovered(namespace.to_owned()));
         }
         // A release that cannot go on keeps no lane from being as it should be.
-        let released = releases::round(&self.client, &seen, &mut self.measures).await;
+        let released = releases::round(&self.client, &seen, &mut self.measures, &self.events).await;
         self.unheard.extend(released.written);
         let course = steer::course(&seen, &settings, Timestamp::now().as_second());
         self.count_lanes(&course);

@@ -41,6 +41,8 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
         // Those whose agent is gone are ended.
         rule("canaryctl.io", &["takeovers"], &["get", "list", "watch", "patch", "delete"]),
         rule("canaryctl.io", &["lanes/status", "releases/status", "takeovers/status"], &["patch"]),
+        // What happens is told as Events: of what lies in no namespace, in `default`.
+        rule("events.k8s.io", &["events"], &["create", "patch"]),
         rule("", &["namespaces", "services"], &read),
         rule("apps", &["statefulsets", "daemonsets"], &read),
         // A release gives Deployments images, and makes and deletes those that serve its lane.

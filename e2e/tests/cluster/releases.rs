@@ -1,5 +1,6 @@
 //! New versions of two services as one release, under load.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -66,9 +67,25 @@ pub(crate) async fn through(shop: &Shop) {
     load.more(50).await;
     load.end().await.clean(600);
     is_over(shop, "");
-    let journal = shop.cluster().get(&["release", "r"])["status"].clone();
-    assert_eq!(journal["phase"], "Undone");
+    let release = shop.cluster().get(&["release", "r"]);
+    assert_eq!(release["status"]["phase"], "Undone");
+    is_told_in_events(shop, &release);
     forget(shop);
+}
+
+/// Asserts that all of a release's history is there as Events too.
+#[track_caller]
+fn is_told_in_events(shop: &Shop, release: &Value) {
+    let entries = release["status"]["history"].as_array().expect("a history");
+    let history: BTreeSet<&str> = entries.iter().filter_map(|entry| entry["what"].as_str()).collect();
+    shop.cluster().until("every entry is an Event", Duration::from_secs(30), || {
+        let events = shop.cluster().get(&["-n", "default", "events.events.k8s.io"]);
+        let events = events["items"].as_array().expect("a list").iter();
+        let own = events.filter(|event| event["regarding"]["uid"] == release["metadata"]["uid"]);
+        let own = own.filter(|event| event["type"] == "Normal");
+        let told: BTreeSet<&str> = own.filter_map(|event| event["note"].as_str()).collect();
+        (told == history).then_some(())
+    });
 }
 
 pub(crate) async fn aborted(shop: &Shop) {

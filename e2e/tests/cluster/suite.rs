@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
@@ -46,7 +47,9 @@ impl Suite {
         let stage = self.stage.clone();
         self.trials.push(Trial::test(name, move || {
             let Some(shop) = stage.shop() else { return Err("the shop does not open".into()) };
+            let started = Instant::now();
             let done = catch_unwind(AssertUnwindSafe(|| stage.runtime.block_on(test(&shop))));
+            eprintln!("{:.0} s", started.elapsed().as_secs_f64());
             if let Err(panic) = done {
                 eprintln!("{}", stage.cluster.dump(shop.namespace()));
                 stage.close();
