@@ -17,6 +17,7 @@ mod process;
 mod rules_in_node;
 mod soak;
 mod step;
+mod supply;
 mod test;
 mod tools;
 mod workspace;

