@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     /// What comes of asking a server at this address, whatever kubeconfig this machine has.
-    async fn error_at(address: std::net::SocketAddr) -> String {
+    async fn error_at(address: std::net::SocketAddr, within: Duration) -> String {
         let mut kubeconfig = tempfile::NamedTempFile::new().expect("a file");
         write!(
             kubeconfig,
@@ -111,14 +111,15 @@ mod tests {
         )
         .expect("written");
         let args = ClusterArgs { kubeconfig: Some(kubeconfig.path().into()), ..ClusterArgs::default() };
-        look(&args, Duration::from_millis(300)).await["error"].as_str().expect("an error").to_owned()
+        look(&args, within).await["error"].as_str().expect("an error").to_owned()
     }
 
     #[tokio::test]
     async fn a_server_that_never_answers_is_given_up() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        assert_eq!(error_at(address).await, "no answer within 300ms");
+        let limit = Duration::from_millis(300);
+        assert_eq!(error_at(address, limit).await, "no answer within 300ms");
     }
 
     #[tokio::test]
@@ -126,7 +127,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         drop(listener);
-        let error = error_at(address).await;
+        // However busy the machine is.
+        let error = error_at(address, Duration::from_secs(60)).await;
         assert!(error.contains("Connection refused"), "{error}");
     }
 }
