@@ -8,6 +8,7 @@ pub mod apply;
 pub mod check;
 pub mod cli;
 pub mod cluster;
+pub mod completion;
 pub mod failure;
 pub mod files;
 pub mod filter;

@@ -41,7 +41,7 @@ pub struct ListArgs {
 #[derive(Debug, clap::Args)]
 pub struct StopArgs {
     /// The takeovers, as `list` names them.
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "TAKEOVER", required = true)]
     names: Vec<String>,
     #[command(flatten)]
     confirm: Confirm,
