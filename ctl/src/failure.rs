@@ -35,6 +35,25 @@ pub enum Code {
     Interrupted = 130,
 }
 
+impl Code {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Failed, Self::Usage, Self::Documents, Self::Timeout, Self::Conflict, Self::Interrupted];
+
+    /// What it says, in the words of `--help`.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "wrong usage",
+            Self::Documents => "documents with errors",
+            Self::Timeout => "timed out",
+            Self::Conflict => "somebody else's change",
+            Self::Interrupted => "stopped by Ctrl-C",
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     /// Writes the messages, without what to type next.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

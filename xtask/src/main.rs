@@ -11,6 +11,7 @@ mod demo;
 mod docs;
 mod filter;
 mod fuzz;
+mod generate;
 mod lab;
 mod playground;
 mod process;
@@ -34,6 +35,7 @@ enum Verb {
     Bench(bench::Args),
     Soak(soak::Args),
     Fuzz(fuzz::Args),
+    Generate(generate::Args),
     Lab(lab::Args),
     Screenshots(browser::Args),
 }
@@ -47,6 +49,7 @@ fn main() -> std::process::ExitCode {
         Verb::Bench(args) => bench::run(&args),
         Verb::Soak(args) => soak::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Generate(args) => generate::run(&args),
         Verb::Lab(args) => lab::run(&args),
         Verb::Screenshots(args) => browser::screenshots(&args),
     };

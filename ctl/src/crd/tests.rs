@@ -11,7 +11,7 @@ fn check_published(name: &str, installed: &Value) {
     }
     let there: Value =
         serde_saphyr::from_str(&std::fs::read_to_string(&file).expect("a file")).expect("YAML");
-    assert_eq!(there, *installed, "write it anew: CANARY_UPDATE=1 cargo test -p canaryctl crd");
+    assert_eq!(there, *installed, "{name} is old: cargo xtask generate");
 }
 
 #[test]

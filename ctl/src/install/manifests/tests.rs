@@ -46,7 +46,7 @@ fn check_published(path: &str, text: &str) {
         std::fs::write(&file, text).expect("written");
     }
     let there = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(there == text, "{path} is old: CANARY_UPDATE=1 cargo test -p canaryctl install");
+    assert!(there == text, "{path} is old: cargo xtask generate");
 }
 
 #[test]
