@@ -148,6 +148,6 @@ async fn webhook(
         }
         () = webhook::keep(client, namespace, watched, &tell) => Ok(()),
         () = webhook::keep_lanes(watched, &tell_lanes) => Ok(()),
-        () = webhook::follow(client, namespace, &shown, certified) => Ok(()),
+        () = webhook::follow(client, namespace, &shown, &metrics.webhook, certified) => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! Every callback of every role against the fake proxy.
 
 mod configure;
+mod documented;
 #[cfg(feature = "edge")]
 mod edge;
 mod inbound;

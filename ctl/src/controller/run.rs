@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         let released = releases::round(&self.client, &seen, &mut self.measures, &self.events).await;
         self.unheard.extend(released.written);
         let course = steer::course(&seen, &settings, Timestamp::now().as_second());
-        self.count_lanes(&course);
+        self.count_what_is(&seen, &course);
 
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
         self.reporter.hold(&seen, &course).await?;
@@ -197,6 +197,7 @@ impl<'a> Run<'a> {
         match self.change(&mut phases, &seen, &course).await {
             Ok(Progress::Settled) => Ok(Some(Duration::ZERO)),
             Ok(Progress::Through { next, refused }) => {
+                self.metrics.waits(0, 0);
                 let outcome = Outcome::Done(self.reached);
                 self.reporter.report(&seen, &course, &outcome).await?;
                 self.reporter.release(&seen, &course).await?;
@@ -209,7 +210,7 @@ impl<'a> Run<'a> {
             // Somebody was faster, or what was planned by was old: the next plan knows better.
             Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => Err(error.into()),
             Err(error) => {
-                self.metrics.late_proxies.store(error.late_proxies() as u64, Ordering::Relaxed);
+                self.metrics.waits(lanes_on(&course), error.late_proxies());
                 let outcome = Outcome::Stuck(chain(&error));
                 self.reporter.report(&seen, &course, &outcome).await?;
                 takeovers::report(&client, &seen, &settings, &course, &outcome).await?;
@@ -259,7 +260,6 @@ impl<'a> Run<'a> {
         self.plugins_unproven &= !moves_plugins;
         self.metrics.writes.fetch_add(done.written.len() as u64, Ordering::Relaxed);
         self.reached = done.proxies.unwrap_or(self.reached);
-        self.metrics.late_proxies.store(0, Ordering::Relaxed);
         self.unheard.extend(done.written);
         Ok(())
     }
@@ -320,8 +320,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn count_lanes(&self, course: &Course) {
-        let on = course.lanes.values().filter(|verdict| matches!(verdict, Verdict::On(_))).count();
-        self.metrics.lanes.store(on as u64, Ordering::Relaxed);
+    fn count_what_is(&self, seen: &Seen, course: &Course) {
+        let refused = course.lanes.values().filter(|verdict| matches!(verdict, Verdict::Refused(_))).count();
+        let degraded =
+            seen.releases.iter().filter(|one| one.value()["status"]["trouble"]["needsHelp"] == true);
+        self.metrics.lanes.store(lanes_on(course) as u64, Ordering::Relaxed);
+        self.metrics.lanes_refused.store(refused as u64, Ordering::Relaxed);
+        self.metrics.releases_degraded.store(degraded.count() as u64, Ordering::Relaxed);
     }
+}
+
+fn lanes_on(course: &Course) -> usize {
+    course.lanes.values().filter(|verdict| matches!(verdict, Verdict::On(_))).count()
 }

@@ -22,7 +22,7 @@ use super::{PATH, json_patch};
 /// Longest question, in bytes: an object and the one before it, each as long as etcd takes, and some.
 const REVIEW_BYTES_MAX: usize = 8 << 20;
 
-/// What was asked and answered.
+/// What was asked and answered, and for how long it can be.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Questions.
@@ -31,6 +31,8 @@ pub struct Counts {
     pub patched: AtomicU64,
     /// Questions that could not be judged.
     pub failures: AtomicU64,
+    /// When the certificate ends that the API server is shown, Unix, in seconds; 0 while there is none.
+    pub certificate_ends_unix_s: AtomicU64,
 }
 
 /// What answers are made with.

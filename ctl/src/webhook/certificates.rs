@@ -153,6 +153,12 @@ impl Certificates {
 }
 
 impl Pair {
+    /// When it ends, Unix, in seconds.
+    #[must_use]
+    pub fn ends_unix_s(&self) -> i64 {
+        self.ends_unix_s
+    }
+
     fn is_late(&self, now_unix_s: i64) -> bool {
         let life = self.ends_unix_s - self.made_unix_s;
         (self.ends_unix_s - now_unix_s).saturating_mul(LEFT_MIN as i64) < life

@@ -1,5 +1,6 @@
 //! Certificates in the cluster: every replica follows the Secret, the leader renews it and tells the API server.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::answer::Counts;
 use super::certificates::{CertificateError, Certificates, Lives};
 use super::serve::Shown;
 use crate::failure::chain;
@@ -37,11 +39,22 @@ enum RenewalError {
 }
 
 /// Shows what the Secret keeps, and says when there is something to show. Never ends.
-pub async fn follow(client: &Client, namespace: &str, shown: &Shown, shows: &watch::Sender<bool>) {
-    let mut last = None;
+pub async fn follow(
+    client: &Client,
+    namespace: &str,
+    shown: &Shown,
+    counts: &Counts,
+    shows: &watch::Sender<bool>,
+) {
+    let mut last: Option<Certificates> = None;
     loop {
         match look(client, namespace, shown, &mut last).await {
-            Ok(()) => drop(shows.send(true)),
+            Ok(()) => {
+                let ends = last.as_ref().map_or(0, |shown| shown.serving().ends_unix_s());
+                counts.certificate_ends_unix_s.store(u64::try_from(ends).unwrap_or(0), Ordering::Relaxed);
+                // Nobody need be waiting for it.
+                let _ = shows.send(true);
+            }
             Err(error) => tracing::warn!(error = %chain(&error), "no certificate"),
         }
         let wait = if last.is_some() { LOOK_EVERY } else { LOOK_FIRST_EVERY };

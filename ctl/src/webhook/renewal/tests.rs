@@ -133,3 +133,17 @@ async fn a_secret_that_was_spoilt_is_made_anew_and_replicas_follow() {
     look(&client, "ns", &shown, &mut last).await.expect("something to show");
     assert_eq!(last, Some(served.certificates()));
 }
+
+#[tokio::test]
+async fn the_end_of_what_is_shown_is_counted() {
+    let now = Timestamp::now().as_second();
+    let (served, client) =
+        Served::start(Certificates::new("ns", LIVES, now).expect("certificates").secret("ns")).await;
+    let (shown, counts, (shows, mut says)) = (Shown::default(), Counts::default(), watch::channel(false));
+    tokio::select! {
+        () = follow(&client, "ns", &shown, &counts, &shows) => {}
+        said = says.wait_for(|shows| *shows) => drop(said.expect("it is there")),
+    }
+    let ends = counts.certificate_ends_unix_s.load(Ordering::Relaxed);
+    assert_eq!(i64::try_from(ends), Ok(served.certificates().serving().ends_unix_s()));
+}
