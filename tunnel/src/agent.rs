@@ -1,5 +1,6 @@
 //! The end in the cluster: dials for its one client, and hands it what comes in.
 
+mod heard;
 mod serve;
 mod work;
 
@@ -18,10 +19,11 @@ use crate::header::{self, Header, Reply};
 use crate::hello::{HelloError, Speaker, Versions};
 use crate::mux::{Opener, Stream};
 use crate::session::{ID_LEN, SecretHash};
+use heard::LastByte;
 
 /// How many transports may be in their greeting at once.
 const GREETINGS_MAX: usize = 8;
-/// How long the client may take to accept or refuse what came in.
+/// How long the client may take to accept or refuse what came in, while it says something at all.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an agent is told.
@@ -37,6 +39,9 @@ pub struct AgentOptions {
     pub dial_timeout: Duration,
     /// How long what comes in waits for a client whose connection broke.
     pub resume_within: Duration,
+    /// How long the client may say nothing at all while something that came in waits for its answer. After that it
+    /// is not there until its next echo.
+    pub silent_after: Duration,
 }
 
 impl AgentOptions {
@@ -49,6 +54,7 @@ impl AgentOptions {
             timing: Timing::default(),
             dial_timeout: Duration::from_secs(10),
             resume_within: Duration::from_secs(2),
+            silent_after: Duration::from_secs(3),
         }
     }
 }
@@ -67,9 +73,17 @@ struct Inner {
     current: Mutex<Current>,
     /// The turn of the newest transport; all older ones end.
     newest: watch::Sender<u64>,
-    link: watch::Sender<Option<Opener>>,
+    link: watch::Sender<Option<Link>>,
     alive: watch::Sender<bool>,
     left: watch::Sender<bool>,
+}
+
+/// A transport of the client's that is proven.
+#[derive(Debug, Clone)]
+struct Link {
+    opener: Opener,
+    last: LastByte,
+    turn: u64,
 }
 
 /// Whose the agent is.
@@ -165,15 +179,21 @@ impl Agent {
     pub async fn open(&self, port: u16, peer: SocketAddr) -> Result<Stream, OpenError> {
         let mut link = self.inner.link.subscribe();
         let there = timeout(self.inner.options.resume_within, link.wait_for(Option::is_some)).await;
-        let opener = there.ok().and_then(Result::ok).and_then(|link| link.clone());
-        let opener = opener.ok_or(OpenError::NoClient)?;
+        let link = there.ok().and_then(Result::ok).and_then(|link| link.clone());
+        let link = link.ok_or(OpenError::NoClient)?;
         let offered = timeout(ACCEPT_TIMEOUT, async {
-            let mut stream = opener.open().await?;
+            let mut stream = link.opener.open().await?;
             header::write(&mut stream, &Header::Inbound { port, peer }).await?;
             let reply: Reply = header::read(&mut stream).await?;
             Ok::<_, io::Error>((stream, reply))
         });
-        let (stream, reply) = offered.await.map_err(|_| OpenError::NoClient)??;
+        let (stream, reply) = tokio::select! {
+            offered = offered => offered.map_err(|_| OpenError::NoClient)??,
+            () = link.last.silent_for(self.inner.options.silent_after) => {
+                self.inner.doubt(link.turn);
+                return Err(OpenError::NoClient);
+            }
+        };
         reply.into_result().map_err(|(problem, _)| OpenError::Refused(problem))?;
         Ok(stream)
     }
@@ -183,5 +203,14 @@ impl Inner {
     fn current(&self) -> std::sync::MutexGuard<'_, Current> {
         // Nothing panics with it locked.
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client is not there as long as nothing comes over this transport; it ends by itself if that goes on.
+    fn doubt(&self, turn: u64) {
+        let current = self.current();
+        if current.turn == turn {
+            self.link.send_replace(None);
+            self.alive.send_replace(false);
+        }
     }
 }

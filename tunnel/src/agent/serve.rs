@@ -9,11 +9,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::heard::{LastByte, Noted};
 use super::work::{self, Work};
-use super::{Current, Inner, ServeError};
+use super::{Current, Inner, Link, ServeError};
 use crate::echo;
 use crate::hello::{self, Hello, HelloError, Verdict};
-use crate::mux::{self, Opener, Stream};
+use crate::mux::{self, Stream};
 
 /// How long a greeting may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,11 +25,12 @@ where
 {
     let turn = greeting(inner, &mut transport).await?;
     let mut newest = inner.newest.subscribe();
-    let (mux, opener, incoming) = mux::mux(transport, mux::End::Agent);
+    let last = LastByte::now();
+    let (mux, opener, incoming) = mux::mux(Noted { transport, last: last.clone() }, mux::End::Agent);
     let mut running = AbortOnDropHandle::new(tokio::spawn(mux.run()));
     let (heard_to, heard) = watch::channel(Instant::now());
     let work = Work { options: inner.options.clone(), heard: heard_to, left: inner.left.clone() };
-    let alive = Alive { inner, turn };
+    let alive = Alive { inner, link: Link { opener, last, turn } };
     tokio::select! {
         ended = &mut running => match ended {
             Ok(ended) => Ok(ended?),
@@ -36,7 +38,7 @@ where
         },
         () = echo::silence(heard.clone(), inner.options.timing.dead_after) => Err(ServeError::Silent),
         _ = newest.wait_for(|newest| *newest != turn) => Err(ServeError::Replaced),
-        () = alive.follow(heard, &opener) => Ok(()),
+        () = alive.follow(heard) => Ok(()),
         () = accept(incoming, Arc::new(work)) => Ok(()),
     }
 }
@@ -88,16 +90,16 @@ async fn accept(mut incoming: mpsc::Receiver<Stream>, work: Arc<Work>) {
 /// Says of the session what is true of its newest transport.
 struct Alive<'a> {
     inner: &'a Inner,
-    turn: u64,
+    link: Link,
 }
 
 impl Alive<'_> {
-    /// Waits for the first echo: then the transport is the session's.
-    async fn follow(&self, mut heard: watch::Receiver<Instant>, opener: &Opener) {
-        if heard.changed().await.is_ok() {
+    /// With its first echo the transport is the session's, and with each that comes after a doubt it is again.
+    async fn follow(&self, mut heard: watch::Receiver<Instant>) {
+        while heard.changed().await.is_ok() {
             let current = self.inner.current();
-            if current.turn == self.turn {
-                self.inner.link.send_replace(Some(opener.clone()));
+            if current.turn == self.link.turn && self.inner.link.borrow().is_none() {
+                self.inner.link.send_replace(Some(self.link.clone()));
                 self.inner.alive.send_replace(true);
             }
         }
@@ -108,7 +110,7 @@ impl Alive<'_> {
 impl Drop for Alive<'_> {
     fn drop(&mut self) {
         let current = self.inner.current();
-        if current.turn == self.turn {
+        if current.turn == self.link.turn {
             self.inner.link.send_replace(None);
             self.inner.alive.send_replace(false);
         }

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use canary_tunnel::{OpenError, Problem};
+use canary_tunnel::{OpenError, Problem, Timing};
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::link::Mode;
 use crate::scene::{DEADLINE, Scene, round_trip, until};
 
 fn peer() -> SocketAddr {
@@ -64,4 +65,31 @@ async fn what_comes_in_while_the_client_reconnects_waits_for_it() {
     let _stream = inbound.accept().await.expect("a stream");
     opening.await.expect("opened").expect("a stream");
     drop(client);
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_not_waited_for_until_it_does_again() {
+    let Scene { agent, client: _client, mut inbounds, link } = Scene::new().await;
+    link.set(Mode::Hold);
+    let asked = Instant::now();
+    let error = agent.open(1, peer()).await.expect_err("nobody");
+    assert!(matches!(error, OpenError::NoClient), "{error}");
+    let waited = asked.elapsed();
+    assert!(
+        waited < Timing::default().dead_after / 2,
+        "its transport counts for longer, but not it: {waited:?}"
+    );
+    assert!(!*agent.alive().borrow());
+
+    link.set(Mode::Pass);
+    until(agent.alive(), |alive| *alive).await;
+    let taking = tokio::spawn(async move {
+        // What nobody waits for any more is reset.
+        while let Some(inbound) = inbounds.next().await {
+            let _ = inbound.accept().await;
+        }
+    });
+    agent.open(1, peer()).await.expect("a stream");
+    assert_eq!(link.made(), 1, "over the same transport");
+    taking.abort();
 }

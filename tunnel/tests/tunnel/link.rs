@@ -16,6 +16,8 @@ pub(crate) enum Mode {
     Pass,
     /// They are taken and never arrive, and neither end hears of it.
     Swallow,
+    /// They wait, and arrive when it is over.
+    Hold,
     /// They arrive, so many bytes a second each way.
     Slow(u64),
 }
@@ -110,6 +112,7 @@ async fn pass(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut sta
         match mode {
             Mode::Swallow => continue,
             Mode::Pass => {}
+            Mode::Hold => drop(state.wait_for(|state| state.mode != Mode::Hold).await),
             Mode::Slow(rate) => {
                 let takes = Duration::from_micros(1_000_000 * len as u64 / rate);
                 tokio::select! {
