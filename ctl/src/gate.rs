@@ -2,15 +2,17 @@
 //!
 //! A pod that is among a Service's endpoints gets whatever a client without a sidecar sends it. All of that, and
 //! what the laptop cannot answer, goes to the Service's other pods: the tag header asks for the baseline at the next
-//! hop, and a header of ours keeps a request from coming back. Knows nothing of tunnels: the laptop is an address.
+//! hop, and a header of ours keeps a request from coming back. Knows nothing of tunnels: the laptop is an address, and
+//! perhaps a byte that says when somebody is there.
 
 mod exchange;
+mod laptop;
 #[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -19,13 +21,19 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use exchange::{Failed, Outgoing};
 
-/// Header of a request that an agent has handed on: it must not meet another one.
+pub use laptop::{Laptop, TAKEN};
+
+/// Header of a request that an agent has handed on: it names the services whose agents have, for none may meet it
+/// again.
 pub const HANDED_ON_HEADER: &str = "x-canary-handed-on";
 /// Header of a response that the baseline gave in the laptop's place, and why.
 pub const FALLBACK_HEADER: &str = "x-canary-fallback";
@@ -33,6 +41,18 @@ pub const FALLBACK_HEADER: &str = "x-canary-fallback";
 const REFUSED_HEADER: &str = canary_rules::hop::REFUSED_HEADER;
 /// The host that was asked for, where a request had to name another one.
 const FORWARDED_HOST_HEADER: &str = "x-forwarded-host";
+
+/// How many connections a port serves at a time; the next wait.
+const CONNECTIONS_MAX: usize = 1024;
+/// How long a connection may be silent before its first request. Proxies make one only when there is something to send.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be silent before its next request, and a request's head may take: longer than Envoy keeps
+/// an unused connection, an hour, so that no request meets a connection that is being closed.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(65 * 60);
+/// How often the other end of an HTTP/2 connection has to show that it is there.
+const PING_EVERY: Duration = Duration::from_secs(60);
+/// How long a name may take to be looked up.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a gate is told.
 #[derive(Debug, Clone)]
@@ -42,7 +62,7 @@ pub struct Gate {
     /// The lane whose requests the laptop gets.
     pub lane: HeaderValue,
     /// Where the laptop is reached; none for a port that nobody has taken.
-    pub laptop: Option<SocketAddr>,
+    pub laptop: Option<Laptop>,
     /// The Service's own address, by which its other pods are reached.
     pub baseline: Authority,
 }
@@ -50,49 +70,70 @@ pub struct Gate {
 /// What is answered with.
 type Answer = Response<Either<Incoming, Full<Bytes>>>;
 
-/// Serves connections until the listener fails.
+/// Serves connections for as long as it is polled.
 pub async fn serve(listener: TcpListener, gate: Arc<Gate>) {
-    loop {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // Nobody closes it.
+    while let Ok(place) = places.clone().acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, most likely: others have to end first.
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(50)).await;
             continue;
         };
-        tokio::spawn(connection(stream, gate.clone()));
+        let gate = gate.clone();
+        tokio::spawn(async move {
+            connection(stream, gate).await;
+            drop(place);
+        });
     }
 }
 
 async fn connection(stream: TcpStream, gate: Arc<Gate>) {
+    if !matches!(timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut [0])).await, Ok(Ok(1))) {
+        return;
+    }
     let answer = service_fn(|request| {
         let gate = gate.clone();
         async move { Ok::<_, Infallible>(gate.answer(request).await) }
     });
-    let server = auto::Builder::new(TokioExecutor::new());
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
     // Whoever breaks off is gone.
     let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), answer).await;
 }
 
 impl Gate {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
-        if request.headers().contains_key(HANDED_ON_HEADER) {
+    async fn answer(&self, mut request: Request<Incoming>) -> Answer {
+        if self.has_handed_on(&request) {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "no pod of the baseline is ready");
         }
+        let upgrade = exchange::upgrade_of(&mut request);
         let request = request.map(Either::Left);
         let Some(laptop) = self.laptop.filter(|_| self.is_lanes(&request)) else {
-            return self.hand_on(request, None).await;
+            return self.hand_on(request, upgrade, None).await;
+        };
+        let Ok(stream) = laptop.connect().await else {
+            return self.hand_on(request, upgrade, Some("laptop-unreachable")).await;
         };
         let again = copy_of(&request);
-        match exchange::with(laptop, request).await {
+        match exchange::with(stream, request, upgrade.as_ref()).await {
             Ok(response) => response.map(Either::Left),
-            Err(Failed::Unsent(request)) => self.hand_on(*request, Some("laptop-unreachable")).await,
+            Err(Failed::Unsent(request)) => self.hand_on(*request, upgrade, Some("laptop-unreachable")).await,
             Err(Failed::Sent) => match again {
-                Some(request) => self.hand_on(request, Some("laptop-broke-off")).await,
+                Some(request) => self.hand_on(request, upgrade, Some("laptop-broke-off")).await,
                 None => refusal(
                     StatusCode::BAD_GATEWAY,
                     "the laptop broke off, and the request may have reached it",
                 ),
             },
         }
+    }
+
+    /// Whether a request comes back to the service whose agent has handed it on.
+    fn has_handed_on(&self, request: &Request<Incoming>) -> bool {
+        let said = request.headers().get_all(HANDED_ON_HEADER).iter().filter_map(|value| value.to_str().ok());
+        said.flat_map(|value| value.split(',')).any(|service| service.trim() == self.baseline.host())
     }
 
     /// Whether a request says the lane, once.
@@ -102,15 +143,24 @@ impl Gate {
     }
 
     /// Has the Service's other pods answer; says why, if a request of the lane comes to that.
-    async fn hand_on(&self, mut request: Outgoing, why: Option<&'static str>) -> Answer {
+    async fn hand_on(
+        &self,
+        mut request: Outgoing,
+        upgrade: Option<OnUpgrade>,
+        why: Option<&'static str>,
+    ) -> Answer {
         self.address(&mut request);
-        let Ok(mut addresses) = tokio::net::lookup_host(self.baseline.as_str()).await else {
+        let found = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(self.baseline.as_str())).await;
+        let Ok(Ok(mut addresses)) = found else {
             return refusal(StatusCode::BAD_GATEWAY, "the baseline's name is not known");
         };
         let Some(address) = addresses.next() else {
             return refusal(StatusCode::BAD_GATEWAY, "the baseline has no address");
         };
-        match exchange::with(address, request).await {
+        let Ok(stream) = exchange::connect(address).await else {
+            return refusal(StatusCode::BAD_GATEWAY, "the baseline does not answer");
+        };
+        match exchange::with(stream, request, upgrade.as_ref()).await {
             Ok(mut response) => {
                 if let Some(why) = why {
                     response.headers_mut().insert(FALLBACK_HEADER, HeaderValue::from_static(why));
@@ -129,7 +179,9 @@ impl Gate {
         let asked = asked.or_else(|| HeaderValue::from_str(&authority?).ok());
         let headers = request.headers_mut();
         headers.insert(&self.tag_header, baseline);
-        headers.insert(HANDED_ON_HEADER, HeaderValue::from_static("1"));
+        if let Ok(own) = HeaderValue::from_str(self.baseline.host()) {
+            headers.append(HANDED_ON_HEADER, own);
+        }
         if let Some(asked) = asked.filter(|_| !headers.contains_key(FORWARDED_HOST_HEADER)) {
             headers.insert(FORWARDED_HOST_HEADER, asked);
         }

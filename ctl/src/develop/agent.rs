@@ -12,11 +12,13 @@ use canary_tunnel::{Agent, AgentOptions, SecretHash, splice};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::failure::{Code, Failure};
+use crate::gate::TAKEN;
 use crate::signals;
 
 /// Where the tunnel listens: on the pod's loopback, which a forwarded port reaches and no other pod does.
@@ -39,7 +41,7 @@ pub struct Settings {
     pub tunnel: SocketAddr,
     /// Where probes are answered.
     pub health: SocketAddr,
-    /// Ports whose connections go to the client.
+    /// Ports whose connections go to the client: on each, once the client has taken it, [`TAKEN`] comes first.
     pub expose: Vec<u16>,
     /// Where those are.
     pub expose_on: IpAddr,
@@ -110,18 +112,25 @@ async fn expose(agent: Agent, exposed: TcpListener, port: u16) {
         match exposed.accept().await {
             Ok((connection, peer)) => {
                 let agent = agent.clone();
-                tokio::spawn(async move {
-                    match agent.open(port, peer).await {
-                        Ok(stream) => drop(splice(connection, stream).await),
-                        Err(error) => {
-                            tracing::debug!(port, "{}", crate::failure::chain(&error));
-                            // Whoever calls shall not take it for an empty answer.
-                            let _ = connection.set_zero_linger();
-                        }
-                    }
-                });
+                tokio::spawn(pass(agent, connection, peer, port));
             }
             Err(error) => again(&error).await,
+        }
+    }
+}
+
+/// Passes a connection on to the client, and says so with a byte once it has taken it.
+async fn pass(agent: Agent, mut connection: TcpStream, peer: SocketAddr, port: u16) {
+    match agent.open(port, peer).await {
+        Ok(stream) => {
+            if connection.write_u8(TAKEN).await.is_ok() {
+                let _ = splice(connection, stream).await;
+            }
+        }
+        Err(error) => {
+            tracing::debug!(port, "{}", crate::failure::chain(&error));
+            // Whoever calls shall not take it for an empty answer.
+            let _ = connection.set_zero_linger();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One request on a connection of its own, in the version in which it came.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// A request as it is sent on: as it came, or a copy of one that had no body.
 pub(super) type Outgoing = Request<Either<Incoming, Empty<Bytes>>>;
@@ -33,15 +36,32 @@ impl From<TrySendError<Outgoing>> for Failed {
     }
 }
 
-/// Sends a request there and returns the response's head; its body follows. What is upgraded is joined.
+/// Makes a connection.
+///
+/// # Errors
+/// When nobody takes it in time.
+pub(super) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(to)).await??;
+    // Small writes are not to wait for each other; one that cannot be told so is slower.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// What the caller's connection becomes where the request asks for an upgrade. Taken once, whoever answers.
+pub(super) fn upgrade_of(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
+    asks_to_upgrade(request.headers()).then(|| hyper::upgrade::on(request))
+}
+
+/// Sends a request over a connection and returns the response's head; its body follows. What is upgraded is joined
+/// with the caller's.
 ///
 /// # Errors
 /// [`Failed`].
-pub(super) async fn with(to: SocketAddr, mut request: Outgoing) -> Result<Response<Incoming>, Failed> {
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(to)).await;
-    let Ok(Ok(stream)) = connected else { return Err(Failed::Unsent(Box::new(request))) };
-    // Small writes are not to wait for each other; one that cannot be told so is slower.
-    let _ = stream.set_nodelay(true);
+pub(super) async fn with(
+    stream: TcpStream,
+    request: Outgoing,
+    caller: Option<&OnUpgrade>,
+) -> Result<Response<Incoming>, Failed> {
     let stream = TokioIo::new(stream);
     if request.version() == Version::HTTP_2 {
         let Ok((mut sender, connection)) = http2::handshake(TokioExecutor::new(), stream).await else {
@@ -54,22 +74,20 @@ pub(super) async fn with(to: SocketAddr, mut request: Outgoing) -> Result<Respon
         return Err(Failed::Unsent(Box::new(request)));
     };
     tokio::spawn(connection.with_upgrades());
-    let upgrades = upgrades(request.headers());
-    let asked = upgrades.then(|| hyper::upgrade::on(&mut request));
     let mut response = sender.try_send_request(request).await.map_err(Failed::from)?;
-    if let Some(asked) = asked.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
-        let answered = hyper::upgrade::on(&mut response);
+    if let Some(caller) = caller.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+        let (caller, answered) = (caller.clone(), hyper::upgrade::on(&mut response));
         tokio::spawn(async move {
-            if let (Ok(asked), Ok(answered)) = tokio::join!(asked, answered) {
+            if let (Ok(caller), Ok(answered)) = tokio::join!(caller, answered) {
                 // It ends when either side does, however that is.
-                let _ = copy_bidirectional(&mut TokioIo::new(asked), &mut TokioIo::new(answered)).await;
+                let _ = copy_bidirectional(&mut TokioIo::new(caller), &mut TokioIo::new(answered)).await;
             }
         });
     }
     Ok(response)
 }
 
-fn upgrades(headers: &HeaderMap) -> bool {
+fn asks_to_upgrade(headers: &HeaderMap) -> bool {
     let said = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     headers.contains_key(UPGRADE)
         && said.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"))

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use canary_localmesh::{Client, Protocol};
@@ -60,8 +61,57 @@ async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address")
 }
 
-async fn gate(laptop: Option<SocketAddr>) -> SocketAddr {
-    let baseline = named("baseline").await;
+/// An agent that takes connections in and passes none on.
+async fn refusing() -> Laptop {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            // What was sent before is lost with it.
+            stream.readable().await.expect("a connection");
+            let _ = stream.set_zero_linger();
+        }
+    });
+    Laptop::Agent(address)
+}
+
+/// An agent that passes each connection on to this address, and says so.
+async fn agent_of(laptop: SocketAddr) -> Laptop {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.expect("a connection");
+            let mut far = TcpStream::connect(laptop).await.expect("a connection");
+            near.write_u8(TAKEN).await.expect("written");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    Laptop::Agent(address)
+}
+
+/// Takes one upgrade and says back what follows.
+async fn upgrading() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let _ = stream.read(&mut [0; 1024]).await.expect("a request");
+        let switched = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n";
+        stream.write_all(switched.as_bytes()).await.expect("written");
+        let mut said = [0; 5];
+        stream.read_exact(&mut said).await.expect("what follows");
+        stream.write_all(&said).await.expect("written");
+    });
+    address
+}
+
+async fn gate(laptop: Option<Laptop>) -> SocketAddr {
+    gate_before(laptop, named("baseline").await).await
+}
+
+async fn gate_before(laptop: Option<Laptop>, baseline: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let gate = Gate {
@@ -94,7 +144,12 @@ const POST: &str = "POST /a HTTP/1.1\r\nhost: cart.shop\r\nx-canary-lane: dev-al
 
 #[tokio::test]
 async fn only_requests_of_the_lane_reach_the_laptop() {
-    let gate = gate(Some(named("laptop").await)).await;
+    for laptop in [Laptop::Here(named("laptop").await), agent_of(named("laptop").await).await] {
+        only_the_lanes(gate(Some(laptop)).await).await;
+    }
+}
+
+async fn only_the_lanes(gate: SocketAddr) {
     for (protocol, version) in [(Protocol::Http1, "HTTP/1.1"), (Protocol::H2c, "HTTP/2.0")] {
         let (status, said, _) = get(gate, protocol, &[("x-canary-lane", "dev-alice")]).await;
         let want = format!("laptop {version} GET /a tag=dev-alice handed= host=cart.shop for= body=");
@@ -106,7 +161,7 @@ async fn only_requests_of_the_lane_reach_the_laptop() {
             &[("x-canary-lane", "dev-alice"), ("x-canary-lane", "dev-bob")],
         ] {
             let (status, said, why) = get(gate, protocol, headers).await;
-            let others = format!("baseline {version} GET /a tag=baseline handed=1 host=127.0.0.1:");
+            let others = format!("baseline {version} GET /a tag=baseline handed=127.0.0.1 host=127.0.0.1:");
             assert!(status == 200 && said.starts_with(&others), "{headers:?}: {said}");
             assert!(said.ends_with(" for=cart.shop body=") && why.is_empty(), "{said}");
         }
@@ -115,7 +170,12 @@ async fn only_requests_of_the_lane_reach_the_laptop() {
 
 #[tokio::test]
 async fn where_the_laptop_is_not_there_the_baseline_answers() {
-    let gate = gate(Some(nobody().await)).await;
+    for laptop in [Laptop::Here(nobody().await), Laptop::Agent(nobody().await), refusing().await] {
+        nobody_has_seen_it(gate(Some(laptop)).await).await;
+    }
+}
+
+async fn nobody_has_seen_it(gate: SocketAddr) {
     for protocol in [Protocol::Http1, Protocol::H2c] {
         let (status, said, why) = get(gate, protocol, &[("x-canary-lane", "dev-alice")]).await;
         assert!(status == 200 && said.starts_with("baseline "), "{said}");
@@ -130,7 +190,7 @@ async fn where_the_laptop_is_not_there_the_baseline_answers() {
 
 #[tokio::test]
 async fn what_the_laptop_may_have_done_is_not_done_twice() {
-    let gate = gate(Some(breaking_off().await)).await;
+    let gate = gate(Some(Laptop::Here(breaking_off().await))).await;
     let (status, said, why) = get(gate, Protocol::Http1, &[("x-canary-lane", "dev-alice")]).await;
     assert!(status == 200 && said.starts_with("baseline "), "{said}");
     assert_eq!(why, "laptop-broke-off");
@@ -142,11 +202,37 @@ async fn what_the_laptop_may_have_done_is_not_done_twice() {
 }
 
 #[tokio::test]
-async fn what_was_handed_on_meets_no_second_agent() {
-    let gate = gate(Some(named("laptop").await)).await;
-    let (status, said, _) =
-        get(gate, Protocol::Http1, &[("x-canary-lane", "dev-alice"), (HANDED_ON_HEADER, "1")]).await;
-    assert_eq!((status, said.as_str()), (503, "no pod of the baseline is ready"));
+async fn what_was_handed_on_does_not_come_back() {
+    let gate = gate(Some(Laptop::Here(named("laptop").await))).await;
+    let lane = ("x-canary-lane", "dev-alice");
+    for back in
+        [&["127.0.0.1"][..], &["stock.shop.svc.cluster.local, 127.0.0.1"], &["stock.shop", "127.0.0.1"]]
+    {
+        let headers: Vec<_> = back.iter().map(|service| (HANDED_ON_HEADER, *service)).chain([lane]).collect();
+        let (status, said, _) = get(gate, Protocol::Http1, &headers).await;
+        assert_eq!((status, said.as_str()), (503, "no pod of the baseline is ready"), "{back:?}");
+    }
+    // By the agent of another service, whose application sends on all that it gets.
+    let other = (HANDED_ON_HEADER, "stock.shop.svc.cluster.local");
+    let (status, said, _) = get(gate, Protocol::Http1, &[lane, other]).await;
+    assert!(status == 200 && said.starts_with("laptop "), "{said}");
+    let (status, said, _) = get(gate, Protocol::Http1, &[other]).await;
+    assert!(status == 200 && said.contains("handed=stock.shop.svc.cluster.local,127.0.0.1 "), "{said}");
+}
+
+#[tokio::test]
+async fn no_more_connections_are_served_than_may_be() {
+    let gate = gate(None).await;
+    let mut all = Vec::with_capacity(CONNECTIONS_MAX);
+    for _ in 0..CONNECTIONS_MAX {
+        all.push(TcpStream::connect(gate).await.expect("a connection"));
+    }
+    let mut client = tokio::spawn(async move { get(gate, Protocol::Http1, &[]).await });
+    let waits = tokio::time::timeout(Duration::from_millis(300), &mut client).await;
+    assert!(waits.is_err(), "it is served beside {CONNECTIONS_MAX}");
+    drop(all.pop());
+    let (status, ..) = client.await.expect("no panic");
+    assert_eq!(status, 200);
 }
 
 #[tokio::test]
@@ -156,19 +242,17 @@ async fn a_port_that_nobody_took_is_the_baselines() {
 }
 
 #[tokio::test]
-async fn what_is_upgraded_is_joined() {
-    let laptop = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = laptop.local_addr().expect("an address");
-    tokio::spawn(async move {
-        let (mut stream, _) = laptop.accept().await.expect("a connection");
-        let _ = stream.read(&mut [0; 1024]).await.expect("a request");
-        let switched = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n";
-        stream.write_all(switched.as_bytes()).await.expect("written");
-        let mut said = [0; 5];
-        stream.read_exact(&mut said).await.expect("what follows");
-        stream.write_all(&said).await.expect("written");
-    });
+async fn what_is_upgraded_is_joined_whoever_takes_it() {
     let request = "GET / HTTP/1.1\r\nhost: cart\r\nx-canary-lane: dev-alice\r\nupgrade: echo\r\nconnection: Upgrade\r\n\r\nhello";
-    let answer = raw(gate(Some(address)).await, request).await;
-    assert!(answer.starts_with("HTTP/1.1 101") && answer.ends_with("hello"), "{answer}");
+    for (laptop, why) in [
+        (Laptop::Here(upgrading().await), ""),
+        (agent_of(upgrading().await).await, ""),
+        (Laptop::Here(nobody().await), "laptop-unreachable"),
+        (refusing().await, "laptop-unreachable"),
+        (Laptop::Here(breaking_off().await), "laptop-broke-off"),
+    ] {
+        let answer = raw(gate_before(Some(laptop), upgrading().await).await, request).await;
+        assert!(answer.starts_with("HTTP/1.1 101") && answer.ends_with("hello"), "{laptop:?}: {answer}");
+        assert_eq!(answer.contains(&format!("{FALLBACK_HEADER}: {why}")), !why.is_empty(), "{answer}");
+    }
 }

@@ -16,7 +16,7 @@ pub struct Args {
     /// SHA-256 of the secret that the client has, in hexadecimal.
     #[arg(long, value_name = "HEX")]
     secret_sha256: SecretHash,
-    /// A port whose connections go to the client; may be repeated.
+    /// A port whose connections go to the client, each after a first byte once it has taken it; may be repeated.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     expose: Vec<u16>,
     /// The address of this pod where those ports are; default all.

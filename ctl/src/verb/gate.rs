@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::cluster::block_on;
 use crate::failure::{Code, Failure};
-use crate::gate::{self, Gate};
+use crate::gate::{self, Gate, Laptop};
 
 /// How long a gate that is told to stop goes on: until every proxy has heard that its pod ends.
 const SERVES_ON: Duration = Duration::from_secs(5);
@@ -29,6 +29,9 @@ pub struct Args {
     /// The header that carries the tag.
     #[arg(long, value_name = "HEADER")]
     tag_header: HeaderName,
+    /// Laptops are behind an agent, which says by a first byte when one has taken a connection.
+    #[arg(long)]
+    agent: bool,
 }
 
 /// A port, and who answers there.
@@ -70,7 +73,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let gate = Gate {
                 tag_header: args.tag_header.clone(),
                 lane: args.lane.clone(),
-                laptop: port.laptop,
+                laptop: port.laptop.map(if args.agent { Laptop::Agent } else { Laptop::Here }),
                 baseline: port.baseline.clone(),
             };
             serving.spawn(gate::serve(listener, Arc::new(gate)));

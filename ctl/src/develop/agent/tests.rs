@@ -1,6 +1,6 @@
 use canary_tunnel::{Client, ClientOptions, Connect, ConnectError, Session};
 use http_body_util::BodyExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -76,10 +76,16 @@ async fn an_agent_that_exposes_a_port_is_ready_while_its_client_is_there() {
 
     let mut caller = TcpStream::connect((Ipv4Addr::LOCALHOST, exposed)).await.expect("a connection");
     let mut stream = inbounds.next().await.expect("what came in").accept().await.expect("a stream");
+    assert_eq!(caller.read_u8().await.expect("a byte"), TAKEN);
     caller.write_all(b"hello").await.expect("sent");
     let mut heard = [0; 5];
     stream.read_exact(&mut heard).await.expect("what was sent");
     assert_eq!(&heard, b"hello");
+
+    // One that is not taken ends without a byte.
+    let mut caller = TcpStream::connect((Ipv4Addr::LOCALHOST, exposed)).await.expect("a connection");
+    inbounds.next().await.expect("what came in").refuse(canary_tunnel::Problem::Refused, "").await;
+    caller.read_u8().await.expect_err("nobody took it");
 
     // One that has left will not come back.
     client.close().await;

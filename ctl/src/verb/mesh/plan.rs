@@ -186,6 +186,7 @@ pub(super) fn dressed(mut job: Value, taken: &Taken, takeover: &Takeover, agent:
 fn gate(beside: &Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
     let mut args = vec![
         "gate".to_owned(),
+        "--agent".to_owned(),
         format!("--lane={}", takeover.spec.lane),
         format!("--tag-header={}", agent.tag_header),
     ];

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::develop::report::Format;
 
-/// How long a process of this machine may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the process may take to accept a connection: less than callers are kept waiting by whoever is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where a process listens on this machine, or on one that it reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
