@@ -124,6 +124,20 @@ impl Taken {
         name.trim_end_matches('-').to_owned()
     }
 
+    /// One port for each place where the pods listen: several that lead there cannot be told apart behind it, and all
+    /// of them are taken with one.
+    fn by_target(&self) -> Vec<&TakenPort> {
+        let mut found: Vec<&TakenPort> = Vec::with_capacity(self.ports.len());
+        for port in &self.ports {
+            match found.iter_mut().find(|other| other.target == port.target) {
+                Some(other) if port.is_taken => *other = port,
+                Some(_) => {}
+                None => found.push(port),
+            }
+        }
+        found
+    }
+
     /// Selects the Service's pods, the agents' left out.
     pub(super) fn own_pods(&self) -> String {
         let labels = self.selector.iter().map(|(key, value)| format!("{key}={value}"));
@@ -191,7 +205,7 @@ fn gate(beside: &Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -
         format!("--tag-header={}", agent.tag_header),
     ];
     let mut ports = Vec::with_capacity(taken.ports.len());
-    for (index, port) in (0_u16..).zip(&taken.ports) {
+    for (index, port) in (0_u16..).zip(taken.by_target()) {
         let (number, named) = match &port.target {
             Target::Number(number) => (*number, None),
             Target::Name(name) => (NAMED_PORT_FIRST.saturating_add(index), Some(name)),
@@ -246,6 +260,19 @@ mod tests {
         assert!(refused(&headless, None).contains("headless"));
         headless["spec"]["selector"] = Value::Null;
         assert!(refused(&headless, None).contains("selects no pods"));
+    }
+
+    #[test]
+    fn ports_that_lead_to_one_place_are_taken_together() {
+        let ports = json!([
+            {"name": "http", "port": 80, "targetPort": 8080}, {"name": "http-b", "port": 81, "targetPort": 8080},
+            {"name": "http-c", "port": 82, "targetPort": "admin"},
+        ]);
+        for (wanted, host) in [(80, 80), (81, 81)] {
+            let taken = Taken::read(&service(ports.clone()), Some(wanted)).expect("a service");
+            let found: Vec<_> = taken.by_target().iter().map(|port| (port.number, port.is_taken)).collect();
+            assert_eq!(found, [(host, true), (82, false)]);
+        }
     }
 
     #[test]
