@@ -96,7 +96,11 @@ impl Session {
         let (tunnel, inbounds) = Tunnel::start(session, way, options);
         let namespace = cluster.namespace.clone();
         let session = Self { kube: cluster.client.clone(), namespace, tunnel, running };
-        match session.connected(wanted.timeout.saturating_sub(began.elapsed())).await {
+        let connected = tokio::select! {
+            connected = session.connected(wanted.timeout.saturating_sub(began.elapsed())) => connected,
+            () = signals::stopped() => Err(Failure::silent(Code::Interrupted)),
+        };
+        match connected {
             Ok(()) => Ok((session, inbounds)),
             Err(failure) => {
                 session.end().await;

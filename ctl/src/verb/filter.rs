@@ -12,6 +12,7 @@ use crate::filter::{self, Build};
 use crate::filter_server;
 use crate::oci::{Image, Target};
 use crate::output::{self, Format};
+use crate::signals;
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
@@ -165,14 +166,7 @@ fn serve(listen: SocketAddr) -> Result<(), Failure> {
         let listener = tokio::net::TcpListener::bind(listen)
             .await
             .map_err(|error| Failure::new(Code::Failed, format!("cannot listen on {listen}: {error}")))?;
-        let stop = async {
-            use tokio::signal::unix::{SignalKind, signal};
-            match signal(SignalKind::terminate()) {
-                Ok(mut terminated) => drop(terminated.recv().await),
-                Err(_) => std::future::pending().await,
-            }
-        };
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop).await;
+        let served = axum::serve(listener, router).with_graceful_shutdown(signals::stopped()).await;
         served.map_err(|error| Failure::new(Code::Failed, format!("stopped serving: {error}")))
     })
 }
