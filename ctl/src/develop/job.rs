@@ -20,6 +20,8 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "canaryctl
 const USER: u32 = 65532;
 /// How long a Job that has ended may be looked at, in seconds.
 const KEPT_S: u32 = 60;
+/// How long an agent lives at the most, in seconds, whatever becomes of everybody; whoever is still there gets another.
+const LIFE_S_MAX: u32 = 24 * 3600;
 /// How long the agent has to end, in seconds: what serves on until nobody sends any more ends one after the other.
 const GRACE_S: u32 = 14;
 
@@ -80,6 +82,7 @@ impl AgentJob {
                 "annotations": {OWNER_ANNOTATION: self.owner},
             },
             "spec": {
+                "activeDeadlineSeconds": LIFE_S_MAX,
                 "backoffLimit": 0,
                 "ttlSecondsAfterFinished": KEPT_S,
                 "template": {

@@ -17,8 +17,6 @@ const NAMED_PORT_FIRST: u16 = 15_800;
 pub(super) const LAPTOP_PORT: u16 = 15_790;
 /// Below it only who may binds; a pod can lower that for itself.
 const UNPRIVILEGED_PORT: u16 = 1024;
-/// How long an agent lives at the most, in seconds, whatever becomes of everybody.
-const AGENT_LIFE_S_MAX: u32 = 24 * 3600;
 /// Labels of a Service's pods that say whether they get a sidecar.
 const INJECTION_LABELS: [&str; 2] = ["sidecar.istio.io/inject", "istio.io/rev"];
 
@@ -170,7 +168,6 @@ pub(super) fn dressed(mut job: Value, taken: &Taken, takeover: &Takeover, agent:
         "uid": takeover.metadata.uid,
     }]);
     job["spec"]["ttlSecondsAfterFinished"] = 0.into();
-    job["spec"]["activeDeadlineSeconds"] = AGENT_LIFE_S_MAX.into();
     let template = &mut job["spec"]["template"];
     for (key, value) in labels {
         template["metadata"]["labels"][key] = value.into();
