@@ -98,6 +98,14 @@ fn ends(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+/// Whether a pod has a proxy of the mesh in it.
+pub(crate) fn has_proxy(pod: &Pod) -> bool {
+    pod.spec.as_ref().is_some_and(|spec| {
+        let inits = spec.init_containers.iter().flatten();
+        inits.chain(&spec.containers).any(|container| container.name == PROXY)
+    })
+}
+
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")

@@ -44,6 +44,8 @@ pub struct AgentJob {
     pub expose: Vec<u16>,
     /// How long it stays without a client.
     pub idle: Duration,
+    /// Whether it is of no use without a sidecar.
+    pub is_meshed: bool,
     /// What more its Job is to be.
     pub dress: Option<Dress>,
 }
@@ -150,6 +152,7 @@ mod tests {
             lane: Some("gray".into()),
             expose: vec![8080],
             idle: Duration::from_secs(300),
+            is_meshed: false,
             dress: None,
         };
         insta::assert_yaml_snapshot!(job.manifest("canaryctl-connect-1"));

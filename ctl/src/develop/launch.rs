@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep};
 
 use super::job::{AgentJob, CONTAINER};
+use crate::arrival::has_proxy;
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 
@@ -96,6 +97,7 @@ async fn running(
     loop {
         let found = pods.list(&of_job).await.map_err(|error| api_failure("list pods", &error))?;
         let why = match found.items.first() {
+            Some(pod) if agent.is_meshed && !has_proxy(pod) => return Err(no_sidecar(&agent.namespace)),
             Some(pod) => match trouble(pod) {
                 None => return Ok(pod.metadata.name.clone().unwrap_or_default()),
                 Some(trouble) => trouble,
@@ -121,6 +123,15 @@ async fn running(
 fn failure(agent: &AgentJob, why: &str) -> Failure {
     let failure = Failure::new(Code::Failed, format!("the agent cannot run: {why}"));
     failure.help(format!("its image is {}; name another with --image", agent.image))
+}
+
+fn no_sidecar(namespace: &str) -> Failure {
+    let what = format!(
+        "the agent's pod got no sidecar: Istio injects none in {namespace}, so no request of the mesh would come by it"
+    );
+    Failure::new(Code::Failed, what).help(format!(
+        "kubectl label namespace {namespace} istio-injection=enabled, and restart the service's pods"
+    ))
 }
 
 /// Why a Job has no pod: a quota, or an admission that refuses.

@@ -27,6 +27,8 @@ pub struct Wanted {
     pub lane: Option<String>,
     /// Ports whose connections come here.
     pub expose: Vec<u16>,
+    /// Whether it is of no use without a sidecar.
+    pub is_meshed: bool,
     /// What more its Job is to be.
     pub dress: Option<Dress>,
     /// How long it stays without us.
@@ -71,6 +73,7 @@ impl Session {
             lane: wanted.lane,
             expose: wanted.expose,
             idle: wanted.idle,
+            is_meshed: wanted.is_meshed,
             dress: wanted.dress,
         };
         let tell: Tell = Arc::new(tell);

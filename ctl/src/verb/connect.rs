@@ -50,10 +50,9 @@ impl AgentArgs {
             image: self.image.clone(),
             purpose,
             lane: self.lane.as_ref().map(|lane| lane.as_str().to_owned()),
-            expose: Vec::new(),
-            dress: None,
             idle: self.keep,
             timeout: self.timeout,
+            ..Wanted::default()
         }
     }
 }

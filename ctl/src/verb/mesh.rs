@@ -213,6 +213,7 @@ async fn start(
         image: args.image.clone(),
         purpose: "mesh",
         expose: vec![plan::LAPTOP_PORT],
+        is_meshed: true,
         dress: Some(Dress(Arc::new(dress))),
         idle: args.keep,
         timeout: args.timeout,
