@@ -24,7 +24,7 @@ fn service(name: &str) -> [Value; 2] {
     [
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "shop"},
-            "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80}]},
+            "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80}, {"name": "http-b", "port": 81}]},
         }),
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "shop"},
@@ -114,6 +114,18 @@ fn a_lane_has_one_owner_and_one_rule_whatever_the_service() {
 }
 
 #[test]
+fn a_lane_has_one_agent_of_a_service_whatever_its_ports() {
+    let mut second = takeover("b", 2, "cart", "alice", header("alice"));
+    second["spec"]["ports"] = json!([81]);
+    check(
+        vec![takeover("a", 1, "cart", "alice", header("alice")), second],
+        "b",
+        "Taken",
+        "alice has shop/cart since 2026-01-01T11:52:01Z with the same rule",
+    );
+}
+
+#[test]
 fn a_lane_that_somebody_wrote_is_nobodys_to_take() {
     let written = json!({
         "apiVersion": "canaryctl.io/v1alpha1", "kind": "Lane", "metadata": {"name": "dev-alice"}, "spec": {},
@@ -162,8 +174,8 @@ fn a_service_or_a_port_that_is_not_there_is_named() {
         "there is no Service shop/cat",
     );
     let mut other = takeover("a", 1, "cart", "alice", header("a"));
-    other["spec"]["ports"] = json!([80, 81]);
-    check(vec![other], "a", "Invalid", "Service shop/cart has no port 81");
+    other["spec"]["ports"] = json!([80, 82]);
+    check(vec![other], "a", "Invalid", "Service shop/cart has no port 82");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `canaryctl mesh`: the requests of a service that a rule matches go to a process on this machine.
 
+mod own;
 mod plan;
 mod serve;
 mod words;
@@ -96,9 +97,15 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         if args.dry_run {
             return output::objects(&[wanted], output::Format::Yaml);
         }
+        // What is made from here on is taken back.
+        signals::keep();
         let started = Instant::now();
         let takeovers = Takeovers::new(&cluster.client);
-        replace_own(&takeovers, &wanted).await?;
+        let uid = service["metadata"]["uid"].as_str().unwrap_or_default();
+        let _claim = tokio::select! {
+            claim = own::claim(&cluster, &takeovers, &wanted, uid, args.output) => claim?,
+            () = signals::stopped() => return Err(Failure::silent(Code::Interrupted)),
+        };
         let made = takeovers.create(&wanted, false).await?;
         let place = Place::of(&made);
         let held = hold(args, &cluster, &takeovers, &taken, &place, started).await;
@@ -147,19 +154,6 @@ fn wanted(args: &Args, taken: &Taken, me: &str) -> Result<Value, Failure> {
     };
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(taken.takeover(lane.as_str(), &rules, me, &machine))
-}
-
-/// Ends what an earlier run of the same user left on the same machine.
-async fn replace_own(takeovers: &Takeovers, wanted: &Value) -> Result<(), Failure> {
-    let place = Place::of(wanted);
-    let there = takeovers.list(Some(&place.namespace)).await?;
-    let is_left =
-        |other: &&Value| Place::of(other) == place && other["spec"]["owner"] == wanted["spec"]["owner"];
-    if there.iter().any(|other| is_left(&other)) {
-        takeovers.delete(&place).await?;
-        takeovers.gone(&place, BACK_WITHIN).await?;
-    }
-    Ok(())
 }
 
 type Held = (Session, tokio::task::JoinHandle<()>);
