@@ -47,6 +47,8 @@ pub struct News {
     pub services: BTreeSet<Host>,
     /// Running pods whose labels changed.
     pub labelled: Vec<Labelled>,
+    /// Pods that have become ready.
+    pub ready: Vec<ReadyPod>,
     /// Whether plugins come or go: listeners change then, and not only what plugins are told.
     pub plugins_come_or_go: bool,
     /// Whether all of it is only what was found: what of it somebody deletes is nothing to wait for.
@@ -75,7 +77,7 @@ impl News {
             _ => &[],
         });
         let mut parts: BTreeSet<Part> = of_kinds.copied().collect();
-        if !self.labelled.is_empty() {
+        if !(self.labelled.is_empty() && self.ready.is_empty()) {
             parts.insert(Part::Endpoints);
         }
         if self.plugins_come_or_go {
@@ -94,6 +96,15 @@ pub struct Labelled {
     pub addresses: Vec<String>,
     /// What they are now; none for one that it lost.
     pub labels: BTreeMap<String, Option<String>>,
+}
+
+/// A pod that has become ready, and so an endpoint of its services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyPod {
+    /// The pod.
+    pub pod: ObjectRef,
+    /// Its addresses.
+    pub addresses: Vec<String>,
 }
 
 /// Why it is not proven that all proxies have it.

@@ -239,5 +239,6 @@ fn there(observed: &Observed, labelled: &[Labelled], plugins_come_or_go: bool) -
         labelled: labelled.to_vec(),
         plugins_come_or_go,
         was_found: true,
+        ..News::default()
     }
 }

@@ -158,6 +158,27 @@ impl Takeovers {
         }
     }
 
+    /// Waits until every proxy knows this pod of its agent.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn arrived(&self, place: &Place, pod: &str, timeout: Duration) -> Result<(), Failure> {
+        let api = self.of(&place.namespace);
+        let is_known = |found: Option<&DynamicObject>| {
+            found.map(value).is_some_and(|takeover| {
+                takeover["status"]["agent"] == *pod && condition(&takeover, "Arrived").status == "True"
+            })
+        };
+        tokio::time::timeout(timeout, until(&api, &place.name, is_known)).await.map_err(|_| {
+            let what = format!("not every proxy knows the agent's pod {pod} after {} s", timeout.as_secs());
+            let help = format!(
+                "kubectl -n {0} describe pod {pod}; kubectl -n {0} describe takeover {1}",
+                place.namespace, place.name
+            );
+            Failure::new(Code::Timeout, what).help(help)
+        })
+    }
+
     /// Waits until no proxy routes by it any more and it is gone.
     ///
     /// # Errors

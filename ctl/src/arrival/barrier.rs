@@ -12,6 +12,7 @@ use super::debug::{Debug, Istiods};
 use super::judge::{self, Proxy};
 use super::marker::{self, Marked};
 use super::{ArrivalError, News, Sidecars};
+use crate::apply::Written;
 use crate::world;
 
 /// How often istiods are looked for, and late proxies' pods looked at.
@@ -233,6 +234,7 @@ impl<'a> Barrier<'a> {
 enum Missing {
     Write { pod: String, object: ObjectRef, is_deletion: bool },
     Labels { pod: String, of: ObjectRef },
+    Endpoint { pod: String, of: ObjectRef },
     Answer(ArrivalError),
 }
 
@@ -241,6 +243,7 @@ impl From<Missing> for ArrivalError {
         match missing {
             Missing::Write { pod, object, .. } => Self::Unheard { pod, object: object.to_string() },
             Missing::Labels { pod, of } => Self::Unheard { pod, object: format!("the labels of {of}") },
+            Missing::Endpoint { pod, of } => Self::Unheard { pod, object: format!("the endpoint of {of}") },
             Missing::Answer(error) => error,
         }
     }
@@ -249,19 +252,23 @@ impl From<Missing> for ArrivalError {
 async fn missing(debug: &mut Debug, news: &News, gone: &BTreeSet<ObjectRef>) -> Option<Missing> {
     let pod = debug.pod().to_owned();
     let found = async {
-        let mut written = news.written.iter().filter(|write| !gone.contains(&write.object)).peekable();
-        if written.peek().is_some()
-            && let Some(write) = judge::unknown(&debug.config().await?, written)
+        let written: Vec<&Written> =
+            news.written.iter().filter(|write| !gone.contains(&write.object)).collect();
+        if !written.is_empty()
+            && let Some(write) = judge::unknown(&debug.config().await?, written.into_iter())
         {
             let is_deletion = write.resource_version.is_none();
             return Ok(Some(Missing::Write { pod, object: write.object.clone(), is_deletion }));
         }
-        if !news.labelled.is_empty()
-            && let Some(labelled) = judge::unlabelled(&debug.endpoints().await?, &news.labelled)
-        {
+        if news.labelled.is_empty() && news.ready.is_empty() {
+            return Ok(None);
+        }
+        let endpoints = debug.endpoints().await?;
+        if let Some(labelled) = judge::unlabelled(&endpoints, &news.labelled) {
             return Ok(Some(Missing::Labels { pod, of: labelled.pod.clone() }));
         }
-        Ok(None)
+        let absent = judge::absent(&endpoints, &news.ready);
+        Ok(absent.map(|absent| Missing::Endpoint { pod, of: absent.pod.clone() }))
     };
     found.await.unwrap_or_else(|error| Some(Missing::Answer(error)))
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::marker::Marked;
-use super::{Labelled, Part};
+use super::{Labelled, Part, ReadyPod};
 use crate::apply::Written;
 
 /// xDS types, as istiod names them.
@@ -154,6 +154,15 @@ pub(super) fn unlabelled<'l>(endpoints: &Endpoints, labelled: &'l [Labelled]) ->
         let own = pod.addresses.iter().flat_map(|address| by_address.get(address.as_str())).flatten();
         own.into_iter().any(|endpoint| !carries(endpoint, pod))
     })
+}
+
+/// The first pod that is no endpoint of anything.
+pub(super) fn absent<'p>(endpoints: &Endpoints, pods: &'p [ReadyPod]) -> Option<&'p ReadyPod> {
+    let shards = endpoints.values().flat_map(HashMap::values);
+    let all = shards.flat_map(|shards| shards.by_registry.values().flatten().flatten());
+    let known: BTreeSet<&str> =
+        all.flat_map(|endpoint| endpoint.addresses.iter().flatten()).map(String::as_str).collect();
+    pods.iter().find(|pod| !pod.addresses.iter().any(|address| known.contains(address.as_str())))
 }
 
 /// Whether an istiod knows of the proxy, and that it has acknowledged these parts of what it was sent.
@@ -374,6 +383,23 @@ mod tests {
         check("10.0.0.7", json!({"lane": "gray", "old": "1"}), false);
         check("10.0.0.7", Value::Null, false);
         check("10.0.0.9", Value::Null, true);
+    }
+
+    #[test]
+    fn a_pod_that_is_ready_has_arrived_once_it_is_an_endpoint() {
+        let shards =
+            json!({"Shards": {"Kubernetes/one": [{"Addresses": ["10.0.0.7"]}], "Kubernetes/two": null}});
+        let endpoints: Endpoints =
+            serde_json::from_value(json!({"stock.shop": {"shop": shards}})).expect("endpoints");
+        let check = |addresses: &[&str], has_arrived: bool| {
+            let pod = ObjectRef { kind: "Pod".into(), namespace: "shop".into(), name: "stock-a".into() };
+            let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
+            assert_eq!(absent(&endpoints, &[ReadyPod { pod, addresses }]).is_none(), has_arrived);
+        };
+        check(&["10.0.0.7"], true);
+        check(&["fd00::7", "10.0.0.7"], true);
+        check(&["10.0.0.8"], false);
+        check(&[], false);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::events::Events;
 use super::metrics::Metrics;
 use super::releases::{self, Measures};
 use super::report::{Outcome, Reporter};
-use super::takeovers;
+use super::takeovers::{self, Arrivals, Looked};
 use crate::apply::{ApplyError, Written};
 use crate::arrival::Labelled;
 use crate::failure::chain;
@@ -46,6 +46,7 @@ pub(super) struct Run<'a> {
     reporter: Reporter,
     events: Events,
     measures: Measures,
+    arrivals: Arrivals,
     /// Whether a run before this one may have written what proxies do not have yet.
     unsettled: bool,
     /// Whether plugins came or went, and that is not proven.
@@ -117,6 +118,7 @@ impl<'a> Run<'a> {
             reporter,
             events,
             measures: Measures::default(),
+            arrivals: Arrivals::default(),
             unsettled: true,
             plugins_unproven: false,
             unproven: Vec::new(),
@@ -158,6 +160,7 @@ impl<'a> Run<'a> {
             tokio::select! {
                 () = self.news.changed() => tokio::time::sleep(SETTLE).await,
                 () = self.measures.answered() => {}
+                () = self.arrivals.ended() => {}
                 () = tokio::time::sleep(next) => {}
             }
         }
@@ -194,7 +197,15 @@ impl<'a> Run<'a> {
         takeovers::hold(&self.client, &seen).await?;
         let client = self.client.clone();
         let mut phases = Phases::new(&client, &root_namespace, &seen, self.options.arrival_timeout);
-        match self.change(&mut phases, &seen, &course).await {
+        let changed = self.change(&mut phases, &seen, &course).await;
+        let looked = |outcome| Looked {
+            root_namespace: &root_namespace,
+            seen: &seen,
+            settings: &settings,
+            course: &course,
+            outcome,
+        };
+        match changed {
             Ok(Progress::Settled) => Ok(Some(Duration::ZERO)),
             Ok(Progress::Through { next, refused }) => {
                 self.metrics.waits(0, 0);
@@ -202,7 +213,7 @@ impl<'a> Run<'a> {
                 self.reporter.report(&seen, &course, &outcome).await?;
                 self.reporter.release(&seen, &course).await?;
                 takeovers::release(&client, &seen).await?;
-                let ends = takeovers::report(&client, &seen, &settings, &course, &outcome).await?;
+                let ends = takeovers::report(&client, looked(&outcome), &mut self.arrivals).await?;
                 // The lanes are served; the pod is tried again.
                 refused.map_or(Ok(()), Err)?;
                 Ok([next, released.again_in, ends].into_iter().flatten().min())
@@ -213,7 +224,7 @@ impl<'a> Run<'a> {
                 self.metrics.waits(lanes_on(&course), error.late_proxies());
                 let outcome = Outcome::Stuck(chain(&error));
                 self.reporter.report(&seen, &course, &outcome).await?;
-                takeovers::report(&client, &seen, &settings, &course, &outcome).await?;
+                takeovers::report(&client, looked(&outcome), &mut self.arrivals).await?;
                 Err(error.into())
             }
         }

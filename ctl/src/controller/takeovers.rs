@@ -1,10 +1,12 @@
 //! What became of each Takeover, in its status; the finalizer that lets it end in order; and the end of those
 //! whose agent is gone.
 
-use std::collections::BTreeSet;
+mod agents;
+mod arrivals;
+
 use std::time::Duration;
 
-use canary_istio::Object;
+use canary_istio::{Host, Object};
 use canary_rules::settings::MeshSettings;
 use jiff::Timestamp;
 use kube::Client;
@@ -16,15 +18,23 @@ use super::report::{Outcome, Said, condition, said, says_the_same};
 use super::run::RunError;
 use crate::names::{FIELD_MANAGER, TAKEOVER_FINALIZER};
 use crate::steer::{Course, Verdict};
-use crate::takeover::{self, Ruling, Takeover};
+use crate::takeover::{Ruling, Takeover};
 use crate::verb::enable::document::who_of_rules;
 use crate::world::Seen;
+use agents::{Agent, Agents};
+
+pub(super) use arrivals::Arrivals;
 
 /// How long a Takeover stays without a pod of its agent, in seconds: the agent comes once every proxy knows the
 /// lane, and ends by itself when nobody holds the tunnel.
 pub(crate) const ABANDONED_AFTER_S: i64 = 60;
+/// How much longer it stays while its agent's pod does not run yet, in seconds: an image may take long to come.
+const STARTS_WITHIN_S: i64 = 600;
 /// How much longer it stays while not every proxy knows its lane, in seconds: nobody makes an agent before.
 const UNPROGRAMMED_S: i64 = 600;
+
+/// Why there is no agent yet.
+const STARTING: &str = "Starting";
 
 /// Puts the finalizer on Takeovers that are on, before anything is made for them.
 pub(super) async fn hold(client: &Client, seen: &Seen) -> Result<(), RunError> {
@@ -50,25 +60,46 @@ pub(super) async fn release(client: &Client, seen: &Seen) -> Result<(), RunError
     Ok(())
 }
 
+/// What a run goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Looked<'a> {
+    pub(super) root_namespace: &'a str,
+    pub(super) seen: &'a Seen,
+    pub(super) settings: &'a MeshSettings,
+    pub(super) course: &'a Course,
+    pub(super) outcome: &'a Outcome,
+}
+
 /// Writes the statuses that say something else than before, and ends what nobody serves any more. Returns when
 /// the next one is due to end.
 pub(super) async fn report(
     client: &Client,
-    seen: &Seen,
-    settings: &MeshSettings,
-    course: &Course,
-    outcome: &Outcome,
+    looked: Looked<'_>,
+    arrivals: &mut Arrivals,
 ) -> Result<Option<Duration>, RunError> {
-    let served = served(seen);
+    let seen = looked.seen;
+    if seen.takeovers.is_empty() {
+        return Ok(None);
+    }
+    let agents = Agents::list(client).await;
+    let agents = agents.map_err(|error| RunError::Read("the agents' pods", Box::new(error)))?;
+    arrivals.keep(|uid| agents.has(uid));
     let mut next: Option<Duration> = None;
     for object in &seen.takeovers {
         let Some(ruling) = ruling(seen, object) else { continue };
         if *ruling == Ruling::Going {
             continue;
         }
-        let is_served = served.contains(&(object.namespace(), object.name()));
-        let status = status(object, ruling, is_served, settings, course, outcome);
-        let gone_s = gone_for_s(&status);
+        let agent = agents.of_takeover(object.namespace(), object.name());
+        let has_arrived = match (&agent, ruling) {
+            (Agent::Running(pod), Ruling::On(takeover)) => {
+                let service = Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok();
+                arrivals.look(client, looked.root_namespace, seen, service, pod)
+            }
+            _ => false,
+        };
+        let status = status(object, ruling, &Served { agent, has_arrived }, looked);
+        let left_s = left_s(&status, Timestamp::now().as_second());
         if !says_the_same(&object.value()["status"], &status) {
             let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
             let patch = Patch::Merge(json!({"status": status}));
@@ -78,7 +109,7 @@ pub(super) async fn report(
                 Err(error) => return Err(failed(object, error)),
             }
         }
-        match gone_s.map(|gone| ABANDONED_AFTER_S - gone) {
+        match left_s {
             None => {}
             Some(left) if left > 0 => {
                 let left = Duration::from_secs(left.unsigned_abs());
@@ -109,66 +140,77 @@ async fn end(client: &Client, object: &Object) -> Result<(), RunError> {
     }
 }
 
-/// Takeovers with a pod of their agent, by namespace and name.
-fn served(seen: &Seen) -> BTreeSet<(&str, &str)> {
-    let lives = |pod: &&Object| pod.value()["metadata"]["deletionTimestamp"].is_null();
-    let of = |pod: &'_ Object| -> Option<(String, String)> {
-        let name = pod.value()["metadata"]["labels"][takeover::LABEL].as_str()?;
-        Some((pod.namespace().to_owned(), name.to_owned()))
-    };
-    let pods: BTreeSet<(String, String)> = seen.pods.iter().filter(lives).filter_map(of).collect();
-    let all = seen.takeovers.iter().map(|object| (object.namespace(), object.name()));
-    all.filter(|(namespace, name)| pods.contains(&((*namespace).to_owned(), (*name).to_owned()))).collect()
-}
-
 fn ruling<'a>(seen: &'a Seen, object: &Object) -> Option<&'a Ruling> {
     seen.derived.rulings.get(&(object.namespace().to_owned(), object.name().to_owned()))
 }
 
-fn status(
-    object: &Object,
-    ruling: &Ruling,
-    is_served: bool,
-    settings: &MeshSettings,
-    course: &Course,
-    outcome: &Outcome,
-) -> Value {
-    let agent = match is_served {
-        true => said("True", "Running", ""),
-        false => said(
+/// What there is of an agent.
+struct Served {
+    agent: Agent,
+    /// Whether every proxy knows it.
+    has_arrived: bool,
+}
+
+fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>) -> Value {
+    let agent = &served.agent;
+    let running = match agent {
+        Agent::Running(_) => said("True", "Running", ""),
+        Agent::Starting => {
+            let most = ABANDONED_AFTER_S + STARTS_WITHIN_S;
+            said(
+                "False",
+                STARTING,
+                format!("its agent's pod does not run yet; {most} s after the last one it is ended"),
+            )
+        }
+        Agent::Gone => said(
             "False",
             "Gone",
             format!("no pod of its agent; after {ABANDONED_AFTER_S} s without one it is ended"),
         ),
+    };
+    let arrived = match agent {
+        Agent::Running(_) if served.has_arrived => said("True", "Arrived", ""),
+        Agent::Running(pod) if pod.is_ready => {
+            said("False", "Working", "not every proxy knows its agent yet")
+        }
+        Agent::Running(_) => said("False", "Away", "nobody holds its agent: the service's own pods answer"),
+        Agent::Starting | Agent::Gone => said("False", "NoAgent", ""),
     };
     let (accepted, programmed) = match ruling {
         Ruling::Refused(refusal) => (
             said("False", refusal.reason, refusal.message.clone()),
             said("False", refusal.reason, "no request is taken"),
         ),
-        Ruling::On(takeover) => judged(takeover, course, outcome),
+        Ruling::On(takeover) => judged(takeover, looked.course, looked.outcome),
         Ruling::Going => (said("True", "Valid", ""), said("False", "Deleted", "")),
     };
-    let state = match (accepted.status, programmed.status, is_served) {
+    let state = match (accepted.status, programmed.status, agent) {
         ("False", ..) => "Refused",
-        (_, "True", true) => "On",
-        (_, "True", false) => "NoAgent",
+        (_, "True", Agent::Running(_)) if served.has_arrived => "On",
+        (_, "True", Agent::Running(pod)) if !pod.is_ready => "Away",
+        (_, "True", Agent::Gone) => "NoAgent",
         _ => "Working",
     };
-    let message = [&accepted, &programmed, &agent].into_iter().find(|said| said.status == "False");
+    let message =
+        [&accepted, &programmed, &running, &arrived].into_iter().find(|said| said.status == "False");
     let message = message.map_or(String::new(), |said| said.message.clone());
     let mut status = json!({
         "observedGeneration": object.value()["metadata"]["generation"],
         "state": state,
         "message": message,
-        "tagHeader": settings.carriers.header.as_str(),
+        "tagHeader": looked.settings.carriers.header.as_str(),
     });
+    status["agent"] = match agent {
+        Agent::Running(pod) => pod.name.as_str().into(),
+        Agent::Starting | Agent::Gone => "".into(),
+    };
     if let Ruling::On(takeover) = ruling {
         status["lane"] = takeover.spec.lane.as_str().into();
         status["rule"] = who_of_rules(&takeover.rules()).into();
     }
     let generation = &object.value()["metadata"]["generation"];
-    let all = [("Accepted", accepted), ("Programmed", programmed), ("Agent", agent)];
+    let all = [("Accepted", accepted), ("Programmed", programmed), ("Agent", running), ("Arrived", arrived)];
     status["conditions"] = all.iter().map(|(kind, said)| condition(object, kind, said, generation)).collect();
     status
 }
@@ -187,8 +229,8 @@ fn judged(takeover: &Takeover, course: &Course, outcome: &Outcome) -> (Said, Sai
     (accepted, programmed)
 }
 
-/// For how long there could have been an agent and was none, in seconds.
-fn gone_for_s(status: &Value) -> Option<i64> {
+/// How long a Takeover may still go without an agent, in seconds; nothing while it has one.
+fn left_s(status: &Value, now_unix_s: i64) -> Option<i64> {
     let conditions = status["conditions"].as_array()?;
     let of = |kind: &str| conditions.iter().find(|condition| condition["type"] == kind);
     let is = |kind: &str, wanted: &str| of(kind).is_some_and(|condition| condition["status"] == wanted);
@@ -205,5 +247,33 @@ fn gone_for_s(status: &Value) -> Option<i64> {
         (false, true) => gone.max(since("Programmed")?),
         (false, false) => gone + UNPROGRAMMED_S,
     };
-    Some(Timestamp::now().as_second() - since)
+    let starts = of("Agent").is_some_and(|agent| agent["reason"] == STARTING);
+    let more = if starts { STARTS_WITHIN_S } else { 0 };
+    Some(since + ABANDONED_AFTER_S + more - now_unix_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(agent: [&str; 2], programmed: &str, want: Option<i64>) {
+        let at = "2026-01-01T00:00:00Z";
+        let [status, reason] = agent;
+        let status = json!({"conditions": [
+            {"type": "Accepted", "status": "True", "lastTransitionTime": at},
+            {"type": "Programmed", "status": programmed, "lastTransitionTime": at},
+            {"type": "Agent", "status": status, "reason": reason, "lastTransitionTime": at},
+        ]});
+        let now = at.parse::<Timestamp>().expect("a time").as_second() + 10;
+        assert_eq!(left_s(&status, now), want, "{agent:?}");
+    }
+
+    #[test]
+    fn one_without_an_agent_is_ended_in_time() {
+        check(["True", "Running"], "True", None);
+        check(["False", "Gone"], "True", Some(50));
+        check(["False", STARTING], "True", Some(650));
+        check(["False", "Gone"], "Unknown", Some(650));
+    }
 }

@@ -110,6 +110,7 @@ fn status() -> Value {
         "state": text(),
         "message": text(),
         "tagHeader": text(),
+        "agent": text(),
     }));
     status["description"] = "What the controller last said of it.".into();
     status

@@ -16,7 +16,6 @@ use kube::api::ListParams;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::arrival::is_ready;
 use crate::cluster::{Cluster, ClusterArgs, api_failure, block_on};
 use crate::develop::job::Dress;
 use crate::develop::report::{self, Format};
@@ -25,7 +24,7 @@ use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::seconds;
 use crate::takeover::Takeover;
-use crate::takeovers::{self, Place, Takeovers, who_am_i};
+use crate::takeovers::{Place, Takeovers, who_am_i};
 use crate::verb::enable::document::RuleArgs;
 use crate::{output, signals, world};
 use plan::{Agent, Taken};
@@ -175,7 +174,11 @@ async fn hold(
     let (session, inbounds) = start(args, cluster, taken, &takeover, &object).await?;
     let serving = tokio::spawn(serve::serve(inbounds, args.to.clone(), args.output));
     let ended = async {
-        ready(cluster, &session, args.timeout).await?;
+        let pod = session.pod();
+        tokio::select! {
+            arrived = takeovers.arrived(place, &pod, args.timeout) => arrived?,
+            () = signals::stopped() => return Err(Failure::silent(Code::Interrupted)),
+        }
         words::ready(args.output, &args.to, &takeover, &cluster.client, started.elapsed()).await;
         tokio::select! {
             failure = report::follow(session.tunnel().status(), args.output) => Err(failure),
@@ -215,23 +218,6 @@ async fn start(
     };
     let format = args.output;
     Session::start(cluster, wanted, move |why| format.tell("waiting", why)).await
-}
-
-/// Waits until the agent's pod is among those that the mesh sends requests to.
-async fn ready(cluster: &Cluster, session: &Session, limit: Duration) -> Result<(), Failure> {
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let pod = session.pod();
-    let comes = takeovers::until(&pods, &pod, |pod| pod.is_some_and(is_ready));
-    tokio::select! {
-        ready = tokio::time::timeout(limit, comes) => match ready {
-            Ok(()) => Ok(()),
-            Err(_) => {
-                let what = format!("the agent's pod {pod} is not ready after {} s", limit.as_secs());
-                Err(Failure::new(Code::Timeout, what).help(format!("kubectl -n {} describe pod {pod}", cluster.namespace)))
-            }
-        },
-        () = signals::stopped() => Err(Failure::silent(Code::Interrupted)),
-    }
 }
 
 /// Ends the Takeover and waits until no proxy routes by it.

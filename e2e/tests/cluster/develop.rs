@@ -73,9 +73,16 @@ impl<'s> Beside<'s> {
         self.process.wait().expect("it ends");
     }
 
+    /// Sends it a signal.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        self.shop.cluster().run("kill", &[&format!("-{name}"), &self.process.id().to_string()], None).ok();
+    }
+
     /// Ends it as Ctrl-C does.
+    #[track_caller]
     pub(crate) fn interrupt(&mut self) -> ExitStatus {
-        self.shop.cluster().run("kill", &["-INT", &self.process.id().to_string()], None).ok();
+        self.signal("INT");
         self.process.wait().expect("it ends")
     }
 

@@ -1,7 +1,7 @@
 //! `canaryctl mesh` from end to end: a process beside the cluster has its developer's requests and nobody else's.
 
 use std::process::Child;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use canary_localmesh::Protocol;
 use serde_json::{Value, json};
@@ -14,8 +14,11 @@ use crate::load::Load;
 use crate::shop::Shop;
 use crate::takeovers::{AGENTS, arrived, over, things};
 
+/// Who the developer is.
+const ALICE: [&str; 4] = ["--as", "alice", "--as-group", "system:masters"];
+
 /// What is promised to somebody who vanishes.
-const BACK_WITHIN: Duration = Duration::from_secs(20);
+const BACK_WITHIN: Duration = Duration::from_secs(15);
 
 /// cart as its developer runs it, on this machine.
 struct Local {
@@ -51,9 +54,8 @@ impl Drop for Local {
 
 /// Has cart's requests with `x-dev: alice`, until dropped.
 fn mesh<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
-    let who = ["--as", "alice", "--as-group", "system:masters"];
     let args = ["mesh", "cart", "-n", shop.namespace(), "--to", &local.to, "--header", "x-dev=alice"];
-    Beside::new(shop, &[args.as_slice(), &who, &["-o", "json"]].concat())
+    Beside::new(shop, &[args.as_slice(), &ALICE, &["-o", "json"]].concat())
 }
 
 /// Who answers for cart.
@@ -61,6 +63,15 @@ async fn cart(caller: &Caller, user: &str) -> String {
     let answer = caller.send(&[("x-dev", user)]).await;
     assert_eq!(answer.failure, None, "{user}");
     answer.version("cart").expect("cart is in the chain").to_owned()
+}
+
+/// The same service in another terminal is refused while the first has it.
+#[track_caller]
+fn second_terminal(shop: &Shop, local: &Local) {
+    let args = ["mesh", "cart", "-n", shop.namespace(), "--to", &local.to, "--header", "x-dev=alice"];
+    let refused = shop.cluster().canaryctl(&[args.as_slice(), &ALICE].concat());
+    let says = format!("you have {}/cart in another terminal", shop.namespace());
+    assert!(refused.code == 5 && refused.stderr.contains(&says), "{refused}");
 }
 
 fn routes(shop: &Shop) -> Value {
@@ -75,12 +86,14 @@ pub(crate) async fn mesh_and_back(shop: &Shop) {
     let caller = Caller::new(shop, Protocol::Http1);
 
     let mut alice = tokio::task::block_in_place(|| mesh(shop, &local));
-    arrived(&caller, "alice", "laptop").await;
+    // Ready is said when it is so for every proxy.
     for _ in 0..50 {
         assert_eq!(cart(&caller, "alice").await, "laptop");
         assert_eq!(cart(&caller, "bob").await, "v1");
     }
     load.more(100).await;
+    second_terminal(shop, &local);
+    assert_eq!(cart(&caller, "alice").await, "laptop", "the first terminal still has them");
 
     // Gone without a word: she is served all the same, from a moment later on by the service's own pods.
     alice.vanish();
@@ -94,7 +107,6 @@ pub(crate) async fn mesh_and_back(shop: &Shop) {
 
     // The same command takes up what was left.
     let mut again = tokio::task::block_in_place(|| mesh(shop, &local));
-    arrived(&caller, "alice", "laptop").await;
     for _ in 0..20 {
         assert_eq!(cart(&caller, "alice").await, "laptop");
     }
@@ -105,4 +117,31 @@ pub(crate) async fn mesh_and_back(shop: &Shop) {
     over(shop, &before).await;
     load.more(50).await;
     load.end().await.clean(250);
+}
+
+/// A laptop that is silent without being gone: asleep, or its network drops what is sent.
+pub(crate) async fn silent(shop: &Shop) {
+    shop.installed();
+    let before = things(shop);
+    let local = Local::start(shop.cluster(), shop.namespace()).await;
+    let caller = Caller::new(shop, Protocol::Http1);
+    let mut alice = tokio::task::block_in_place(|| mesh(shop, &local));
+    assert_eq!(cart(&caller, "alice").await, "laptop");
+
+    alice.signal("STOP");
+    let (silent, mut longest, mut of_baseline) = (Instant::now(), Duration::ZERO, 0);
+    while silent.elapsed() < 2 * BACK_WITHIN {
+        let asked = Instant::now();
+        assert_eq!(cart(&caller, "alice").await, "v1");
+        longest = longest.max(asked.elapsed());
+        of_baseline += 1;
+        assert!(longest < BACK_WITHIN, "after {:?} a request took {longest:?}", silent.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("a silent laptop: the longest of {of_baseline} requests took {longest:?}");
+
+    alice.signal("CONT");
+    arrived(&caller, "alice", "laptop").await;
+    tokio::task::block_in_place(|| alice.interrupt());
+    over(shop, &before).await;
 }

@@ -63,7 +63,7 @@ fn serve(shop: &Shop, user: &str) {
         let found = shop.kubectl(&["get", "pods", &pods, "-o", "name"]).ok().stdout;
         (!found.is_empty()).then_some(())
     });
-    shop.kubectl(&["wait", "pods", &pods, "--for=condition=Ready", READY_WITHIN]).ok();
+    shop.kubectl(&["wait", &place, "--for=condition=Arrived", READY_WITHIN]).ok();
 }
 
 fn agent(shop: &Shop, user: &str, taken: &Value) -> Value {
