@@ -154,6 +154,7 @@ fn mesh(services: usize, lanes: usize, dense: bool) -> Observed {
             workloads: [workload(name.clone(), None)].into_iter().chain(members).collect(),
             http_routes: HttpRoutes::default(),
             distribution: None,
+            exchanged: false,
         });
         let object = |kind: &str, spec| {
             let value = json!({"apiVersion": "networking.istio.io/v1", "kind": kind,

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use canary_rules::name::{HeaderName, LaneName};
 
 use crate::finding::Finding;
-use crate::lane::{LANE_LABEL, LaneRouting, Mode, ServiceKey};
+use crate::lane::{EXCHANGE, LANE_LABEL, LaneRouting, Mode, ServiceKey};
 use crate::plan::{
-    Destination, HostPlan, HttpRoute, IdleWorkload, RoutingPlan, Subset, SubsetName, Tier, TierOf,
+    Destination, Exchange, HostPlan, HttpRoute, IdleWorkload, RoutingPlan, Subset, SubsetName, Tier, TierOf,
 };
 use crate::service::{Host, Labels, Service, Workload};
 
@@ -259,6 +259,7 @@ struct Owners<'a> {
     members: BTreeMap<&'a str, Vec<String>>,
     baseline: Vec<String>,
     idle: Vec<IdleWorkload>,
+    exchange: Vec<String>,
 }
 
 fn plan_host(
@@ -305,6 +306,7 @@ fn plan_host(
         subsets,
         baseline,
         idle: owners.idle,
+        exchange: (!owners.exchange.is_empty()).then(|| Exchange::new(owners.exchange)),
     })
 }
 
@@ -349,6 +351,13 @@ fn owners<'a>(
             (Some(lane), _) => {
                 owners.members.entry(lane.as_str()).or_default().push(workload.name.clone());
             }
+            (None, Some(label)) if label == EXCHANGE => match service.exchanged {
+                true => owners.exchange.push(workload.name.clone()),
+                // It is about to come, or to end.
+                false => {
+                    owners.idle.push(IdleWorkload { workload: workload.name.clone(), lane: label.clone() })
+                }
+            },
             (None, Some(lane)) => {
                 findings.push(Finding::IdleWorkload {
                     host: service.host.clone(),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::lane::LANE_LABEL;
+use crate::lane::{EXCHANGE, LANE_LABEL};
 use crate::plan::{HostPlan, Subset, TierOf};
 use crate::service::{Host, Labels};
 
@@ -73,15 +73,22 @@ pub(crate) fn lane_keys(subset: &Subset, lanes_here: &BTreeSet<&str>) -> Option<
     Some(keys)
 }
 
+/// What ranks the endpoints of an exchange: its own before the baseline, and lanes' behind both.
+pub(crate) fn exchange_keys(lanes_here: &BTreeSet<&str>) -> Vec<String> {
+    let others = lanes_here.iter().filter(|lane| **lane != EXCHANGE);
+    others.map(|lane| absent_lane(lane)).chain([format!("{LANE_KEY_PREFIX}{EXCHANGE}={MEMBER}")]).collect()
+}
+
 /// The label that a lane's members share.
 pub(crate) fn own_labels(subset: &Subset) -> Labels {
     Labels::from([(LANE_LABEL.into(), subset.lane.as_str().into())])
 }
 
-/// Lanes with a workload of this host, whether they exist or are only labelled.
+/// Lanes with a workload of this host, whether they exist or are only labelled, and the exchange as one of them.
 pub(crate) fn lanes_here(host: &HostPlan) -> BTreeSet<&str> {
     let members = host.subsets.iter().flat_map(tier_lanes);
-    members.chain(host.idle.iter().map(|idle| idle.lane.as_str())).collect()
+    let exchange = host.exchange.iter().map(|_| EXCHANGE);
+    members.chain(host.idle.iter().map(|idle| idle.lane.as_str())).chain(exchange).collect()
 }
 
 /// Names of the workloads that no untagged request may reach.
@@ -89,7 +96,8 @@ pub(crate) fn lane_workloads(host: &HostPlan) -> BTreeSet<&str> {
     let tiers = host.subsets.iter().flat_map(|subset| &subset.failover);
     let lanes = tiers.filter(|tier| matches!(tier.of, TierOf::Lane(_)));
     let members = lanes.flat_map(|tier| tier.workloads.iter().map(String::as_str));
-    members.chain(host.idle.iter().map(|idle| idle.workload.as_str())).collect()
+    let exchange = host.exchange.iter().flat_map(|exchange| exchange.workloads.iter().map(String::as_str));
+    members.chain(host.idle.iter().map(|idle| idle.workload.as_str())).chain(exchange).collect()
 }
 
 /// Which labels the pods of members, and of idle workloads, must carry.

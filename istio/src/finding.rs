@@ -264,6 +264,24 @@ pub enum Finding {
 }
 
 impl Finding {
+    /// The service that gets no route for what it says.
+    #[must_use]
+    pub fn refused(&self) -> Option<&Host> {
+        match self {
+            Self::PortNotHttp { host, .. }
+            | Self::Headless { host }
+            | Self::MeshHttpRoute { host }
+            | Self::NoHttpRoutes { host, .. }
+            | Self::ForeignRule { host, .. }
+            | Self::PartialRule { host, .. }
+            | Self::Unrankable { host, .. }
+            | Self::NameTaken { host, .. }
+            | Self::SubsetTaken { host, .. }
+            | Self::RulesApart { host, .. } => Some(host),
+            _ => None,
+        }
+    }
+
     /// The lane that it names, if it is about one lane.
     #[must_use]
     pub fn lane(&self) -> Option<&LaneName> {

@@ -11,6 +11,9 @@ use crate::service::{Host, HostError, Labels, is_dns_label};
 
 /// Pod label that makes a workload a member of a lane: `canaryctl.io/lane: gray`.
 pub const LANE_LABEL: &str = "canaryctl.io/lane";
+/// Value of [`LANE_LABEL`] on the pod of somebody who has all of a service's requests: no lane can be called so. Such
+/// a pod is behind every other of its service but where an exchange puts it first, and starts flows of no lane.
+pub const EXCHANGE: &str = "Exchange";
 /// Pod label of an agent that serves a Takeover. Such a pod is a workload of its own, whoever owns it: nobody's
 /// template says what labels it has.
 pub const TAKEOVER_LABEL: &str = "canaryctl.io/takeover";

@@ -52,6 +52,8 @@ pub struct ObservedService {
     pub http_routes: HttpRoutes,
     /// Its `trafficDistribution`.
     pub distribution: Option<Distribution>,
+    /// Whether somebody has all of its requests that no lane claims.
+    pub exchanged: bool,
 }
 
 impl ObservedService {
@@ -64,6 +66,7 @@ impl ObservedService {
             host: self.host.clone(),
             port: port.map_or(PORT_DEFAULT, |port| port.number),
             workloads: self.workloads.clone(),
+            exchanged: self.exchanged,
         }
     }
 }

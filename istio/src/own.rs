@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use canary_rules::hop::BASELINE;
 use canary_rules::name::{HeaderName, LaneName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::failover::lane_key;
 use crate::observed::{API_VERSION, MANAGED_BY_LABEL, MANAGER};
-use crate::plan::{Destination, HostPlan, REFUSAL_HEADER};
+use crate::plan::{Destination, HostPlan, HttpRoute, REFUSAL_HEADER};
 use crate::service::Host;
 
 /// What the names of our objects start with.
@@ -64,7 +65,18 @@ fn reference(lane: &LaneName, owners: &Owners) -> Option<Value> {
 
 /// The `spec` of a VirtualService for a host that has none, for these namespaces or, if none is said, for all.
 pub(crate) fn virtual_service(host: &HostPlan, tag_header: &HeaderName, export_to: &[&str]) -> Value {
-    let http: Vec<Value> = host.http.iter().map(|route| http_route(host, route, tag_header)).collect();
+    let mut http: Vec<Value> = host.http.iter().map(|route| http_route(host, route, tag_header)).collect();
+    if let Some(exchange) = &host.exchange {
+        let to_baseline = http.pop().unwrap_or_default();
+        let headers = Map::from_iter([(tag_header.as_str().to_owned(), json!({"exact": BASELINE}))]);
+        let mut asked_for = to_baseline.clone();
+        asked_for["name"] = "baseline".into();
+        asked_for["match"] = json!([{"headers": headers}]);
+        let name = "exchange".into();
+        let exchanged = http_route(host, &HttpRoute { name, tag: None, to: exchange.to.clone() }, tag_header);
+        // Nothing gets past it; without it what is left is as it was.
+        http.extend([asked_for, exchanged, to_baseline]);
+    }
     let mut spec = json!({"hosts": [host.host.fqdn()], "http": http});
     if !export_to.is_empty() {
         spec["exportTo"] = json!(export_to);
@@ -72,7 +84,7 @@ pub(crate) fn virtual_service(host: &HostPlan, tag_header: &HeaderName, export_t
     spec
 }
 
-fn http_route(host: &HostPlan, route: &crate::plan::HttpRoute, tag_header: &HeaderName) -> Value {
+fn http_route(host: &HostPlan, route: &HttpRoute, tag_header: &HeaderName) -> Value {
     let mut out = Map::from_iter([("name".to_owned(), route.name.as_str().into())]);
     if let Some(tag) = &route.tag {
         let headers = Map::from_iter([(tag_header.as_str().to_owned(), json!({"exact": tag.as_str()}))]);

@@ -5,7 +5,7 @@
 use canary_rules::name::{HeaderName, LaneName};
 
 use crate::finding::Finding;
-use crate::lane::RefusalStatus;
+use crate::lane::{EXCHANGE, RefusalStatus};
 use crate::service::Host;
 
 /// Response header that says why a strict lane refused a request.
@@ -39,6 +39,28 @@ pub struct HostPlan {
     pub baseline: Tier,
     /// Workloads that nobody is routed to.
     pub idle: Vec<IdleWorkload>,
+    /// Who serves before the baseline, where somebody has all of its requests.
+    pub exchange: Option<Exchange>,
+}
+
+/// Workloads that serve what no lane claims, and what asks for the baseline does not reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// The names of the workloads; never empty.
+    pub workloads: Vec<String>,
+    /// Where their routes lead.
+    pub to: Destination,
+}
+
+impl Exchange {
+    /// The subset's name: no lane has it.
+    pub const SUBSET: &str = "canary--exchange";
+
+    /// One with these workloads.
+    #[must_use]
+    pub fn new(workloads: Vec<String>) -> Self {
+        Self { workloads, to: Destination::Subset(SubsetName(Self::SUBSET.into())) }
+    }
 }
 
 /// A workload with the lane label of a lane that does not exist.
@@ -51,10 +73,24 @@ pub struct IdleWorkload {
 }
 
 impl HostPlan {
-    /// Whether no lane touches this host, so that nothing needs to be written for it.
+    /// Whether neither lanes nor an exchange touch this host, so that nothing needs to be written for it.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.http.len() == 1 && self.idle.is_empty()
+        !self.is_routed() && self.idle.is_empty()
+    }
+
+    /// Whether some requests go elsewhere than to the baseline.
+    #[must_use]
+    pub fn is_routed(&self) -> bool {
+        self.http.len() > 1 || self.exchange.is_some()
+    }
+
+    /// Leads every request to the baseline; the workloads stay what they are.
+    pub fn unroute(&mut self) {
+        self.http.retain(|route| route.tag.is_none());
+        let workloads = self.exchange.take().map(|exchange| exchange.workloads);
+        let idle = |workload| IdleWorkload { workload, lane: EXCHANGE.into() };
+        self.idle.extend(workloads.into_iter().flatten().map(idle));
     }
 
     /// A subset of this host by its name.

@@ -124,7 +124,7 @@ impl<'a> Planner<'a> {
             let has_pods = !failover::lane_workloads(host).is_empty();
             if !has_pods && !judge::speaks_http(service) {
                 // Only refusals are due here, and there are no requests to refuse.
-                host.http.retain(|route| route.tag.is_none());
+                host.unroute();
                 rules.push(HostRules::default());
                 continue;
             }
@@ -141,7 +141,7 @@ impl<'a> Planner<'a> {
             let mut planned = plan_rules(&self.rules, host, service, mesh, true);
             findings.append(&mut planned.findings);
             if findings.iter().any(|finding| finding.severity() == Severity::Refused) {
-                host.http.retain(|route| route.tag.is_none());
+                host.unroute();
                 planned = match steerable {
                     true => plan_rules(&self.rules, host, service, mesh, false),
                     false => HostRules::default(),
@@ -218,7 +218,7 @@ impl<'a> Planner<'a> {
             if let Some(spec) = planned.own {
                 rules.push(own::object("DestinationRule", host, desired.owners, spec));
             }
-            if host.http.len() > 1
+            if host.is_routed()
                 && let Some(export_to) = self.unseen_by(host)
             {
                 let names: Vec<&str> = export_to.iter().map(String::as_str).collect();

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use canary_rules::hop::BASELINE;
 use canary_rules::name::{HeaderName, LaneName};
 use serde_json::Value;
 
@@ -31,9 +32,9 @@ pub(crate) struct LaneHosts<'a> {
 }
 
 impl<'a> LaneHosts<'a> {
-    /// The hosts of a plan that have a route for a lane.
+    /// The hosts of a plan that have a route for a lane, or an exchange.
     pub(crate) fn new(plan: &'a RoutingPlan) -> Self {
-        let routed = plan.hosts.iter().filter(|host| host.http.len() > 1);
+        let routed = plan.hosts.iter().filter(|host| host.is_routed());
         Self {
             by_name: routed.map(|host| (HostName::from(&host.host), host)).collect(),
             tag_header: &plan.tag_header,
@@ -183,7 +184,7 @@ fn note_half_qualified<'v>(
     }
 }
 
-/// One copy per lane and set of terms, lanes by name.
+/// One copy per lane and set of terms, lanes by name; and two for an exchange.
 fn insert_copies(
     original: &Value,
     targets: &[Target],
@@ -206,10 +207,24 @@ fn insert_copies(
     // A match of the user's own agrees with its roots already, or Istio drops the original too.
     let terms = if matches_all && !place.roots.is_empty() { place.roots } else { &plain };
     for lane in names {
-        let copy = Copy { original, lane, tag_header: lanes.tag_header.as_str() };
+        let copy = Copy { original, tag: Some(lane.as_str()), tag_header: lanes.tag_header.as_str() };
         for terms in terms {
-            routes.push(copy.build(&namer.name(lane, id), terms, &|index| destination(targets, index, lane)));
+            let name = namer.name(lane.as_str(), id);
+            routes.push(copy.build(&name, terms, &|index| destination(targets, index, lane)));
         }
+    }
+    if targets.iter().any(|target| target.host.exchange.is_some()) {
+        // Whoever asks for the baseline gets it: what the exchange hands on does not come back.
+        let asks = Copy { original, tag: Some(BASELINE), tag_header: lanes.tag_header.as_str() };
+        for terms in terms {
+            routes.push(asks.build(&namer.name(name::EXCHANGE, id), terms, &|_| None));
+        }
+        let all = Copy { tag: None, ..asks };
+        let exchange = |index| {
+            let target = targets.iter().find(|target| target.index == index)?;
+            target.host.exchange.as_ref().map(|exchange| &exchange.to)
+        };
+        routes.push(all.build(&namer.name(name::EXCHANGE, id), &RootTerms::default(), &exchange));
     }
 }
 

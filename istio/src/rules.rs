@@ -12,7 +12,7 @@ use crate::finding::Finding;
 use crate::hosts::HostName;
 use crate::observed::{Mesh, ObservedService};
 use crate::own;
-use crate::plan::HostPlan;
+use crate::plan::{Exchange, HostPlan};
 use crate::policy::{self, Around, Scope, Unrankable, rank, ranking};
 use crate::restore::{Edit, Step};
 use crate::service::Labels;
@@ -262,7 +262,7 @@ fn rule_for(host: &HostPlan) -> Map<String, Value> {
     Map::from_iter([("host".to_owned(), host.host.fqdn().into())])
 }
 
-/// The lanes' subsets over a rule with this traffic policy.
+/// The lanes' subsets, and the exchange's, over a rule with this traffic policy.
 fn lane_subsets(host: &HostPlan, policy: &Value, around: Around) -> Result<Vec<Value>, Unrankable> {
     let lanes_here = failover::lanes_here(host);
     let subset = |subset: &crate::plan::Subset| {
@@ -273,5 +273,10 @@ fn lane_subsets(host: &HostPlan, policy: &Value, around: Around) -> Result<Vec<V
             }
         })
     };
-    host.subsets.iter().map(subset).collect()
+    let mut subsets = host.subsets.iter().map(subset).collect::<Result<Vec<_>, Unrankable>>()?;
+    if host.exchange.is_some() {
+        let policy = ranking(policy, &failover::exchange_keys(&lanes_here), around)?;
+        subsets.push(json!({"name": Exchange::SUBSET, "trafficPolicy": policy}));
+    }
+    Ok(subsets)
 }

@@ -115,6 +115,8 @@ pub struct Service {
     pub port: u16,
     /// What its selector matches.
     pub workloads: Vec<Workload>,
+    /// Whether workloads labelled [`crate::lane::EXCHANGE`] serve what no lane of it claims.
+    pub exchanged: bool,
 }
 
 /// Pods that share their labels: a Deployment, or one instance on the local mesh.

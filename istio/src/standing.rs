@@ -221,6 +221,7 @@ impl Standing {
                 subsets: Vec::new(),
                 baseline: Tier { of: TierOf::Baseline, workloads: Vec::new() },
                 idle: Vec::new(),
+                exchange: None,
                 host,
             }
         };

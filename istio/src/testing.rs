@@ -54,7 +54,7 @@ pub(crate) fn workloads(texts: &[&str]) -> Vec<Workload> {
 }
 
 pub(crate) fn service(host: &str, texts: &[&str]) -> Service {
-    Service { host: host.parse().expect("host"), port: 80, workloads: workloads(texts) }
+    Service { host: host.parse().expect("host"), port: 80, workloads: workloads(texts), exchanged: false }
 }
 
 /// Lanes of every sort: two siblings, a child, a strict one that serves `web` only.
@@ -86,6 +86,7 @@ pub(crate) fn mesh_of(services: &[(&str, &[&str])]) -> Observed {
         workloads: workloads(texts),
         http_routes: HttpRoutes::default(),
         distribution: None,
+        exchanged: false,
     };
     Observed { services: services.iter().map(observed).collect(), ..Observed::default() }
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::simulate::apply;
 use crate::testing::header;
 
+mod exchange;
 mod findings;
 mod properties;
 mod steps;

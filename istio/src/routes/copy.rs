@@ -1,6 +1,5 @@
 //! A lane's copy of one route of the user's.
 
-use canary_rules::name::LaneName;
 use serde_json::{Map, Value, json};
 
 use super::RootTerms;
@@ -8,14 +7,16 @@ use crate::lane::RefusalStatus;
 use crate::plan::{Destination, REFUSAL_HEADER};
 
 /// What a copy is made from.
+#[derive(Clone, Copy)]
 pub(super) struct Copy<'a> {
     pub(super) original: &'a Map<String, Value>,
-    pub(super) lane: &'a LaneName,
+    /// What its requests say; nothing: all of them are meant.
+    pub(super) tag: Option<&'a str>,
     pub(super) tag_header: &'a str,
 }
 
 impl Copy<'_> {
-    /// The copy: the original's conditions with the tag, the original's actions with the lane's destinations.
+    /// The copy: the original's conditions with the tag, if there is one, the original's actions with the lane's destinations.
     /// `to` says where the lane goes instead of a destination, by its position.
     pub(super) fn build<'p>(
         &self,
@@ -25,7 +26,9 @@ impl Copy<'_> {
     ) -> Value {
         let mut route = Map::with_capacity(self.original.len() + 2);
         route.insert("name".into(), name.into());
-        route.insert("match".into(), self.matches(terms));
+        if let Some(matches) = self.matches(terms) {
+            route.insert("match".into(), matches);
+        }
         match self.refusal(to) {
             Some((status, reason)) => self.refuse(status, reason, &mut route),
             None => self.forward(to, &mut route),
@@ -33,7 +36,8 @@ impl Copy<'_> {
         Value::Object(route)
     }
 
-    fn matches(&self, terms: &RootTerms) -> Value {
+    fn matches(&self, terms: &RootTerms) -> Option<Value> {
+        let Some(tag) = self.tag else { return self.original.get("match").cloned() };
         let originals = self.original.get("match").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         if originals.is_empty() {
             let mut fresh = Map::new();
@@ -43,19 +47,19 @@ impl Copy<'_> {
             if !terms.source_namespace.is_empty() {
                 fresh.insert("sourceNamespace".into(), terms.source_namespace.as_str().into());
             }
-            return json!([self.tagged(&Value::Object(fresh))]);
+            return Some(json!([self.tagged(&Value::Object(fresh), tag)]));
         }
-        originals.iter().map(|original| self.tagged(original)).collect()
+        Some(originals.iter().map(|original| self.tagged(original, tag)).collect())
     }
 
     /// A match with the tag besides.
-    fn tagged(&self, original: &Value) -> Value {
+    fn tagged(&self, original: &Value, tag: &str) -> Value {
         let mut tagged = original.as_object().cloned().unwrap_or_default();
         let headers = tagged.entry("headers").or_insert(Value::Null);
         if !headers.is_object() {
             *headers = Value::Object(Map::new());
         }
-        headers[self.tag_header] = json!({"exact": self.lane.as_str()});
+        headers[self.tag_header] = json!({"exact": tag});
         Value::Object(tagged)
     }
 

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 /// What every route of ours starts with.
 const PREFIX: &str = "canaryctl-";
+/// What stands for an exchange where others have their lane.
+pub(super) const EXCHANGE: &str = "-exchange";
 /// Length of an id in hexadecimal digits.
 const ID_DIGITS: usize = 8;
 
@@ -17,23 +19,22 @@ const ID_DIGITS: usize = 8;
 /// applied again is told apart.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {
-    lane_of(name).is_some()
+    served(name).is_some_and(|served| served == EXCHANGE || LaneName::new(served).is_ok())
 }
 
 /// The lane that a route of ours serves.
 #[must_use]
 pub fn lane_of(name: &str) -> Option<&str> {
+    served(name).filter(|served| LaneName::new(served).is_ok())
+}
+
+fn served(name: &str) -> Option<&str> {
     let (head, last) = name.strip_prefix(PREFIX)?.rsplit_once('-')?;
-    let lane = if is_id(last) {
-        head
-    } else {
-        let (lane, id) = head.rsplit_once('-')?;
-        if !is_id(id) || !is_ordinal(last) {
-            return None;
-        }
-        lane
-    };
-    LaneName::new(lane).is_ok().then_some(lane)
+    if is_id(last) {
+        return Some(head);
+    }
+    let (served, id) = head.rsplit_once('-')?;
+    (is_id(id) && is_ordinal(last)).then_some(served)
 }
 
 fn is_id(text: &str) -> bool {
@@ -63,10 +64,10 @@ impl Namer {
         (wide >> 32) as u32 ^ wide as u32
     }
 
-    /// The name of the next copy for a lane of the route with this id.
-    pub(super) fn name(&mut self, lane: &LaneName, id: u32) -> String {
-        let name = format!("{PREFIX}{lane}-{id:08x}");
-        let nth = self.given.entry((lane.as_str().to_owned(), id)).or_default();
+    /// The name of the next copy for a lane, or for an exchange, of the route with this id.
+    pub(super) fn name(&mut self, served: &str, id: u32) -> String {
+        let name = format!("{PREFIX}{served}-{id:08x}");
+        let nth = self.given.entry((served.to_owned(), id)).or_default();
         *nth += 1;
         match *nth {
             1 => name,
@@ -151,6 +152,15 @@ mod tests {
     }
 
     #[test]
+    fn an_exchange_is_ours_and_no_lanes() {
+        for name in ["canaryctl--exchange-0123abcd", "canaryctl--exchange-0123abcd-2"] {
+            check(name, None);
+            assert!(is_ours(name), "{name}");
+        }
+        assert!(!is_ours("canaryctl--other-0123abcd"));
+    }
+
+    #[test]
     fn other_names_are_the_users() {
         for name in [
             "",
@@ -185,9 +195,9 @@ mod tests {
     #[test]
     fn equal_routes_are_counted() {
         let mut namer = Namer::default();
-        let gray = LaneName::new("gray").expect("lane name");
-        assert_eq!(namer.name(&gray, 1), "canaryctl-gray-00000001");
-        assert_eq!(namer.name(&gray, 1), "canaryctl-gray-00000001-2");
-        assert_eq!(namer.name(&gray, 2), "canaryctl-gray-00000002");
+        assert_eq!(namer.name("gray", 1), "canaryctl-gray-00000001");
+        assert_eq!(namer.name("gray", 1), "canaryctl-gray-00000001-2");
+        assert_eq!(namer.name("gray", 2), "canaryctl-gray-00000002");
+        assert_eq!(namer.name(EXCHANGE, 2), "canaryctl--exchange-00000002");
     }
 }

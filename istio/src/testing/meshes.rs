@@ -27,6 +27,7 @@ fn service(host: &'static str) -> BoxedStrategy<ObservedService> {
             workloads: workloads(&pods),
             http_routes: HttpRoutes { in_mesh, from_gateway: false },
             distribution: None,
+            exchanged: false,
         })
         .boxed()
 }

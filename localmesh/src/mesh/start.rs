@@ -49,8 +49,12 @@ pub fn services(apps: &[AppSpec]) -> Vec<Service> {
         let workload = Workload { name: app.name.clone(), labels: app.pod_labels() };
         services.entry(&app.service).or_default().push(workload);
     }
-    let service =
-        |(host, workloads): (&Host, _)| Service { host: host.clone(), port: SERVICE_PORT, workloads };
+    let service = |(host, workloads): (&Host, _)| Service {
+        host: host.clone(),
+        port: SERVICE_PORT,
+        workloads,
+        exchanged: false,
+    };
     services.into_iter().map(service).collect()
 }
 
