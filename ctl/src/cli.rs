@@ -61,6 +61,8 @@ enum Verb {
     Dashboard(verb::dashboard::Args),
     /// Have requests of a service that a rule matches come to a process on this machine.
     Mesh(Box<verb::mesh::Args>),
+    /// Have all requests of a service come to a process on this machine.
+    Exchange(Box<verb::exchange::Args>),
     /// Show which developer has which service, and end that.
     #[command(subcommand)]
     Dev(verb::dev::Verb),
@@ -145,6 +147,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Status(args) => verb::status::run(&args, cluster),
         Verb::Dashboard(args) => verb::dashboard::run(&args, cluster),
         Verb::Mesh(args) => verb::mesh::run(&args, cluster),
+        Verb::Exchange(args) => verb::exchange::run(&args, cluster),
         Verb::Dev(verb) => verb::dev::run(&verb, cluster),
         Verb::Diff(args) => verb::diff::run(&args, cluster),
         Verb::Render(args) => verb::render::run(&args),

@@ -1,4 +1,5 @@
-//! Stands in front of an agent: of the requests that reach its pod only those of its lane go to the laptop.
+//! Stands in front of an agent: of the requests that reach its pod only those of its lane, if it has one, go to the
+//! laptop.
 //!
 //! A pod that is among a Service's endpoints gets whatever a client without a sidecar sends it. All of that, and
 //! what the laptop cannot answer, goes to the Service's other pods: the tag header asks for the baseline at the next
@@ -59,8 +60,8 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Gate {
     /// The header that carries the tag.
     pub tag_header: HeaderName,
-    /// The lane whose requests the laptop gets.
-    pub lane: HeaderValue,
+    /// The lane whose requests the laptop gets; none: it gets all that comes.
+    pub lane: Option<HeaderValue>,
     /// Where the laptop is reached; none for a port that nobody has taken.
     pub laptop: Option<Laptop>,
     /// The Service's own address, by which its other pods are reached.
@@ -110,7 +111,7 @@ impl Gate {
         }
         let upgrade = exchange::upgrade_of(&mut request);
         let request = request.map(Either::Left);
-        let Some(laptop) = self.laptop.filter(|_| self.is_lanes(&request)) else {
+        let Some(laptop) = self.laptop.filter(|_| self.is_the_laptops(&request)) else {
             return self.hand_on(request, upgrade, None).await;
         };
         let Ok(stream) = laptop.connect().await else {
@@ -136,10 +137,11 @@ impl Gate {
         said.flat_map(|value| value.split(',')).any(|service| service.trim() == self.baseline.host())
     }
 
-    /// Whether a request says the lane, once.
-    fn is_lanes(&self, request: &Outgoing) -> bool {
+    /// Whether a request is the laptop's: it says the lane, once.
+    fn is_the_laptops(&self, request: &Outgoing) -> bool {
+        let Some(lane) = &self.lane else { return true };
         let mut tags = request.headers().get_all(&self.tag_header).iter();
-        tags.next() == Some(&self.lane) && tags.next().is_none()
+        tags.next() == Some(lane) && tags.next().is_none()
     }
 
     /// Has the Service's other pods answer; says why, if a request of the lane comes to that.

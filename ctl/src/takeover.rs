@@ -1,4 +1,5 @@
-//! The Takeover document: one developer has the requests of a service that rules match, `canaryctl.io/v1alpha1`.
+//! The Takeover document: one developer has the requests of a service that rules match, or all of them,
+//! `canaryctl.io/v1alpha1`.
 //!
 //! Knows documents only. Which of them can be is [`derive`]'s; what becomes of them is the controller's.
 
@@ -7,6 +8,8 @@ use canary_rules::name::LaneName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::verb::enable::document::who_of_rules;
+
 mod derive;
 mod overlap;
 #[cfg(test)]
@@ -14,6 +17,8 @@ mod tests;
 
 pub use derive::{Derived, Known, Ruling, derive};
 
+/// What an exchange has, in words.
+pub const EVERYTHING: &str = "all requests";
 /// The `kind` of Takeover documents.
 pub const KIND: &str = "Takeover";
 /// Label of an agent's pods: the name of the Takeover that they serve.
@@ -66,10 +71,12 @@ pub struct TakeoverSpec {
     /// What of its requests.
     #[serde(default)]
     pub mode: Mode,
-    /// What a request must be like, as in a Lane; each rule names a value that only its owner sends.
+    /// What a request must be like, as in a Lane; each rule names a value that only its owner sends. None for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
-    /// The lane that carries them.
-    pub lane: LaneName,
+    /// The lane that carries them; none for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<LaneName>,
     /// Whose it is.
     pub owner: Owner,
 }
@@ -81,6 +88,8 @@ pub enum Mode {
     /// Those that a rule matches.
     #[default]
     Mesh,
+    /// All that no lane of the service has.
+    Exchange,
 }
 
 /// Whose a Takeover is.
@@ -101,10 +110,25 @@ impl Takeover {
         format!("{}/{}", self.metadata.namespace, self.spec.service)
     }
 
+    /// Its lane's name; empty where it has none.
+    #[must_use]
+    pub fn lane(&self) -> &str {
+        self.spec.lane.as_ref().map_or("", LaneName::as_str)
+    }
+
     /// When it began, as people read it.
     #[must_use]
     pub fn since(&self) -> &str {
         self.metadata.creation_timestamp.as_deref().unwrap_or("a moment ago")
+    }
+
+    /// Which requests it has, in words.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self.spec.mode {
+            Mode::Mesh => who_of_rules(&self.rules()),
+            Mode::Exchange => EVERYTHING.into(),
+        }
     }
 
     /// The rules as JSON.

@@ -241,6 +241,10 @@ fn refused(takeover: &Value, reason: &str, message: &str) -> Failure {
         "Taken" => failure.help(format!(
             "choose another rule (--cookie dev=NAME), or ask them: canaryctl -n {namespace} dev list"
         )),
+        "Exchanged" => failure.help(format!(
+            "take your own requests of it: canaryctl -n {namespace} mesh {service} --to PORT; or ask them: canaryctl -n \
+             {namespace} dev list"
+        )),
         "LaneTaken" => failure.help("choose another lane: --lane NAME"),
         _ => Failure::new(Code::Documents, format!("cannot take {namespace}/{service}: {message}")),
     }

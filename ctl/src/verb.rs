@@ -12,6 +12,7 @@ pub mod dev;
 pub mod diff;
 pub mod disable;
 pub mod enable;
+pub mod exchange;
 pub mod explain;
 pub mod filter;
 pub mod forward;

@@ -18,8 +18,7 @@ use super::report::{Outcome, Said, condition, said, says_the_same};
 use super::run::RunError;
 use crate::names::{FIELD_MANAGER, TAKEOVER_FINALIZER};
 use crate::steer::{Course, Verdict};
-use crate::takeover::{Ruling, Takeover};
-use crate::verb::enable::document::who_of_rules;
+use crate::takeover::{Mode, Ruling, Takeover};
 use crate::world::Seen;
 use agents::{Agent, Agents};
 
@@ -206,8 +205,8 @@ fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>)
         Agent::Starting | Agent::Gone => "".into(),
     };
     if let Ruling::On(takeover) = ruling {
-        status["lane"] = takeover.spec.lane.as_str().into();
-        status["rule"] = who_of_rules(&takeover.rules()).into();
+        status["lane"] = takeover.lane().into();
+        status["rule"] = takeover.what().into();
     }
     let generation = &object.value()["metadata"]["generation"];
     let all = [("Accepted", accepted), ("Programmed", programmed), ("Agent", running), ("Arrived", arrived)];
@@ -217,13 +216,23 @@ fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>)
 
 fn judged(takeover: &Takeover, course: &Course, outcome: &Outcome) -> (Said, Said) {
     let accepted = said("True", "Valid", "");
-    let programmed = match (course.lanes.get(takeover.spec.lane.as_str()), outcome) {
-        (Some(Verdict::Refused(faults)), _) => {
-            let message = faults.join("; ");
-            return (said("False", "Invalid", message), said("False", "Invalid", "no request is taken"));
-        }
-        (_, Outcome::Stuck(why)) => said("False", "Stuck", why.clone()),
-        (Some(Verdict::On(_)), Outcome::Done(_)) => said("True", "Programmed", "every proxy has it"),
+    let invalid = |message: String| {
+        (said("False", "Invalid", message), said("False", "Invalid", "no request is taken"))
+    };
+    let is_of =
+        |host: &Host| host.name() == takeover.spec.service && host.namespace() == takeover.metadata.namespace;
+    // What gets no route for a lane gets none here.
+    if let Some(finding) = course.plan.findings.iter().find(|finding| finding.refused().is_some_and(is_of)) {
+        return invalid(format!("{finding}; {}", finding.help()));
+    }
+    let is_on = match (takeover.spec.mode, course.lanes.get(takeover.lane())) {
+        (_, Some(Verdict::Refused(faults))) => return invalid(faults.join("; ")),
+        (Mode::Exchange, _) | (Mode::Mesh, Some(Verdict::On(_))) => true,
+        (Mode::Mesh, _) => false,
+    };
+    let programmed = match outcome {
+        Outcome::Stuck(why) => said("False", "Stuck", why.clone()),
+        Outcome::Done(_) if is_on => said("True", "Programmed", "every proxy has it"),
         _ => said("Unknown", "Working", "changes are on their way to the proxies"),
     };
     (accepted, programmed)

@@ -53,7 +53,6 @@ fn schema() -> Value {
 fn spec() -> Value {
     let lane = super::schema();
     let mut rules = lane["properties"]["spec"]["properties"]["rules"].clone();
-    rules["minItems"] = 1.into();
     rules["maxItems"] = RULES_MAX.into();
     let about = |mut schema: Value, description: &str| {
         schema["description"] = description.into();
@@ -62,11 +61,16 @@ fn spec() -> Value {
     let port = json!({"type": "integer", "format": "int32", "minimum": 1, "maximum": 65535});
     json!({
         "type": "object",
-        "required": ["service", "ports", "rules", "lane", "owner"],
-        "x-kubernetes-validations": [{
-            "rule": "self == oldSelf",
-            "message": "a takeover does not change: end it and make another",
-        }],
+        "required": ["service", "ports", "owner"],
+        "x-kubernetes-validations": [
+            {"rule": "self == oldSelf", "message": "a takeover does not change: end it and make another"},
+            {
+                "rule": "(has(self.mode) && self.mode == 'exchange') \
+                         ? !has(self.lane) && (!has(self.rules) || size(self.rules) == 0) \
+                         : has(self.lane) && has(self.rules) && size(self.rules) > 0",
+                "message": "mesh takes rules and a lane, exchange takes neither",
+            },
+        ],
         "properties": {
             "service": about(
                 json!({"type": "string", "minLength": 1, "maxLength": NAME_BYTES_MAX}),
@@ -76,7 +80,7 @@ fn spec() -> Value {
                 "type": "array", "minItems": 1, "maxItems": PORTS_MAX, "items": port,
                 "description": "Ports of the Service that are taken.",
             },
-            "mode": {"type": "string", "enum": ["mesh"], "description": "What is taken: the requests that a rule matches."},
+            "mode": {"type": "string", "enum": ["mesh", "exchange"], "description": "What is taken: the requests that a rule matches, or all that no lane of the service has."},
             "rules": about(rules, "What a request must be like, as in a Lane: each asks for a value of a header, a cookie or the query."),
             "lane": about(
                 lane["properties"]["metadata"]["properties"]["name"].clone(),

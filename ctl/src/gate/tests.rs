@@ -112,11 +112,15 @@ async fn gate(laptop: Option<Laptop>) -> SocketAddr {
 }
 
 async fn gate_before(laptop: Option<Laptop>, baseline: SocketAddr) -> SocketAddr {
+    gate_of(Some("dev-alice"), laptop, baseline).await
+}
+
+async fn gate_of(lane: Option<&'static str>, laptop: Option<Laptop>, baseline: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let gate = Gate {
         tag_header: HeaderName::from_static("x-canary-lane"),
-        lane: HeaderValue::from_static("dev-alice"),
+        lane: lane.map(HeaderValue::from_static),
         laptop,
         baseline: baseline.to_string().parse().expect("an authority"),
     };
@@ -233,6 +237,23 @@ async fn no_more_connections_are_served_than_may_be() {
     drop(all.pop());
     let (status, ..) = client.await.expect("no panic");
     assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn without_a_lane_all_requests_are_the_laptops() {
+    let (laptop, baseline) = (agent_of(named("laptop").await).await, named("baseline").await);
+    let gate = gate_of(None, Some(laptop), baseline).await;
+    for headers in [&[][..], &[("x-canary-lane", "gray")], &[("x-canary-lane", "baseline")]] {
+        let (status, said, _) = get(gate, Protocol::Http1, headers).await;
+        assert!(status == 200 && said.starts_with("laptop HTTP/1.1 GET /a "), "{said}");
+        assert!(said.contains(" handed= host=cart.shop for= "), "as it came: {said}");
+    }
+    let (status, ..) = get(gate, Protocol::Http1, &[(HANDED_ON_HEADER, "127.0.0.1")]).await;
+    assert_eq!(status, 503, "what was handed on does not come back");
+    let gate = gate_of(None, Some(refusing().await), baseline).await;
+    let (status, said, why) = get(gate, Protocol::Http1, &[]).await;
+    assert!(status == 200 && said.starts_with("baseline "), "{said}");
+    assert_eq!(why, "laptop-unreachable");
 }
 
 #[tokio::test]

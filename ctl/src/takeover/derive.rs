@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use canary_istio::Object;
 use canary_istio::failover::lane_key;
-use canary_istio::lane::LANE_LABEL;
+use canary_istio::lane::{EXCHANGE, LANE_LABEL};
 use canary_istio::observed::Speaks;
 use canary_istio::service::{Labels, Workload};
 use canary_istio::{Observed, ObservedService};
@@ -13,8 +13,7 @@ use canary_rules::wire::LANES_MAX;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::{LABEL, Takeover, overlap};
-use crate::verb::enable::document::who_of_rules;
+use super::{LABEL, Mode, Takeover, overlap};
 
 /// What the lane of a Takeover is called: nobody's pods are in a lane of such a name unless they mean it.
 const LANE_PREFIX: &str = "dev-";
@@ -100,42 +99,81 @@ pub fn derive(takeovers: &[Object], known: Known<'_>) -> Derived {
 }
 
 fn judge(takeover: &Takeover, before: &[Takeover], known: Known<'_>) -> Option<Refusal> {
+    match takeover.spec.mode {
+        Mode::Mesh => lane_refusal(takeover)
+            .or_else(|| service_refusal(takeover, known.services?))
+            .or_else(|| number_refusal(takeover, before, known))
+            .or_else(|| before.iter().find_map(|other| clash(takeover, other))),
+        Mode::Exchange => exchange_refusal(takeover)
+            .or_else(|| service_refusal(takeover, known.services?))
+            .or_else(|| before.iter().find_map(|other| exchange_clash(takeover, other))),
+    }
+}
+
+/// Why a Takeover's lane and rules cannot be.
+fn lane_refusal(takeover: &Takeover) -> Option<Refusal> {
     let spec = &takeover.spec;
     if spec.rules.is_empty() || !spec.rules.iter().all(overlap::is_narrow) {
         let message = "each rule must ask for a value of a header named x-dev or x-dev-…, or of a cookie or query \
                        parameter named dev or dev-…, and for no percentage: others would take other people's requests";
         return Some(refusal("Invalid", message));
     }
-    if !spec.lane.as_str().starts_with(LANE_PREFIX) {
-        let message = format!("its lane must be called {LANE_PREFIX}…, and not {}", spec.lane);
-        return Some(refusal("Invalid", message));
-    }
-    if let Some(services) = known.services {
-        let of = |service: &&ObservedService| {
-            service.host.namespace() == takeover.metadata.namespace && service.host.name() == spec.service
-        };
-        let Some(service) = services.iter().find(of) else {
-            return Some(refusal("Invalid", format!("there is no Service {}", takeover.service())));
-        };
-        let has = |number: &u16| service.ports.iter().any(|port| port.number == *number);
-        if let Some(missing) = spec.ports.iter().find(|number| !has(number)) {
-            return Some(refusal("Invalid", format!("Service {} has no port {missing}", takeover.service())));
+    match &spec.lane {
+        None => Some(refusal("Invalid", "it names no lane")),
+        Some(lane) if !lane.as_str().starts_with(LANE_PREFIX) => {
+            Some(refusal("Invalid", format!("its lane must be called {LANE_PREFIX}…, and not {lane}")))
         }
-        if let Some(why) = meets_strangers(service) {
-            return Some(refusal("Invalid", format!("{}: {why}", takeover.service())));
-        }
+        Some(_) => None,
     }
-    if known.lanes.iter().any(|lane| lane.name() == spec.lane.as_str()) {
-        let message = format!("there is a Lane {} that somebody wrote: name another one", spec.lane);
+}
+
+/// Why one who takes everything asks for too much.
+fn exchange_refusal(takeover: &Takeover) -> Option<Refusal> {
+    let spec = &takeover.spec;
+    let has_more = spec.lane.is_some() || !spec.rules.is_empty();
+    has_more.then(|| refusal("Invalid", "an exchange takes all requests: it has neither a lane nor rules"))
+}
+
+/// Why a service cannot be taken.
+fn service_refusal(takeover: &Takeover, services: &[ObservedService]) -> Option<Refusal> {
+    let spec = &takeover.spec;
+    let of = |service: &&ObservedService| {
+        service.host.namespace() == takeover.metadata.namespace && service.host.name() == spec.service
+    };
+    let Some(service) = services.iter().find(of) else {
+        return Some(refusal("Invalid", format!("there is no Service {}", takeover.service())));
+    };
+    let has = |number: &u16| service.ports.iter().any(|port| port.number == *number);
+    if let Some(missing) = spec.ports.iter().find(|number| !has(number)) {
+        return Some(refusal("Invalid", format!("Service {} has no port {missing}", takeover.service())));
+    }
+    let why = meets_strangers(service)?;
+    Some(refusal("Invalid", format!("{}: {why}", takeover.service())))
+}
+
+/// Why there can be no lane of this name, or no further one.
+fn number_refusal(takeover: &Takeover, before: &[Takeover], known: Known<'_>) -> Option<Refusal> {
+    let name = takeover.lane();
+    if known.lanes.iter().any(|lane| lane.name() == name) {
+        let message = format!("there is a Lane {name} that somebody wrote: name another one");
         return Some(refusal("LaneTaken", message));
     }
-    let mut lanes: Vec<&str> = before.iter().map(|other| other.spec.lane.as_str()).collect();
+    let mut lanes: Vec<&str> = meshes(before).map(Takeover::lane).collect();
     lanes.sort_unstable();
     lanes.dedup();
-    if !lanes.contains(&spec.lane.as_str()) && known.lanes.len() + lanes.len() >= LANES_MAX {
-        return Some(refusal("Invalid", format!("there are {LANES_MAX} lanes, and no more fit")));
-    }
-    before.iter().find_map(|other| clash(takeover, other))
+    (!lanes.contains(&name) && known.lanes.len() + lanes.len() >= LANES_MAX)
+        .then(|| refusal("Invalid", format!("there are {LANES_MAX} lanes, and no more fit")))
+}
+
+fn meshes(takeovers: &[Takeover]) -> impl Iterator<Item = &Takeover> {
+    takeovers.iter().filter(|takeover| takeover.spec.mode == Mode::Mesh)
+}
+
+/// Why nobody else can have all requests of a service that somebody has.
+fn exchange_clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
+    let is_taken = other.spec.mode == Mode::Exchange && other.service() == takeover.service();
+    let (user, service, since) = (&other.spec.owner.user, other.service(), other.since());
+    is_taken.then(|| refusal("Exchanged", format!("{user} has all requests of {service} since {since}")))
 }
 
 /// Why clients would meet an agent of a service past its gate.
@@ -150,17 +188,21 @@ fn meets_strangers(service: &ObservedService) -> Option<String> {
 /// Why a Takeover cannot be beside an older one.
 fn clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
     let (ours, theirs) = (&takeover.spec, &other.spec);
+    if theirs.mode == Mode::Exchange {
+        // It has what no lane has.
+        return None;
+    }
     let (user, service, since) = (&theirs.owner.user, other.service(), other.since());
-    let rule = who_of_rules(&other.rules());
+    let rule = other.what();
     if ours.lane == theirs.lane {
         if ours.owner.user != theirs.owner.user {
-            let message = format!("lane {} is {user}'s since {since}: name another one", theirs.lane);
+            let message = format!("lane {} is {user}'s since {since}: name another one", other.lane());
             return Some(refusal("LaneTaken", message));
         }
         if ours.rules != theirs.rules {
             let message = format!(
                 "lane {} has another rule for {service} since {since} ({rule}): give the same, or name another lane",
-                theirs.lane
+                other.lane()
             );
             return Some(refusal("LaneTaken", message));
         }
@@ -179,8 +221,8 @@ fn clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
 fn lanes(accepted: &[Takeover]) -> Vec<Object> {
     let mut by_name: BTreeMap<&str, Vec<&Takeover>> = BTreeMap::new();
     let mut oldest_first: Vec<&str> = Vec::new();
-    for takeover in accepted {
-        let name = takeover.spec.lane.as_str();
+    for takeover in meshes(accepted) {
+        let name = takeover.lane();
         let of_lane = by_name.entry(name).or_default();
         if of_lane.is_empty() {
             oldest_first.push(name);
@@ -219,7 +261,11 @@ impl Derived {
     /// The labels of a Takeover's agent beside those of its service.
     #[must_use]
     pub fn labels(takeover: &Takeover) -> Labels {
-        let lane = takeover.spec.lane.as_str();
+        // Who takes everything is in no lane.
+        let lane = match takeover.spec.mode {
+            Mode::Mesh => takeover.lane(),
+            Mode::Exchange => EXCHANGE,
+        };
         Labels::from([
             (LANE_LABEL.to_owned(), lane.to_owned()),
             (lane_key(lane), "member".to_owned()),
@@ -227,7 +273,7 @@ impl Derived {
         ])
     }
 
-    /// Tells the services of the agents that are to come: every proxy knows their lane before the first pod is
+    /// Tells the services of the agents that are to come, and of who has all of their requests: every proxy knows their lane before the first pod is
     /// there, and nobody else's request ever meets one.
     pub fn add_workloads(&self, observed: &mut Observed) {
         for ruling in self.rulings.values() {
@@ -239,6 +285,7 @@ impl Derived {
             let Some(service) = observed.services.iter_mut().find(of) else { continue };
             let mut labels = service.selector.clone();
             labels.extend(Self::labels(takeover));
+            service.exchanged |= takeover.spec.mode == Mode::Exchange;
             let name = format!("takeover {}", takeover.metadata.name);
             service.workloads.push(Workload { name, labels });
         }

@@ -193,6 +193,43 @@ fn a_service_whose_clients_would_meet_the_agent_is_refused() {
     assert!(ruling(&raw, "a").expect("refused").1.contains("its port tcp-raw:9000 is not HTTP"));
 }
 
+fn exchange(name: &str, born_s: u32, user: &str) -> Value {
+    let mut takeover = takeover(name, born_s, "cart", user, header(user));
+    let spec = takeover["spec"].as_object_mut().expect("a spec");
+    spec.insert("mode".into(), "exchange".into());
+    spec.retain(|key, _| !["lane", "rules"].contains(&key.as_str()));
+    takeover
+}
+
+#[test]
+fn one_developer_has_all_requests_of_a_service_beside_others_who_have_their_own() {
+    let all = seen(vec![exchange("a", 1, "alice"), takeover("b", 2, "cart", "bob", header("bob"))]);
+    assert_eq!((ruling(&all, "a"), ruling(&all, "b")), (None, None));
+    let lanes: Vec<&str> = all.all_lanes().map(|lane| lane.name()).collect();
+    assert_eq!(lanes, ["dev-bob"], "everything is no lane");
+    let exchanged = |seen: &Seen| {
+        let services = seen.observed.services.iter().filter(|service| service.exchanged);
+        services.map(|service| service.host.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(exchanged(&all), ["cart.shop"]);
+    let both = vec![exchange("a", 1, "alice"), exchange("b", 2, "bob")];
+    check(both, "b", "Exchanged", "alice has all requests of shop/cart since 2026-01-01T11:52:01Z");
+    let mut ended = exchange("a", 1, "alice");
+    ended["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z".into();
+    let all = seen(vec![ended, exchange("b", 2, "bob")]);
+    assert_eq!((ruling(&all, "b"), exchanged(&all)), (None, vec!["cart.shop".into()]));
+}
+
+#[test]
+fn who_takes_everything_names_neither_lane_nor_rules() {
+    let mut laned = exchange("a", 1, "alice");
+    laned["spec"]["lane"] = "dev-alice".into();
+    check(vec![laned], "a", "Invalid", "it has neither a lane nor rules");
+    let mut unlaned = takeover("a", 1, "cart", "alice", header("alice"));
+    unlaned["spec"].as_object_mut().expect("a spec").shift_remove("lane");
+    check(vec![unlaned], "a", "Invalid", "it names no lane");
+}
+
 #[test]
 fn the_lane_is_routed_before_its_agent_has_a_pod() {
     let course = |objects| {

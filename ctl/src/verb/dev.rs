@@ -8,6 +8,7 @@ use crate::confirm::Confirm;
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
+use crate::takeover::EVERYTHING;
 use crate::takeovers::{Place, Takeovers, who_am_i};
 use crate::verb::enable::document::who_of_rules;
 use crate::waiting::Waiting;
@@ -129,9 +130,12 @@ fn row(takeover: &Value, now_unix_s: i64) -> [String; 6] {
         },
         false => "going".into(),
     };
-    let rules = takeover["spec"]["rules"].as_array().map_or(&[][..], Vec::as_slice);
+    let rule = match takeover["spec"]["rules"].as_array() {
+        Some(rules) if !rules.is_empty() => who_of_rules(rules),
+        _ => EVERYTHING.into(),
+    };
     let service = format!("{}/{}", text("/metadata/namespace"), text("/spec/service"));
-    [text("/metadata/name"), service, owner, who_of_rules(rules), state, format!("for {since}")]
+    [text("/metadata/name"), service, owner, rule, state, format!("for {since}")]
 }
 
 async fn stop(args: &StopArgs, cluster: &Cluster) -> Result<(), Failure> {

@@ -23,9 +23,9 @@ pub struct Args {
     /// Where to listen and who answers: PORT=BASELINE, or PORT=BASELINE=LAPTOP for a port that is taken.
     #[arg(long = "port", value_name = "PORT=BASELINE[=LAPTOP]", required = true)]
     ports: Vec<GatePort>,
-    /// The lane.
+    /// The lane whose requests laptops get; default all requests.
     #[arg(long, value_name = "LANE")]
-    lane: HeaderValue,
+    lane: Option<HeaderValue>,
     /// The header that carries the tag.
     #[arg(long, value_name = "HEADER")]
     tag_header: HeaderName,

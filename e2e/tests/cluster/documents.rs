@@ -85,4 +85,7 @@ pub(crate) async fn develop(shop: &Shop) {
             }
         }
     }
+    for mut one in beside {
+        assert_eq!(one.interrupt().code(), Some(0));
+    }
 }

@@ -65,6 +65,12 @@ async fn cart(caller: &Caller, user: &str) -> String {
     answer.version("cart").expect("cart is in the chain").to_owned()
 }
 
+/// Has all of cart's requests, until dropped.
+fn exchange<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
+    let args = ["exchange", "cart", "-n", shop.namespace(), "--to", &local.to, "-o", "json"];
+    Beside::new(shop, &[args.as_slice(), &ALICE].concat())
+}
+
 /// The same service in another terminal is refused while the first has it.
 #[track_caller]
 fn second_terminal(shop: &Shop, local: &Local) {
@@ -144,4 +150,54 @@ pub(crate) async fn silent(shop: &Shop) {
     arrived(&caller, "alice", "laptop").await;
     tokio::task::block_in_place(|| alice.interrupt());
     over(shop, &before).await;
+}
+
+/// All requests of a service, under load: none fails when that begins, ends by Ctrl-C, or ends without a word.
+pub(crate) async fn exchanged(shop: &Shop) {
+    shop.installed();
+    let (before, routes_before) = (things(shop), routes(shop));
+    let local = Local::start(shop.cluster(), shop.namespace()).await;
+    // Whoever answers, nothing may fail.
+    let load = Load::of_lane(shop, AGENTS, Rules::Spreading);
+    let caller = Caller::new(shop, Protocol::Http1);
+    load.more(50).await;
+
+    let mut alice = tokio::task::block_in_place(|| exchange(shop, &local));
+    for _ in 0..50 {
+        assert_eq!(cart(&caller, "nobody").await, "laptop");
+    }
+    let answer = caller.send(&[]).await;
+    let tree = answer.tree.walk().find(|tree| tree.version == "laptop").expect("the laptop answers").clone();
+    let received = |name: &str| tree.received.get(name).map(|values| values.join(",")).unwrap_or_default();
+    assert_eq!(received("host"), format!("cart.{}", shop.namespace()), "{tree:?}");
+    assert!(received("x-forwarded-client-cert").contains("URI=spiffe://"), "{tree:?}");
+    load.more(200).await;
+    let listed = shop.cluster().canaryctl(&["-n", shop.namespace(), "dev", "list"]).ok().stdout;
+    assert!(listed.contains("cart-exchange") && listed.contains("all requests"), "{listed}");
+    let bob = ["exchange", "cart", "-n", shop.namespace(), "--to", &local.to, "--as", "bob"];
+    let bob = shop.cluster().canaryctl(&[bob.as_slice(), &["--as-group", "system:masters"]].concat());
+    assert!(bob.code == 5 && bob.stderr.contains("alice has "), "{bob}");
+
+    let ended = tokio::task::block_in_place(|| alice.interrupt());
+    assert_eq!(ended.code(), Some(0));
+    assert_eq!(cart(&caller, "nobody").await, "v1");
+    assert_eq!(routes(shop), routes_before, "a user's own routes are as they were");
+    over(shop, &before).await;
+    load.more(50).await;
+
+    let mut again = tokio::task::block_in_place(|| exchange(shop, &local));
+    assert_eq!(cart(&caller, "nobody").await, "laptop");
+    load.more(50).await;
+    again.vanish();
+    let vanished = Instant::now();
+    while cart(&caller, "nobody").await != "v1" {
+        assert!(vanished.elapsed() < BACK_WITHIN, "the laptop still answers");
+    }
+    println!(
+        "a laptop that vanished: the first request of the service's own pods after {:?}",
+        vanished.elapsed()
+    );
+    load.more(200).await;
+    over(shop, &before).await;
+    load.end().await.clean(500);
 }

@@ -71,6 +71,7 @@ fn main() -> ExitCode {
     suite.test("a_release_that_measures_well_goes_on_and_is_undone_at_once", measured::good);
     suite.test("takeovers_are_beside_each_other_and_leave_nothing", takeovers::beside);
     suite.test("a_laptop_has_its_developers_requests_and_everything_comes_back", laptop::mesh_and_back);
+    suite.test("a_laptop_has_all_requests_of_a_service_and_none_fails", laptop::exchanged);
     suite.test("a_laptop_that_falls_silent_keeps_nobody_waiting", laptop::silent);
     suite.test("takeovers_get_nothing_of_clients_without_a_sidecar", takeovers::strangers);
     suite.test("takeovers_that_cannot_be_are_refused_with_the_owner_or_the_right", takeovers::refused);

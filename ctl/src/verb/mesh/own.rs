@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 
-use super::BACK_WITHIN;
+use super::hold::BACK_WITHIN;
 use crate::arrival::is_ready;
 use crate::cluster::{Cluster, api_failure};
 use crate::develop::report::Format;

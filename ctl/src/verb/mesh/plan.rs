@@ -7,7 +7,7 @@ use canary_rules::lane::API_VERSION;
 use serde_json::{Value, json};
 
 use crate::failure::{Code, Failure};
-use crate::takeover::{self, Derived, Takeover};
+use crate::takeover::{self, Derived, Mode, Takeover};
 
 /// Longest name of a Takeover and of its Job, in bytes: it is the value of a label.
 const NAME_BYTES_MAX: usize = 63;
@@ -20,9 +20,32 @@ const UNPRIVILEGED_PORT: u16 = 1024;
 /// Labels of a Service's pods that say whether they get a sidecar.
 const INJECTION_LABELS: [&str; 2] = ["sidecar.istio.io/inject", "istio.io/rev"];
 
+/// Which ports of a Service are meant.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::verb) enum Ports<'a> {
+    /// This one, or the only one.
+    One(Option<u16>),
+    /// These, or all.
+    Several(&'a [u16]),
+}
+
+/// Which requests are meant.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::verb) enum What<'a> {
+    /// Those that rules match; a lane carries them.
+    Matched {
+        /// Its name.
+        lane: &'a str,
+        /// The rules.
+        rules: &'a [Value],
+    },
+    /// All of them.
+    Everything,
+}
+
 /// A Service, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(in crate::verb) struct Taken {
     namespace: String,
     name: String,
     selector: BTreeMap<String, String>,
@@ -44,11 +67,11 @@ enum Target {
 }
 
 impl Taken {
-    /// Reads a Service; of its ports this one is taken, or the only one.
+    /// Reads a Service, and which of its ports are taken.
     ///
     /// # Errors
     /// When its requests cannot be told apart, or it is not said which port is meant.
-    pub(super) fn read(service: &Value, wanted: Option<u16>) -> Result<Self, Failure> {
+    pub(in crate::verb) fn read(service: &Value, wanted: Ports<'_>) -> Result<Self, Failure> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (namespace, name) = (text(&service["metadata"]["namespace"]), text(&service["metadata"]["name"]));
         let cannot = |why: &str| Failure::new(Code::Failed, format!("cannot take {namespace}/{name}: {why}"));
@@ -83,41 +106,51 @@ impl Taken {
             };
             ports.push(TakenPort { number, target, is_taken: false });
         }
-        let numbers = ports.iter().map(|port| port.number.to_string()).collect::<Vec<_>>().join(", ");
-        let taken = match (wanted, ports.as_mut_slice()) {
-            (None, [only]) => Some(only),
-            (None, _) => None,
-            (Some(wanted), all) => all.iter_mut().find(|port| port.number == wanted),
+        let numbers: Vec<u16> = ports.iter().map(|port| port.number).collect();
+        let named = match wanted {
+            Ports::One(Some(port)) => vec![port],
+            Ports::One(None) if ports.len() == 1 => numbers.clone(),
+            Ports::One(None) => Vec::new(),
+            Ports::Several([]) => numbers.clone(),
+            Ports::Several(named) => named.to_vec(),
         };
-        match taken {
-            Some(port) => port.is_taken = true,
-            None => {
-                return Err(cannot("which port is meant is not clear")
-                    .help(format!("name one with --port; there are: {numbers}")));
-            }
+        if named.is_empty() || !named.iter().all(|port| numbers.contains(port)) {
+            let there = numbers.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            let failure = cannot("which port is meant is not clear");
+            return Err(failure.help(format!("name one with --port; there are: {there}")));
+        }
+        for port in &mut ports {
+            port.is_taken = named.contains(&port.number);
         }
         Ok(Self { namespace, name, selector, ports })
     }
 
     /// The Takeover that this user asks for.
-    pub(super) fn takeover(&self, lane: &str, rules: &[Value], user: &str, machine: &str) -> Value {
+    pub(in crate::verb) fn takeover(&self, what: What<'_>, user: &str, machine: &str) -> Value {
         let ports = self.ports.iter().filter(|port| port.is_taken).map(|port| port.number);
-        json!({
+        let (mode, end) = match what {
+            What::Matched { lane, .. } => (Mode::Mesh, lane),
+            What::Everything => (Mode::Exchange, "exchange"),
+        };
+        let mut takeover = json!({
             "apiVersion": API_VERSION, "kind": takeover::KIND,
-            "metadata": {"name": self.takeover_name(lane), "namespace": self.namespace},
+            "metadata": {"name": self.takeover_name(end), "namespace": self.namespace},
             "spec": {
                 "service": self.name,
                 "ports": ports.collect::<Vec<_>>(),
-                "mode": "mesh",
-                "rules": rules,
-                "lane": lane,
+                "mode": mode,
                 "owner": {"user": user, "machine": machine},
             },
-        })
+        });
+        if let What::Matched { lane, rules } = what {
+            takeover["spec"]["rules"] = rules.into();
+            takeover["spec"]["lane"] = lane.into();
+        }
+        takeover
     }
 
-    fn takeover_name(&self, lane: &str) -> String {
-        let mut name = format!("{}-{}", self.name, lane.replace('.', "-"));
+    fn takeover_name(&self, end: &str) -> String {
+        let mut name = format!("{}-{}", self.name, end.replace('.', "-"));
         name.truncate(NAME_BYTES_MAX);
         name.trim_end_matches('-').to_owned()
     }
@@ -195,12 +228,9 @@ pub(super) fn dressed(mut job: Value, taken: &Taken, takeover: &Takeover, agent:
 
 /// The gate's container: as the agent's, which it stands in front of.
 fn gate(beside: &Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
-    let mut args = vec![
-        "gate".to_owned(),
-        "--agent".to_owned(),
-        format!("--lane={}", takeover.spec.lane),
-        format!("--tag-header={}", agent.tag_header),
-    ];
+    let mut args =
+        vec!["gate".to_owned(), "--agent".to_owned(), format!("--tag-header={}", agent.tag_header)];
+    args.extend(takeover.spec.lane.as_ref().map(|lane| format!("--lane={lane}")));
     let mut ports = Vec::with_capacity(taken.ports.len());
     for (index, port) in (0_u16..).zip(taken.by_target()) {
         let (number, named) = match &port.target {
@@ -242,7 +272,7 @@ mod tests {
 
     #[track_caller]
     fn refused(service: &Value, wanted: Option<u16>) -> String {
-        Taken::read(service, wanted).expect_err("refused").to_string()
+        Taken::read(service, Ports::One(wanted)).expect_err("refused").to_string()
     }
 
     #[test]
@@ -260,13 +290,27 @@ mod tests {
     }
 
     #[test]
+    fn an_exchange_takes_every_port_or_those_that_are_named() {
+        let service = service(json!([{"name": "http", "port": 80}, {"name": "http-b", "port": 81}]));
+        for (named, ports) in [(&[][..], json!([80, 81])), (&[81], json!([81]))] {
+            let taken = Taken::read(&service, Ports::Several(named)).expect("a service");
+            let takeover = taken.takeover(What::Everything, "alice", "laptop");
+            assert_eq!(takeover["metadata"]["name"], "cart-exchange");
+            let owner = json!({"user": "alice", "machine": "laptop"});
+            let spec = json!({"service": "cart", "ports": ports, "mode": "exchange", "owner": owner});
+            assert_eq!(takeover["spec"], spec);
+        }
+        Taken::read(&service, Ports::Several(&[80, 82])).expect_err("there is no port 82");
+    }
+
+    #[test]
     fn ports_that_lead_to_one_place_are_taken_together() {
         let ports = json!([
             {"name": "http", "port": 80, "targetPort": 8080}, {"name": "http-b", "port": 81, "targetPort": 8080},
             {"name": "http-c", "port": 82, "targetPort": "admin"},
         ]);
         for (wanted, host) in [(80, 80), (81, 81)] {
-            let taken = Taken::read(&service(ports.clone()), Some(wanted)).expect("a service");
+            let taken = Taken::read(&service(ports.clone()), Ports::One(Some(wanted))).expect("a service");
             let found: Vec<_> = taken.by_target().iter().map(|port| (port.number, port.is_taken)).collect();
             assert_eq!(found, [(host, true), (82, false)]);
         }
@@ -277,9 +321,10 @@ mod tests {
         let service = service(json!([
             {"name": "http", "port": 80, "targetPort": 8080}, {"name": "http-b", "port": 81, "targetPort": "admin"},
         ]));
-        let taken = Taken::read(&service, Some(80)).expect("a service");
+        let taken = Taken::read(&service, Ports::One(Some(80))).expect("a service");
         let rules = [json!({"when": {"header": {"name": "x-dev", "exact": "alice"}}, "sticky": false})];
-        let mut document = taken.takeover("dev-alice", &rules, "alice", "laptop");
+        let mut document =
+            taken.takeover(What::Matched { lane: "dev-alice", rules: &rules }, "alice", "laptop");
         document["metadata"]["uid"] = "u-1".into();
         let takeover = Takeover::deserialize(&document).expect("a takeover");
         let like = json!({

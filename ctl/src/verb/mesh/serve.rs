@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where a process listens on this machine, or on one that it reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Local {
+pub(in crate::verb) struct Local {
     host: String,
     port: u16,
 }

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use super::serve::Local;
 use crate::develop::report::{self, Format};
 use crate::progress::seconds;
-use crate::takeover::Takeover;
-use crate::verb::enable::document::who_of_rules;
+use crate::takeover::{Mode, Takeover};
 use crate::world::list_named;
 
 /// Longest name, in bytes: with what stands before it, it names a lane.
@@ -28,19 +27,21 @@ pub(super) fn short_name(user: &str) -> String {
 /// Says what goes where, and how to try it.
 pub(super) async fn ready(format: Format, to: &Local, takeover: &Takeover, client: &Client, took: Duration) {
     let curl = curl(takeover, entry(client, &takeover.metadata.namespace).await.as_deref());
-    let lane = takeover.spec.lane.as_str();
     if format == Format::Json {
         return report::line(&json!({
-            "event": "ready", "service": takeover.service(), "lane": lane, "to": to.to_string(),
+            "event": "ready", "service": takeover.service(), "lane": takeover.spec.lane, "to": to.to_string(),
             "rules": takeover.rules(), "takeover": takeover.metadata.name, "curl": curl,
         }));
     }
-    let (service, rule) = (takeover.service(), who_of_rules(&takeover.rules()));
-    anstream::println!("lane {lane} → {to}   {service}, {rule}  {}", seconds(took));
-    anstream::println!(
-        "everyone else keeps {} as it is; it returns by itself within 20 s after you vanish",
-        takeover.spec.service
-    );
+    let (service, what, own) = (takeover.service(), takeover.what(), &takeover.spec.service);
+    let whose = takeover.spec.lane.as_ref().map_or(service.clone(), |lane| format!("lane {lane}"));
+    let of = takeover.spec.lane.as_ref().map_or(String::new(), |_| format!("{service}, "));
+    anstream::println!("{whose} → {to}   {of}{what}  {}", seconds(took));
+    let others = match takeover.spec.mode {
+        Mode::Mesh => format!("everyone else keeps {own} as it is; it returns by itself"),
+        Mode::Exchange => format!("the pods of {own} run on, and its requests return by themselves"),
+    };
+    anstream::println!("{others} within 15 s after you vanish");
     anstream::println!("try:  {curl}");
     anstream::println!("Ctrl-C ends it.");
 }

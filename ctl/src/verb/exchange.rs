@@ -1,0 +1,49 @@
+//! `canaryctl exchange`: all requests of a service go to a process on this machine.
+
+use crate::cluster::{Cluster, ClusterArgs, block_on};
+use crate::failure::Failure;
+use crate::takeovers::who_am_i;
+use crate::verb::mesh::hold::{self, HoldArgs, machine, service};
+use crate::verb::mesh::plan::{Ports, Taken, What};
+
+/// The verb's arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Everybody's requests come here, but for those of lanes that have pods of the service: they keep these. The service's
+own pods run on, untouched, and answer whatever your process does not. One developer at a time can have it; to have
+your own requests only, beside others: canaryctl mesh.
+
+Requests are as they would reach the service's pods: path, host, headers, and who called, in x-forwarded-client-cert.
+
+Ctrl-C ends it and puts everything back. If this machine vanishes the service's own pods answer within 15 s, and
+what is left in the cluster ends by itself.
+
+Examples:
+  canaryctl exchange cart --to 8080
+  canaryctl -n shop exchange cart --port 80 --to 127.0.0.1:9000    of several ports, this one
+  canaryctl dev list                                               who has what")]
+pub struct Args {
+    /// The Service.
+    #[arg(value_name = "SERVICE")]
+    service: String,
+    /// A port of the Service; may be repeated. Default all.
+    #[arg(long = "port", value_name = "PORT")]
+    ports: Vec<u16>,
+    #[command(flatten)]
+    hold: HoldArgs,
+}
+
+/// Runs the verb until Ctrl-C.
+///
+/// # Errors
+/// When the service cannot be taken, the agent does not run or cannot be reached, or somebody ends it.
+pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
+    block_on(async {
+        let cluster = Cluster::connect(cluster).await?;
+        let me = who_am_i(&cluster.client).await?;
+        let service = service(&cluster, &args.service).await?;
+        let taken = Taken::read(&service, Ports::Several(&args.ports))?;
+        let wanted = taken.takeover(What::Everything, &me, &machine());
+        hold::take(&args.hold, &cluster, "exchange", &service, &taken, &wanted).await
+    })
+}
