@@ -5,12 +5,21 @@ use anyhow::Result;
 
 use crate::{process, workspace};
 
-/// Write anew what is made from the code: definitions, manifests, the chart, the reference
+/// What has files that are made from it, as arguments of `cargo test`; what others are made from first.
+const MADE_FROM: [&[&str]; 2] = [
+    &["--package", "canary-rules", "--all-features", "--test", "documents"],
+    &["--package", "canaryctl", "--lib", "--test", "reference"],
+];
+
+/// Write anew what is made from the code: the schema, definitions, manifests, the chart, the reference
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args) -> Result<()> {
-    let mut cargo = workspace::cargo();
-    cargo.args(["test", "--quiet", "--package", "canaryctl", "--lib", "--test", "reference"]);
-    process::run(cargo.args(["--", "the_published"]).env("CANARY_UPDATE", "1"))
+    for what in MADE_FROM {
+        let mut cargo = workspace::cargo();
+        cargo.args(["test", "--quiet"]).args(what).args(["--", "the_published"]);
+        process::run(cargo.env("CANARY_UPDATE", "1"))?;
+    }
+    Ok(())
 }
