@@ -119,6 +119,11 @@ mod tests {
     }
 
     #[test]
+    fn every_document_of_the_checkout_leads_somewhere() {
+        super::check().expect("no dead link");
+    }
+
+    #[test]
     fn addresses_elsewhere_have_a_form() {
         check("https://example.org/a?b#c", None);
         check("https://", Some("it is no address"));
