@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_is_a_container_of_either_kind() {
+        let has = |spec: Value| has_proxy(&serde_json::from_value(json!({"spec": spec})).expect("a pod"));
+        let (app, proxy) = (json!({"name": "app"}), json!({"name": "istio-proxy"}));
+        assert!(has(json!({"containers": [app, proxy]})));
+        assert!(has(json!({"initContainers": [proxy], "containers": [app]})), "a native sidecar");
+        assert!(!has(json!({"initContainers": [{"name": "gate"}], "containers": [app]})));
+    }
+
+    #[test]
     fn a_gateway_that_istio_made_has_a_proxy_without_injection() {
         let pod = |manager: &str| {
             sidecar(&json!({"name": "edge", "namespace": "shop", "labels": {MANAGED_LABEL: manager},

@@ -65,9 +65,9 @@ async fn cart(caller: &Caller, user: &str) -> String {
     answer.version("cart").expect("cart is in the chain").to_owned()
 }
 
-/// Has all of cart's requests, until dropped.
+/// Has all of cart's requests, until dropped; its agent ends soon after that.
 fn exchange<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
-    let args = ["exchange", "cart", "-n", shop.namespace(), "--to", &local.to, "-o", "json"];
+    let args = ["exchange", "cart", "-n", shop.namespace(), "--to", &local.to, "--keep", "3s", "-o", "json"];
     Beside::new(shop, &[args.as_slice(), &ALICE].concat())
 }
 
