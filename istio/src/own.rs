@@ -14,6 +14,8 @@ use crate::service::Host;
 
 /// What the names of our objects start with.
 const NAME_PREFIX: &str = "canaryctl-";
+/// The route to who has all requests.
+pub(crate) const EXCHANGE_ROUTE: &str = "exchange";
 /// Value of a lane's label on objects that serve it.
 const SERVED: &str = "served";
 
@@ -72,7 +74,7 @@ pub(crate) fn virtual_service(host: &HostPlan, tag_header: &HeaderName, export_t
         let mut asked_for = to_baseline.clone();
         asked_for["name"] = "baseline".into();
         asked_for["match"] = json!([{"headers": headers}]);
-        let name = "exchange".into();
+        let name = EXCHANGE_ROUTE.into();
         let exchanged = http_route(host, &HttpRoute { name, tag: None, to: exchange.to.clone() }, tag_header);
         // Nothing gets past it; without it what is left is as it was.
         http.extend([asked_for, exchanged, to_baseline]);

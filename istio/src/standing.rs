@@ -17,8 +17,10 @@ use crate::hosts::{HostName, service_named};
 use crate::lane::{LaneRouting, RefusalStatus};
 use crate::merge;
 use crate::observed::{Mesh, Namespace, Object, Observed, ObservedService};
-use crate::own::Owners;
-use crate::plan::{Destination, HostPlan, HttpRoute, REFUSAL_HEADER, RoutingPlan, SubsetName, Tier, TierOf};
+use crate::own::{self, Owners};
+use crate::plan::{
+    Destination, Exchange, HostPlan, HttpRoute, REFUSAL_HEADER, RoutingPlan, SubsetName, Tier, TierOf,
+};
 use crate::planner::{Desired, plan};
 use crate::routes::{self, LaneHosts, RootTerms};
 use crate::service::{Host, Labels, Service};
@@ -56,8 +58,16 @@ pub struct Standing {
     mesh: Mesh,
 }
 
-/// Where routes of ours lead, by service and lane.
-type Leads = HashMap<Host, BTreeMap<LaneName, Destination>>;
+/// Where routes of ours lead, by service.
+type Leads = HashMap<Host, Led>;
+
+/// Where a service's requests are led.
+#[derive(Debug, Clone, Default)]
+struct Led {
+    lanes: BTreeMap<LaneName, Destination>,
+    /// Whether those of no lane are somebody's.
+    is_exchanged: bool,
+}
 
 impl Standing {
     /// Reads a mesh with these valid lanes.
@@ -198,18 +208,17 @@ impl Standing {
     fn leads_of_new(&self, new: &Object, programmed: &BTreeSet<LaneName>) -> Leads {
         let mut leads = Leads::new();
         for host in destinations(new) {
-            let by_lane = self.leads.get(&host).into_iter().flatten();
-            let by_lane = by_lane.filter(|(lane, _)| programmed.contains(*lane));
-            let by_lane = by_lane.map(|(lane, to)| (lane.clone(), to.clone())).collect();
-            leads.insert(host, by_lane);
+            let mut led = self.leads.get(&host).cloned().unwrap_or_default();
+            led.lanes.retain(|lane, _| programmed.contains(lane));
+            leads.insert(host, led);
         }
         leads
     }
 
     /// These leads as routing.
     fn routing(&self, leads: Leads) -> RoutingPlan {
-        let host = |(host, by_lane): (Host, BTreeMap<LaneName, Destination>)| {
-            let lanes = by_lane.into_iter().map(|(lane, to)| HttpRoute {
+        let host = |(host, led): (Host, Led)| {
+            let lanes = led.lanes.into_iter().map(|(lane, to)| HttpRoute {
                 name: SubsetName::of(&lane).as_str().into(),
                 tag: Some(lane),
                 to,
@@ -221,7 +230,7 @@ impl Standing {
                 subsets: Vec::new(),
                 baseline: Tier { of: TierOf::Baseline, workloads: Vec::new() },
                 idle: Vec::new(),
-                exchange: None,
+                exchange: led.is_exchanged.then(|| Exchange::new(Vec::new())),
                 host,
             }
         };
@@ -261,6 +270,7 @@ fn note_leads(object: &Object, tag_header: &HeaderName, leads: &mut Leads) {
     // Each stands right before the one that it copies.
     for route in http.iter().rev() {
         match lane_of(object, route, tag_header) {
+            None if is_of_exchange(object, route) => note_exchange(object, route, leads),
             None => original = route,
             Some(lane) => match refusal(route) {
                 Some((status, reason)) => note_refusal(object, original, &lane, status, reason, leads),
@@ -285,7 +295,23 @@ fn note_subsets(object: &Object, route: &Value, lane: &LaneName, leads: &mut Lea
         if weighted["destination"]["subset"] == subset.as_str()
             && let Some(host) = led_to(weighted, object.namespace())
         {
-            leads.entry(host).or_default().insert(lane.clone(), Destination::Subset(subset.clone()));
+            leads.entry(host).or_default().lanes.insert(lane.clone(), Destination::Subset(subset.clone()));
+        }
+    }
+}
+
+/// Whether a route of ours is there for an exchange.
+fn is_of_exchange(object: &Object, route: &Value) -> bool {
+    let name = route["name"].as_str().unwrap_or_default();
+    if object.is_ours() { name == own::EXCHANGE_ROUTE } else { routes::is_ours(name) }
+}
+
+fn note_exchange(object: &Object, route: &Value, leads: &mut Leads) {
+    for weighted in route["route"].as_array().into_iter().flatten() {
+        if weighted["destination"]["subset"] == Exchange::SUBSET
+            && let Some(host) = led_to(weighted, object.namespace())
+        {
+            leads.entry(host).or_default().is_exchanged = true;
         }
     }
 }
@@ -303,7 +329,7 @@ fn note_refusal(
     let mut hosts = weighted.filter_map(|one| led_to(one, object.namespace()));
     if let Some(host) = hosts.find(|host| refusal_reason(lane, host) == reason) {
         let to = Destination::Refuse { status, reason: reason.into() };
-        leads.entry(host).or_default().insert(lane.clone(), to);
+        leads.entry(host).or_default().lanes.insert(lane.clone(), to);
     }
 }
 

@@ -87,6 +87,33 @@ fn a_base_applied_again_gets_its_routes_back() {
 }
 
 #[test]
+fn a_base_applied_again_keeps_its_requests_with_who_has_all_of_them() {
+    let base =
+        service(json!([{"match": [{"uri": {"prefix": "/api"}}], "route": to("web")}, {"route": to("web")}]));
+    let mut observed = shop();
+    observed.virtual_services.push(base.clone());
+    for service in &mut observed.services {
+        service.exchanged = true;
+        let labels = labels(&[(crate::lane::LANE_LABEL, crate::lane::EXCHANGE)]);
+        service.workloads.push(crate::service::Workload { name: "agent".into(), labels });
+    }
+    carry_out(&mut observed, &[lane("gray")]);
+    let live = stored(&observed, &base);
+    let copies = ["canary-gray", "-", Exchange::SUBSET, "-"];
+    assert_eq!(subsets(Some(live.value().clone())), [copies, copies].concat());
+    for standing in [standing(&observed, &[lane("gray")]), standing(&Observed::default(), &[])] {
+        let back = standing.virtual_service(&base, Before::Stored(&live)).expect("an edit");
+        assert_eq!(back["spec"].to_string(), live.spec().to_string());
+        assert_eq!(standing.virtual_service(&live, Before::Stored(&live)), None, "it is so already");
+    }
+    // One that is just made is led where every proxy is led already.
+    let new = object("VirtualService", "web-2", json!({"hosts": ["web"], "http": [{"route": to("cart")}]}));
+    let known = standing(&observed, &[lane("gray")]);
+    let led = known.virtual_service(&new, Before::Nothing(&programmed(&[])));
+    assert_eq!(subsets(led), ["-", Exchange::SUBSET, "-"]);
+}
+
+#[test]
 fn a_users_edit_stays_and_the_routes_follow_it() {
     let (observed, live) = routed(&service(json!([{"route": to("web")}])));
     let edited = service(json!([
