@@ -184,7 +184,10 @@ pub(crate) async fn exchanged(shop: &Shop) {
     assert_eq!(routes(shop), routes_before, "a user's own routes are as they were");
     over(shop, &before).await;
     load.more(50).await;
+    load.end().await.clean(300);
 
+    let load = Load::of_lane(shop, AGENTS, Rules::Spreading);
+    load.more(50).await;
     let mut again = tokio::task::block_in_place(|| exchange(shop, &local));
     assert_eq!(cart(&caller, "nobody").await, "laptop");
     load.more(50).await;
@@ -199,5 +202,5 @@ pub(crate) async fn exchanged(shop: &Shop) {
     );
     load.more(200).await;
     over(shop, &before).await;
-    load.end().await.clean(500);
+    load.end().await.clean(300);
 }
