@@ -60,6 +60,9 @@ pub(crate) fn rank(
         }
         Scope::Subset { .. } => {}
     }
+    if scope != Scope::Rule && policy["outlierDetection"].is_object() {
+        count_ready(policy, at, edits);
+    }
     for entry in policy["portLevelSettings"].as_array().into_iter().flatten() {
         if entry["port"].is_object() {
             let port = Map::from_iter([("port".to_owned(), entry["port"].clone())]);
@@ -143,8 +146,12 @@ fn sweep_setting(policy: &mut Value, name: &str) {
             policy.shift_remove("loadBalancer");
         }
     }
-    if policy.get("outlierDetection").is_some_and(|outliers| *outliers == json!({"consecutive5xxErrors": 0}))
-    {
+    let as_ours = [
+        json!({"consecutive5xxErrors": 0, "minHealthPercent": MIN_HEALTH_PERCENT}),
+        // Before not-ready pods were kept out.
+        json!({"consecutive5xxErrors": 0}),
+    ];
+    if policy.get("outlierDetection").is_some_and(|outliers| as_ours.contains(outliers)) {
         policy.shift_remove("outlierDetection");
     }
 }
@@ -196,7 +203,22 @@ fn keep_endpoints(policy: &Value, at: &[Step], edits: &mut Vec<Edit>) {
         let field = [at, &[Step::Key("outlierDetection"), Step::Key("consecutive5xxErrors")]].concat();
         edits.push(Edit { at: field, value: 0.into() });
     }
+    count_ready(policy, at, edits);
 }
+
+/// Lets pods that are not ready count for nothing. Otherwise Istio names them to proxies since 1.31, and a rank with
+/// less than five sevenths of its pods ready hands requests down to the next one: a baseline that rolls, to lanes.
+///
+/// Source: `supportsUnhealthyEndpoints` in Istio's pilot, Envoy's overprovisioning factor.
+fn count_ready(policy: &Value, at: &[Step], edits: &mut Vec<Edit>) {
+    if policy["outlierDetection"]["minHealthPercent"].as_u64().unwrap_or(0) == 0 {
+        let field = [at, &[Step::Key("outlierDetection"), Step::Key("minHealthPercent")]].concat();
+        edits.push(Edit { at: field, value: MIN_HEALTH_PERCENT.into() });
+    }
+}
+
+/// The least that there is: as good as none, for as long as one of a hundred pods is healthy.
+const MIN_HEALTH_PERCENT: u8 = 1;
 
 /// By which keys endpoints ranked before ours came: those that were said, or those that were implied.
 fn order_before(setting: &Value, name: &str, detects_outliers: bool, around: Around) -> Vec<String> {

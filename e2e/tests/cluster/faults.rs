@@ -8,13 +8,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::flows::Caller;
 use crate::judge::{Rules, lane_pods_saw_only};
 use crate::load::Load;
-use crate::manifests;
 use crate::shop::{GRAY_SERVICES, INSTALL, Shop};
 
 pub(crate) async fn pods(shop: &Shop) {
     shop.installed();
-    let stock = Shop::service("stock");
-    shop.cluster().apply(&[manifests::deployment(shop.namespace(), stock, "v1", None, 3)]);
     shop.gray("gray", "gray", &GRAY_SERVICES);
     shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
     let load = Load::start(shop, Rules::On);
@@ -22,6 +19,7 @@ pub(crate) async fn pods(shop: &Shop) {
     let rolled = {
         let (cluster, namespace) = (shop.cluster().clone(), shop.namespace().to_owned());
         tokio::task::spawn_blocking(move || {
+            // One pod: half of the baseline is not ready while the new one starts.
             cluster.kubectl(&["-n", &namespace, "rollout", "restart", "deploy", "stock-v1"]).ok();
             cluster
                 .kubectl(&["-n", &namespace, "rollout", "status", "deploy", "stock-v1", "--timeout=120s"])
@@ -41,8 +39,6 @@ pub(crate) async fn pods(shop: &Shop) {
     shop.cluster().canaryctl(&["disable"]).ok();
     lane_pods_saw_only(shop, "gray", "gray", 20);
     shop.remove("gray");
-    shop.cluster().apply(&[manifests::deployment(shop.namespace(), stock, "v1", None, 1)]);
-    shop.rolled_out();
 }
 
 pub(crate) async fn controller(shop: &Shop) {

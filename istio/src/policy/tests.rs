@@ -37,7 +37,7 @@ fn check_subset(policy: Value, want: Value) {
 fn nothing_gets_keys_and_the_detection_that_they_need() {
     let want = json!({
         "loadBalancer": {"localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]}},
-        "outlierDetection": {"consecutive5xxErrors": 0},
+        "outlierDetection": {"consecutive5xxErrors": 0, "minHealthPercent": 1},
     });
     check(json!(null), want.clone());
     check(json!({}), want);
@@ -53,7 +53,7 @@ fn the_rest_of_a_policy_stays() {
                 "consistentHash": {"httpHeaderName": "x-user"},
                 "localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]},
             },
-            "outlierDetection": {"consecutive5xxErrors": 0},
+            "outlierDetection": {"consecutive5xxErrors": 0, "minHealthPercent": 1},
         }),
     );
 }
@@ -69,7 +69,7 @@ fn the_order_before_comes_after_ours() {
             "loadBalancer": {"localityLbSetting": {
                 "enabled": true, "failoverPriority": ["canaryctl.io/lane=", "version=v1"],
             }},
-            "outlierDetection": {"interval": "5s"},
+            "outlierDetection": {"interval": "5s", "minHealthPercent": 1},
         }),
     );
 }
@@ -106,7 +106,7 @@ fn zones_that_envoy_minds_stay_its_business() {
         json!({"loadBalancer": {"zoneAwareLbSetting": {"failoverPriority": ["version=v1"]}}, "outlierDetection": {}}),
         json!({
             "loadBalancer": {"zoneAwareLbSetting": {"failoverPriority": ["canaryctl.io/lane=", "version=v1"]}},
-            "outlierDetection": {},
+            "outlierDetection": {"minHealthPercent": 1},
         }),
     );
 }
@@ -117,13 +117,13 @@ fn a_ports_settings_replace_the_rules_and_rank_too() {
         json!({"outlierDetection": {}, "loadBalancer": {"localityLbSetting": {"failoverPriority": ["a=b"]}},
             "portLevelSettings": [{"port": {"number": 80}, "tls": {"mode": "SIMPLE"}}]}),
         json!({
-            "outlierDetection": {},
+            "outlierDetection": {"minHealthPercent": 1},
             "loadBalancer": {"localityLbSetting": {"failoverPriority": ["canaryctl.io/lane=", "a=b"]}},
             "portLevelSettings": [{
                 "port": {"number": 80},
                 "tls": {"mode": "SIMPLE"},
                 "loadBalancer": {"localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]}},
-                "outlierDetection": {"consecutive5xxErrors": 0},
+                "outlierDetection": {"consecutive5xxErrors": 0, "minHealthPercent": 1},
             }],
         }),
     );
@@ -131,8 +131,20 @@ fn a_ports_settings_replace_the_rules_and_rank_too() {
 
 #[test]
 fn a_subset_that_says_nothing_of_balancing_inherits() {
-    let policy = json!({"connectionPool": {"tcp": {"maxConnections": 1}}, "outlierDetection": {}});
+    let policy = json!({"connectionPool": {"tcp": {"maxConnections": 1}}});
     check_subset(policy.clone(), policy);
+}
+
+#[test]
+fn pods_that_are_not_ready_count_for_nothing() {
+    let detects =
+        |percent: Value| json!({"outlierDetection": {"interval": "5s", "minHealthPercent": percent}});
+    check_subset(json!({"outlierDetection": {"interval": "5s"}}), detects(json!(1)));
+    check_subset(detects(json!(0)), detects(json!(1)));
+    check_subset(detects(json!(30)), detects(json!(30)));
+    let mesh = Mesh::default();
+    let of_rule = ranked(&detects(json!(0)), Scope::Rule, plain(&mesh)).expect("rankable");
+    assert_eq!(of_rule["outlierDetection"], detects(json!(1))["outlierDetection"]);
 }
 
 #[test]
@@ -187,9 +199,9 @@ fn a_subset_of_ours_balances_as_its_rule_does() {
                 "port": {"number": 80},
                 "tls": {"mode": "DISABLE"},
                 "loadBalancer": {"localityLbSetting": setting},
-                "outlierDetection": {"consecutive5xxErrors": 0},
+                "outlierDetection": {"consecutive5xxErrors": 0, "minHealthPercent": 1},
             }],
-            "outlierDetection": {"consecutive5xxErrors": 0},
+            "outlierDetection": {"consecutive5xxErrors": 0, "minHealthPercent": 1},
         })
     );
     let detecting = ranking(&json!({"outlierDetection": {}}), &keys(), plain(&mesh)).expect("rankable");
@@ -200,7 +212,7 @@ fn a_subset_of_ours_balances_as_its_rule_does() {
 fn forgotten_keys_of_ours_are_swept_out() {
     let mut policy = json!({
         "loadBalancer": {"localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]}},
-        "outlierDetection": {"consecutive5xxErrors": 0},
+        "outlierDetection": {"consecutive5xxErrors": 0, "minHealthPercent": 1},
         "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"localityLbSetting": {
             "failoverPriority": ["lane.canaryctl.io/gray=", "version=v1"],
         }}}],
