@@ -4,7 +4,9 @@ pub mod codes;
 mod egress;
 mod installation;
 mod mesh;
+mod policies;
 mod rights;
+mod selector;
 mod versions;
 
 use canary_istio::{Finding, Severity};
@@ -93,6 +95,7 @@ pub async fn look(client: &Client, before: bool) -> Result<Report, Failure> {
         }
         mesh::judge(&scene.seen, &planned, &mut report);
         egress::look(client, &scene.seen.pods, &mut report).await?;
+        policies::look(client, &scene.seen, &planned, &mut report).await?;
         planner(&planned, &mut report);
     }
     report.issues.sort_by(|a, b| (b.weight, a.code, &a.message).cmp(&(a.weight, b.code, &b.message)));

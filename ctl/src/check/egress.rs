@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canary_istio::Object;
 use canary_istio::plugins::{FilterSource, Presence};
+use canary_istio::{Labels, Object};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::ListParams;
@@ -18,7 +18,7 @@ use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::names;
 use crate::settings::Installation;
-use policy::{Labels, Target};
+use policy::Target;
 
 mod policy;
 #[cfg(test)]

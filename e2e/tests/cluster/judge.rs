@@ -68,7 +68,8 @@ impl Tally {
         self.sent += 1;
         *self.by_user.entry(user).or_default() += 1;
         if let Some(failure) = &answer.failure {
-            self.faults.push(format!("{user:?} flow failed: {failure}"));
+            let now = jiff::Timestamp::now();
+            self.faults.push(format!("{now:.3} {user:?} flow failed: {failure}"));
             return;
         }
         let (gray, all) = (answer.served_by(lane.services, lane.end), lane.services.len());
@@ -80,7 +81,8 @@ impl Tally {
             (User::Gray, Rules::Moving) => false,
         };
         if wrong {
-            self.faults.push(format!("{user:?} flow while {rules:?} went {}", answer.path()));
+            let now = jiff::Timestamp::now();
+            self.faults.push(format!("{now:.3} {user:?} flow while {rules:?} went {}", answer.path()));
         }
     }
 
@@ -99,7 +101,8 @@ impl Tally {
     #[track_caller]
     pub(crate) fn clean(&self, at_least: usize) {
         let count = self.faults.len();
-        assert!(count == 0, "{count} of {} flows: {:#?}", self.sent, &self.faults[..count.min(5)]);
+        let some = (self.faults.iter().take(5), self.faults.last());
+        assert!(count == 0, "{count} of {} flows: {some:#?}", self.sent);
         assert!(self.sent >= at_least, "only {} flows were sent", self.sent);
         for user in [User::Gray, User::Plain, User::Forger] {
             assert!(self.by_user.contains_key(&user), "no flow of {user:?}");

@@ -20,6 +20,7 @@ mod laptop;
 mod load;
 mod manifests;
 mod measured;
+mod policies;
 mod prometheus;
 mod registry;
 mod releases;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
     suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
     suite.test("a_release_that_measures_failures_is_taken_back_by_itself", measured::bad);
     suite.test("a_release_that_measures_well_goes_on_and_is_undone_at_once", measured::good);
+    suite.test("pods_of_a_lane_are_under_the_policies_of_the_stable_ones", policies::govern);
     suite.test("takeovers_are_beside_each_other_and_leave_nothing", takeovers::beside);
     suite.test("a_laptop_has_its_developers_requests_and_everything_comes_back", laptop::mesh_and_back);
     suite.test("a_laptop_has_all_requests_of_a_service_and_none_fails", laptop::exchanged);

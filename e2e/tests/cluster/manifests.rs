@@ -18,8 +18,8 @@ const DRAIN_MS: u64 = 4000;
 /// A service of the shop: whom it calls, and which headers it hands on.
 pub(crate) struct Service {
     pub(crate) name: &'static str,
-    calls: &'static [&'static str],
-    forward: &'static [&'static str],
+    pub(crate) calls: &'static [&'static str],
+    pub(crate) forward: &'static [&'static str],
 }
 
 /// The chain. Each app hands on fewer ids than the one before, and none the lane's header.

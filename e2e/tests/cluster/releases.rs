@@ -11,14 +11,16 @@ use crate::manifests::NEXT_IMAGE;
 use crate::shop::Shop;
 
 const SERVICES: [&str; 2] = ["stock", "price"];
-const LANE: Lane = Lane { services: &SERVICES, end: "-r" };
+/// Where the copies of release r stand.
+pub(crate) const LANE: Lane = Lane { services: &SERVICES, end: "-r" };
 
 /// `canaryctl release …` for release r.
 pub(crate) async fn release(shop: &Shop, args: &[&str]) -> crate::cluster::Ran {
     shop.cluster().canaryctl_beside(&[&["-n", shop.namespace(), "release"], args].concat()).await
 }
 
-async fn start(shop: &Shop, more: &[&str]) -> crate::cluster::Ran {
+/// Begins release r of both services, for who has the cookie.
+pub(crate) async fn start(shop: &Shop, more: &[&str]) -> crate::cluster::Ran {
     let images = SERVICES.map(|service| format!("{service}={NEXT_IMAGE}"));
     let given = ["start", "r", "--image", &images[0], "--image", &images[1], "--cookie", "gray=1"];
     release(shop, &[&given, more].concat()).await

@@ -4,14 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use canary_istio::Labels;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::check::selector::selects;
 use crate::names;
-
-/// Labels of an object.
-pub(super) type Labels = BTreeMap<String, String>;
 
 /// Label that every namespace has, with its name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -131,22 +129,4 @@ fn is_peer(
         _ => true,
     };
     in_namespace && is_pod
-}
-
-fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
-    let exact = selector.match_labels.iter().flatten();
-    let expressions = selector.match_expressions.iter().flatten();
-    exact.into_iter().all(|(key, value)| labels.get(key) == Some(value))
-        && expressions.into_iter().all(|expression| holds(expression, labels))
-}
-
-fn holds(expression: &LabelSelectorRequirement, labels: &Labels) -> bool {
-    let value = labels.get(&expression.key);
-    let listed = value.is_some_and(|value| expression.values.iter().flatten().any(|listed| listed == value));
-    match expression.operator.as_str() {
-        "In" => listed,
-        "NotIn" => !listed,
-        "Exists" => value.is_some(),
-        _ => value.is_none(),
-    }
 }
