@@ -79,6 +79,8 @@ enum Verb {
     Forward(verb::forward::Args),
     /// Take everything away again.
     Uninstall(verb::uninstall::Args),
+    /// Print the roles that commands need, for kubectl to apply.
+    Rbac(verb::rbac::Args),
     /// Tell which lane a request gets, why, and what the edge would set.
     Explain(verb::explain::Args),
     /// Work with Lane files.
@@ -153,6 +155,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Render(args) => verb::render::run(&args),
         Verb::Release(verb) => verb::release::run(&verb, cluster),
         Verb::Uninstall(args) => verb::uninstall::run(&args, cluster),
+        Verb::Rbac(args) => verb::rbac::run(&args, cluster),
         Verb::Version(args) => verb::version::run(&args, cluster),
         Verb::Image(args) => verb::image::run(&args),
         Verb::Completion(args) => verb::completion::run(&args),

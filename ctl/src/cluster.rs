@@ -169,9 +169,9 @@ pub fn api_failure(tried: &str, error: &kube::Error) -> Failure {
         }
     };
     match error {
-        kube::Error::Api(status) if status.code == 403 => {
-            failure.help("ask for that right, or act as somebody who has it: --as USER")
-        }
+        kube::Error::Api(status) if status.code == 403 => failure.help(
+            "canaryctl rbac prints what commands take; or act as somebody who has that right: --as USER",
+        ),
         _ => failure,
     }
 }

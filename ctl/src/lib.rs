@@ -15,6 +15,7 @@ pub mod filter;
 pub mod gate;
 pub mod names;
 pub mod releases;
+pub mod rights;
 pub mod settings;
 pub mod steer;
 pub mod takeover;

@@ -22,6 +22,7 @@ pub mod install;
 pub mod lanes;
 pub mod man;
 pub mod mesh;
+pub mod rbac;
 pub mod registry;
 pub mod release;
 pub mod render;

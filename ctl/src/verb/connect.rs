@@ -14,6 +14,8 @@ use crate::develop::session::{Session, Wanted};
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::{Printed, seconds};
+use crate::rights::command::WITHOUT_IMAGE;
+use crate::rights::{self, Command};
 use crate::signals;
 
 /// What every verb that brings an agent into the cluster takes.
@@ -57,6 +59,15 @@ impl AgentArgs {
     }
 }
 
+/// Refuses whoever cannot bring an agent into the cluster, before anything of it is there.
+///
+/// # Errors
+/// With the rights that are lacking.
+pub(super) async fn held(cluster: &Cluster, command: Command, agent: &AgentArgs) -> Result<(), Failure> {
+    let besides: Vec<_> = agent.image.is_none().then_some(WITHOUT_IMAGE).into_iter().collect();
+    rights::held(&cluster.client, command, &[&cluster.namespace], &besides).await
+}
+
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -88,6 +99,7 @@ pub fn run(args: Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         let listener = listen(args.port).await?;
         let here = listener.local_addr().map_err(|error| Failure::new(Code::Failed, error))?;
         let cluster = Cluster::connect(cluster).await?;
+        held(&cluster, Command::Connect, &args.agent).await?;
         let started = Instant::now();
         let format = args.agent.format();
         let wanted = args.agent.wanted("connect");

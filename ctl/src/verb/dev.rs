@@ -1,5 +1,7 @@
 //! `canaryctl dev`: who has which service, and how to end that.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -8,6 +10,7 @@ use crate::confirm::Confirm;
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
+use crate::rights::{self, Command, Whose};
 use crate::takeover::EVERYTHING;
 use crate::takeovers::{Place, Takeovers, who_am_i};
 use crate::verb::enable::document::who_of_rules;
@@ -155,7 +158,7 @@ async fn stop(args: &StopArgs, cluster: &Cluster) -> Result<(), Failure> {
     if !others.is_empty() {
         args.confirm.ask(&format!("This is not yours: {}. End it?", others.join("; ")))?;
     }
-    end(&takeovers, &ended, args.waiting).await
+    end(cluster, &takeovers, &ended, args.waiting).await
 }
 
 /// Whose a takeover is, in words.
@@ -178,7 +181,7 @@ async fn clean(args: &CleanArgs, cluster: &Cluster) -> Result<(), Failure> {
         left.iter().for_each(|one| anstream::println!("would end {}", said(one)));
         return Ok(());
     }
-    end(&takeovers, &left, args.waiting).await
+    end(cluster, &takeovers, &left, args.waiting).await
 }
 
 /// Whether the controller sees a pod of its agent.
@@ -187,7 +190,16 @@ fn is_served(takeover: &Value) -> bool {
     conditions.into_iter().any(|condition| condition["type"] == "Agent" && condition["status"] == "True")
 }
 
-async fn end(takeovers: &Takeovers, which: &[&Value], waiting: Waiting) -> Result<(), Failure> {
+async fn end(
+    cluster: &Cluster,
+    takeovers: &Takeovers,
+    which: &[&Value],
+    waiting: Waiting,
+) -> Result<(), Failure> {
+    let namespaces = which.iter().filter_map(|takeover| takeover["metadata"]["namespace"].as_str());
+    let namespaces: Vec<&str> = namespaces.collect::<BTreeSet<_>>().into_iter().collect();
+    let waits: Vec<Whose> = waiting.timeout().map(|_| Whose::Waiting).into_iter().collect();
+    rights::held(&cluster.client, Command::DevStop, &namespaces, &waits).await?;
     for takeover in which {
         takeovers.delete(&Place::of(takeover)).await?;
     }

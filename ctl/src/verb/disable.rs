@@ -6,6 +6,7 @@ use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::failure::{Code, Failure};
 use crate::lanes::Lanes;
 use crate::progress::seconds;
+use crate::rights::{self, Command, Whose};
 use crate::waiting::{DryRun, Waiting};
 
 /// The verb's arguments.
@@ -34,6 +35,10 @@ pub struct Args {
 pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     block_on(async {
         let cluster = Cluster::connect(cluster).await?;
+        if !args.dry_run.is_client() && !args.dry_run.is_server() {
+            let waits: Vec<Whose> = args.waiting.timeout().map(|_| Whose::Waiting).into_iter().collect();
+            rights::held(&cluster.client, Command::Disable, &[], &waits).await?;
+        }
         let api = Lanes::new(&cluster.client);
         let name = |lane: &serde_json::Value| lane["metadata"]["name"].as_str().map(str::to_owned);
         let there: Vec<String> = api.list().await?.iter().filter_map(name).collect();

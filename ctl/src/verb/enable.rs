@@ -9,6 +9,7 @@ use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::failure::{Code, Failure};
 use crate::lanes::Lanes;
 use crate::progress::Printed;
+use crate::rights::{self, Command, Whose};
 use crate::waiting::{DryRun, Waiting};
 use crate::{files, output};
 
@@ -52,6 +53,9 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     }
     block_on(async {
         let cluster = Cluster::connect(cluster).await?;
+        if !args.dry_run.is_server() {
+            rights::held(&cluster.client, Command::Enable, &[], &besides(&lanes, args.waiting)).await?;
+        }
         let api = Lanes::new(&cluster.client);
         let mut applied = Vec::with_capacity(lanes.len());
         for lane in &lanes {
@@ -74,6 +78,14 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         }
         if args.output.is_text() { Ok(()) } else { output::objects(&applied, args.output) }
     })
+}
+
+/// Who has to have rights that not everybody needs.
+fn besides(lanes: &[Value], waiting: Waiting) -> Vec<Whose> {
+    let has_rules =
+        lanes.iter().any(|lane| lane["spec"]["rules"].as_array().is_some_and(|all| !all.is_empty()));
+    let waits = waiting.timeout().map(|_| Whose::Waiting);
+    waits.into_iter().chain(has_rules.then_some(rights::command::WITH_RULES)).collect()
 }
 
 fn wanted(args: &Args) -> Result<Vec<Value>, Failure> {

@@ -8,12 +8,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::connect::{AgentArgs, listen};
+use super::connect::{AgentArgs, held, listen};
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::develop::report::{self, Format};
 use crate::develop::session::Session;
 use crate::failure::{Code, Failure};
 use crate::progress::seconds;
+use crate::rights::Command;
 use crate::signals;
 
 /// The verb's arguments.
@@ -71,6 +72,7 @@ pub fn run(args: Args, cluster: &ClusterArgs) -> Result<(), Failure> {
             forwards.push((listen(ports.local).await?, target));
         }
         let cluster = Cluster::connect(cluster).await?;
+        held(&cluster, Command::Forward, &args.agent).await?;
         let started = Instant::now();
         let format = args.agent.format();
         let wanted = args.agent.wanted("forward");

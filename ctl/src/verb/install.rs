@@ -14,6 +14,8 @@ use crate::install::{self, Plan, Secrets, helm, manifests};
 use crate::names;
 use crate::output::{self, Format};
 use crate::progress::Printed;
+use crate::rights::command::WITHOUT_WEBHOOK;
+use crate::rights::{self, Command};
 use crate::settings::Installation;
 use crate::world;
 
@@ -133,6 +135,8 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         let mut printed = Printed;
         printed.line("edges", &edges.join(", "));
         printed.line("filter", &format!("in {scope}"));
+        let besides: Vec<_> = args.no_webhook.then_some(WITHOUT_WEBHOOK).into_iter().collect();
+        rights::held(&cluster.client, Command::Install, &[], &besides).await?;
         args.confirm.ask("Proxies take the filter in: streams of more than 45 s are drained once. Go on?")?;
         install::install(&cluster.client, &plan, Instant::now() + args.timeout, &mut printed).await?;
         anstream::println!("Installed. No lane is on.   Next: canaryctl enable --cookie gray=1");

@@ -4,6 +4,7 @@ mod plan;
 pub(crate) mod show;
 mod start;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use canary_release::{Phase, Release};
@@ -14,6 +15,7 @@ use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
 use crate::releases::{Releases, Turn, journal, phase_word};
+use crate::rights::{self, Command, Whose};
 
 /// How often a watched release is shown again though nothing changed: times go on.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
@@ -121,12 +123,12 @@ pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
             Verb::Start(args) => start::run(args, &cluster, &releases).await,
             Verb::Status(args) => status(args, &releases).await,
             Verb::List { output } => list(&releases, *output).await,
-            Verb::Promote(args) => promote(args, &releases).await,
-            Verb::Pause(args) => set(&releases, args, Turn::Pause, "stays where it is").await,
-            Verb::Resume(args) => set(&releases, args, Turn::Resume, "goes on").await,
-            Verb::Abort(args) => turn(args, &releases, Turn::Abort, Phase::Aborted).await,
-            Verb::Undo(args) => turn(args, &releases, Turn::Undo, Phase::Undone).await,
-            Verb::Retry(args) => set(&releases, args, Turn::Retry, "is measured anew").await,
+            Verb::Promote(args) => promote(args, &cluster, &releases).await,
+            Verb::Pause(args) => set(&cluster, &releases, args, Turn::Pause, "stays where it is").await,
+            Verb::Resume(args) => set(&cluster, &releases, args, Turn::Resume, "goes on").await,
+            Verb::Abort(args) => turn(args, &cluster, &releases, Turn::Abort, Phase::Aborted).await,
+            Verb::Undo(args) => turn(args, &cluster, &releases, Turn::Undo, Phase::Undone).await,
+            Verb::Retry(args) => set(&cluster, &releases, args, Turn::Retry, "is measured anew").await,
             Verb::History(args) => {
                 show::history(&named(&releases, args.name.as_deref()).await?);
                 Ok(())
@@ -188,20 +190,49 @@ async fn list(releases: &Releases, format: Format) -> Result<(), Failure> {
 }
 
 /// Asks something of the release of this name, and returns it as it was then.
-async fn asked(releases: &Releases, name: Option<&str>, turn: Turn) -> Result<Release, Failure> {
+async fn asked(
+    cluster: &Cluster,
+    releases: &Releases,
+    name: Option<&str>,
+    turn: Turn,
+    waiting: Option<ReleaseWaiting>,
+) -> Result<Release, Failure> {
     let release = named(releases, name).await?;
+    held(cluster, Command::ReleasePromote, &release, waiting, None).await?;
     releases.ask(release.metadata.name.as_str(), turn, Some(journal(&release).step)).await
 }
 
-async fn set(releases: &Releases, args: &NameArgs, turn: Turn, words: &str) -> Result<(), Failure> {
-    let release = asked(releases, args.name.as_deref(), turn).await?;
+/// Refuses whoever lacks a right that it takes to change this release, before it is changed.
+async fn held(
+    cluster: &Cluster,
+    command: Command,
+    release: &Release,
+    waiting: Option<ReleaseWaiting>,
+    besides: Option<Whose>,
+) -> Result<(), Failure> {
+    let namespaces = release.spec.workloads.iter().map(|spec| spec.deployment.namespace.as_str());
+    let namespaces: Vec<&str> = namespaces.collect::<BTreeSet<_>>().into_iter().collect();
+    let waits = waiting.filter(|waiting| waiting.wait).map(|_| Whose::Waiting);
+    let besides: Vec<Whose> = waits.into_iter().chain(besides).collect();
+    rights::held(&cluster.client, command, &namespaces, &besides).await
+}
+
+async fn set(
+    cluster: &Cluster,
+    releases: &Releases,
+    args: &NameArgs,
+    turn: Turn,
+    words: &str,
+) -> Result<(), Failure> {
+    let release = asked(cluster, releases, args.name.as_deref(), turn, None).await?;
     anstream::println!("Release {} {words}.", release.metadata.name);
     Ok(())
 }
 
-async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure> {
+async fn promote(args: &PromoteArgs, cluster: &Cluster, releases: &Releases) -> Result<(), Failure> {
     let turn = Turn::Promote { full: args.full };
-    let release = asked(releases, args.change.release.name.as_deref(), turn).await?;
+    let ChangeArgs { release, waiting } = &args.change;
+    let release = asked(cluster, releases, release.name.as_deref(), turn, Some(*waiting)).await?;
     let from = journal(&release).step;
     let is_there = move |release: &Release| {
         let now = journal(release);
@@ -212,8 +243,14 @@ async fn promote(args: &PromoteArgs, releases: &Releases) -> Result<(), Failure>
 }
 
 /// Asks for what ends in this phase.
-async fn turn(args: &ChangeArgs, releases: &Releases, turn: Turn, wanted: Phase) -> Result<(), Failure> {
-    let release = asked(releases, args.release.name.as_deref(), turn).await?;
+async fn turn(
+    args: &ChangeArgs,
+    cluster: &Cluster,
+    releases: &Releases,
+    turn: Turn,
+    wanted: Phase,
+) -> Result<(), Failure> {
+    let release = asked(cluster, releases, args.release.name.as_deref(), turn, Some(args.waiting)).await?;
     let name = release.metadata.name.as_str();
     // What is to be undone is over already.
     let is_there = move |release: &Release| {

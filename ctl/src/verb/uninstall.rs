@@ -8,6 +8,7 @@ use crate::duration;
 use crate::failure::Failure;
 use crate::install::{self, Removal};
 use crate::progress::Printed;
+use crate::rights::{self, Command};
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,9 @@ pub struct Args {
 pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     block_on(async {
         let cluster = Cluster::connect(cluster).await?;
+        let besides = args.purge.then_some(rights::command::PURGING);
+        let besides: Vec<_> = besides.into_iter().collect();
+        rights::held(&cluster.client, Command::Uninstall, &[], &besides).await?;
         args.confirm
             .ask("Every lane ends, and proxies let the filter go: streams of more than 45 s are drained once. Go on?")?;
         let removal = if args.purge { Removal::Everything } else { Removal::Parts };

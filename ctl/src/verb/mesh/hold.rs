@@ -20,6 +20,8 @@ use crate::develop::session::{Session, Wanted};
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::seconds;
+use crate::rights::command::WITHOUT_IMAGE;
+use crate::rights::{self, Command};
 use crate::takeover::Takeover;
 use crate::takeovers::{Place, Takeovers};
 use crate::{output, signals, world};
@@ -65,6 +67,9 @@ pub(in crate::verb) async fn take(
     if args.dry_run {
         return output::objects(std::slice::from_ref(wanted), output::Format::Yaml);
     }
+    let image = args.image.is_none().then_some(WITHOUT_IMAGE);
+    let besides: Vec<_> = image.into_iter().collect();
+    rights::held(&cluster.client, Command::Mesh, &[&cluster.namespace], &besides).await?;
     // What is made from here on is taken back.
     signals::keep();
     let started = Instant::now();

@@ -20,6 +20,8 @@ use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
 use crate::releases::{Releases, journal};
+use crate::rights::Command;
+use crate::rights::command::WITH_RULES;
 use crate::verb::enable::document::RuleArgs;
 use crate::waiting::DryRun;
 
@@ -91,6 +93,11 @@ pub(super) async fn run(args: &Args, cluster: &Cluster, releases: &Releases) -> 
     let wanted = wanted(args, cluster, releases).await?;
     if args.dry_run.is_client() {
         return output::objects(&[super::show::value(&wanted)?], Format::Yaml);
+    }
+    if !args.dry_run.is_server() {
+        let has_rules = !wanted.spec.rules.is_empty() || !wanted.spec.steps.is_empty();
+        let besides = has_rules.then_some(WITH_RULES);
+        super::held(cluster, Command::ReleaseStart, &wanted, Some(args.waiting), besides).await?;
     }
     let made = releases.create(&super::show::value(&wanted)?, args.dry_run.is_server()).await?;
     if args.dry_run.is_server() {

@@ -1,0 +1,211 @@
+//! The table: which rules each command needs.
+
+use clap::ValueEnum as _;
+
+use super::group::{APPS, ISTIO, OURS, PLUGINS};
+use super::{Rule, Whose, installation, reading, tidy};
+use crate::failure::Failure;
+use crate::names;
+
+/// A command, or several that need the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[expect(missing_docs, reason = "called as what is typed")]
+pub enum Command {
+    Install,
+    Uninstall,
+    Check,
+    Status,
+    Version,
+    Dashboard,
+    Diff,
+    Enable,
+    Disable,
+    Lanes,
+    LanesDescribe,
+    ReleasePlan,
+    ReleaseStart,
+    ReleaseStatus,
+    ReleasePromote,
+    Connect,
+    Forward,
+    Mesh,
+    DevList,
+    DevStop,
+}
+
+/// Who removes every trace.
+pub const PURGING: Whose = Whose::Saying("with --purge");
+/// Who wants no webhook.
+pub const WITHOUT_WEBHOOK: Whose = Whose::Saying("with --no-webhook");
+/// What somebody may leave out of an `enable`, or of a release.
+pub const WITH_RULES: Whose = Whose::Saying("with rules or shares of users");
+
+impl Command {
+    /// What it is called as it is typed; of several, all.
+    #[must_use]
+    pub fn typed(self) -> &'static str {
+        match self {
+            Self::Install => "install",
+            Self::Uninstall => "uninstall",
+            Self::Check => "check",
+            Self::Status => "status",
+            Self::Version => "version",
+            Self::Dashboard => "dashboard",
+            Self::Diff => "diff",
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Lanes => "lanes",
+            Self::LanesDescribe => "lanes describe",
+            Self::ReleasePlan => "release plan",
+            Self::ReleaseStart => "release start",
+            Self::ReleaseStatus => "release status, list, history",
+            Self::ReleasePromote => "release promote, pause, resume, retry, abort, undo",
+            Self::Connect => "connect",
+            Self::Forward => "forward",
+            Self::Mesh => "mesh, exchange",
+            Self::DevList => "dev list",
+            Self::DevStop => "dev stop, clean",
+        }
+    }
+
+    /// What it is called as an argument of `rbac`.
+    #[must_use]
+    pub fn argument(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// The rules that it needs where these are the namespaces of what it is about.
+    ///
+    /// # Errors
+    /// When what an installation consists of cannot be told.
+    pub fn rules(self, namespaces: &[&str]) -> Result<Vec<Rule>, Failure> {
+        let in_each =
+            |rules: &dyn Fn(&str) -> Vec<Rule>| namespaces.iter().flat_map(|one| rules(one)).collect();
+        let rules = match self {
+            Self::Install => installation::install()?,
+            Self::Uninstall => installation::uninstall(),
+            Self::Check => reading::check(),
+            Self::Status => reading::status(),
+            Self::Version => reading::version(),
+            Self::Dashboard => reading::dashboard(),
+            Self::Diff => reading::diff(),
+            Self::Lanes => vec![Rule::new(OURS, "lanes", &["list"])],
+            Self::LanesDescribe => reading::describe(),
+            Self::Enable => enable(),
+            Self::Disable => vec![
+                Rule::new(OURS, "lanes", &["list", "delete"]),
+                Rule::new(OURS, "lanes", &["get", "watch"]).of(Whose::Waiting),
+            ],
+            Self::ReleasePlan => {
+                [vec![releases(&["list"]), Rule::new(OURS, "lanes", &["list"])], in_each(&planned)].concat()
+            }
+            Self::ReleaseStart => [start(), in_each(&started)].concat(),
+            Self::ReleaseStatus => vec![releases(&["get", "list"])],
+            Self::ReleasePromote => [
+                vec![releases(&["get", "list", "patch"]), releases(&["watch"]).of(Whose::Waiting)],
+                in_each(&|namespace| vec![released(namespace)]),
+            ]
+            .concat(),
+            Self::Connect | Self::Forward => [vec![image()], in_each(&agent)].concat(),
+            Self::Mesh => [mesh(), in_each(&taken)].concat(),
+            Self::DevList => in_each(&|namespace| vec![takeovers(&["list"]).within(namespace)]),
+            Self::DevStop => in_each(&|namespace| {
+                vec![
+                    takeovers(&["list", "delete"]).within(namespace),
+                    takeovers(&["watch"]).within(namespace).of(Whose::Waiting),
+                ]
+            }),
+        };
+        Ok(tidy(&rules))
+    }
+}
+
+fn enable() -> Vec<Rule> {
+    vec![
+        Rule::new(OURS, "lanes", &["create", "patch"]),
+        Rule::new(OURS, "lanes", &["get", "list", "watch"]).of(Whose::Waiting),
+        Rule::new(OURS, "lanes", &["route"]).of(WITH_RULES),
+        Rule::new(ISTIO, "virtualservices", &["update"])
+            .of(Whose::Saying("with members: it is enough in their namespaces")),
+    ]
+}
+
+fn releases(verbs: &[&str]) -> Rule {
+    Rule::new(OURS, "releases", verbs)
+}
+
+fn takeovers(verbs: &[&str]) -> Rule {
+    Rule::new(OURS, "takeovers", verbs)
+}
+
+/// Whoever changes a release changes its Deployments.
+fn released(namespace: &str) -> Rule {
+    Rule::new(APPS, "deployments", &["update"]).within(namespace)
+}
+
+fn planned(namespace: &str) -> Vec<Rule> {
+    let scaled = Rule::new("autoscaling", "horizontalpodautoscalers", &["list"]).within(namespace);
+    vec![
+        Rule::new(APPS, "deployments", &["get", "list"]).within(namespace),
+        Rule::new("", "services", &["get", "list"]).within(namespace),
+        scaled.of(Whose::Else("autoscalers are not thought of")),
+    ]
+}
+
+fn start() -> Vec<Rule> {
+    vec![
+        releases(&["create"]),
+        releases(&["list", "watch"]).of(Whose::Waiting),
+        Rule::new(OURS, "lanes", &["route"]).of(WITH_RULES),
+    ]
+}
+
+fn started(namespace: &str) -> Vec<Rule> {
+    let by_service = Whose::Saying("where a Service's name is given");
+    vec![
+        released(namespace),
+        Rule::new(APPS, "deployments", &["get"]).within(namespace).of(Whose::Saying("without a file")),
+        Rule::new(APPS, "deployments", &["list"]).within(namespace).of(by_service),
+        Rule::new("", "services", &["get"]).within(namespace).of(by_service),
+    ]
+}
+
+/// Which image agents have.
+fn image() -> Rule {
+    let controller =
+        Rule::new(APPS, "deployments", &["get"]).within(names::NAMESPACE).named(names::CONTROLLER);
+    controller.of(WITHOUT_IMAGE)
+}
+
+/// Who lets an agent have the controller's image.
+pub const WITHOUT_IMAGE: Whose = Whose::Saying("without --image");
+
+fn agent(namespace: &str) -> Vec<Rule> {
+    let events = Rule::new("", "events", &["list"]).within(namespace);
+    vec![
+        Rule::new("batch", "jobs", &["create", "delete"]).within(namespace),
+        Rule::new("", "pods", &["get", "list"]).within(namespace),
+        Rule::new("", "pods/portforward", &["get", "create"]).within(namespace),
+        events.of(Whose::Else("it is not told why an agent gets no pod")),
+    ]
+}
+
+fn mesh() -> Vec<Rule> {
+    let entry = Rule::new(ISTIO, "virtualservices", &["list"]);
+    vec![image(), entry.of(Whose::Else("the line to try has no host"))]
+}
+
+fn taken(namespace: &str) -> Vec<Rule> {
+    let mut rules = agent(namespace);
+    rules.extend([
+        Rule::new("", "services", &["get", "update"]).within(namespace),
+        Rule::new("", "pods", &["watch"]).within(namespace),
+        takeovers(&["get", "list", "watch", "create", "delete"]).within(namespace),
+    ]);
+    rules
+}
+
+/// The plugins, where what they are told is shown.
+pub(super) fn plugins(verbs: &[&str]) -> Rule {
+    Rule::new(PLUGINS, "wasmplugins", verbs)
+}

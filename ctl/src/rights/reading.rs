@@ -1,0 +1,98 @@
+//! Rules of commands that change nothing.
+
+use super::command::plugins;
+use super::group::{ADMISSION, APPS, DEFINITIONS, OURS};
+use super::{Rule, Whose};
+use crate::names::{CONTROLLER, FILTER_SERVER, KEYS, NAMESPACE, ROOT_NAMESPACE, SETTINGS, WEBHOOK};
+use crate::world::WORLD;
+
+/// Everything that a plan looks at.
+pub(super) fn world(verbs: &[&str]) -> Vec<Rule> {
+    WORLD.iter().map(|kind| Rule::new(kind.group, kind.plural, verbs)).collect()
+}
+
+/// What was installed, and Istio's settings.
+pub(super) fn settings() -> [Rule; 3] {
+    [
+        Rule::new("", "configmaps", &["get"]).within(NAMESPACE).named(SETTINGS),
+        Rule::new("", "secrets", &["get"]).within(NAMESPACE).named(KEYS),
+        Rule::new("", "configmaps", &["get"]).within(ROOT_NAMESPACE).named("istio"),
+    ]
+}
+
+/// What every istiod says: it tells callers from its own host.
+pub(super) fn istiods() -> [Rule; 2] {
+    [
+        Rule::new("", "pods", &["list"]).within(ROOT_NAMESPACE),
+        Rule::new("", "pods/portforward", &["get", "create"]).within(ROOT_NAMESPACE),
+    ]
+}
+
+fn webhook() -> Rule {
+    Rule::new(ADMISSION, "mutatingwebhookconfigurations", &["get"]).named(WEBHOOK)
+}
+
+pub(super) fn diff() -> Vec<Rule> {
+    let mut rules = world(&["list"]);
+    rules.extend(settings());
+    rules
+}
+
+pub(super) fn check() -> Vec<Rule> {
+    let mut rules = diff();
+    rules.extend(istiods());
+    rules.extend([
+        Rule::new(APPS, "deployments", &["get"]).within(NAMESPACE).named(CONTROLLER),
+        Rule::new(DEFINITIONS, "customresourcedefinitions", &["get"]).named("lanes.canaryctl.io"),
+        webhook().of(Whose::Else("the webhook is not looked at")),
+        Rule::new("", "secrets", &["get"])
+            .within(NAMESPACE)
+            .named(WEBHOOK)
+            .of(Whose::Else("the webhook is not looked at")),
+    ]);
+    let policies = [
+        ("networking.k8s.io", "networkpolicies"),
+        ("security.istio.io", "authorizationpolicies"),
+        ("security.istio.io", "requestauthentications"),
+        ("security.istio.io", "peerauthentications"),
+    ];
+    let policy = |(group, resource)| {
+        Rule::new(group, resource, &["list"])
+            .of(Whose::Else("CC306 and CC309 say that policies are not known"))
+    };
+    rules.extend(policies.map(policy));
+    rules
+}
+
+pub(super) fn status() -> Vec<Rule> {
+    let deployment = |name| Rule::new(APPS, "deployments", &["get"]).within(NAMESPACE).named(name);
+    vec![
+        Rule::new(OURS, "lanes", &["list"]),
+        plugins(&["list"]),
+        deployment(CONTROLLER),
+        deployment(FILTER_SERVER),
+        webhook().of(Whose::Else("the webhook is not shown")),
+    ]
+}
+
+pub(super) fn version() -> Vec<Rule> {
+    let shown = Whose::Else("it says that the cluster was not asked");
+    vec![
+        Rule::new(APPS, "deployments", &["get"]).within(NAMESPACE).named(CONTROLLER).of(shown),
+        Rule::new("", "pods", &["list"]).of(shown),
+    ]
+}
+
+pub(super) fn dashboard() -> Vec<Rule> {
+    let asked = Rule::new(OURS, "releases", &["get", "patch"]);
+    let mut rules = world(&["list", "watch"]);
+    rules.push(asked.of(Whose::Else("its buttons say which right they lack")));
+    rules
+}
+
+pub(super) fn describe() -> Vec<Rule> {
+    vec![
+        Rule::new(OURS, "lanes", &["get"]),
+        Rule::new("", "pods", &["list"]).of(Whose::Else("it says that its pods are not known")),
+    ]
+}
