@@ -72,7 +72,7 @@ impl Answer {
 
     /// Who answered, callers first, by Deployment: `web-gray cart-v1 …`.
     pub(crate) fn path(&self) -> String {
-        self.tree.walk().map(|tree| deployment_of(&tree.instance)).collect::<Vec<_>>().join(" ")
+        path(&self.tree)
     }
 
     /// How many of these services were answered for by a Deployment whose name ends so.
@@ -83,6 +83,11 @@ impl Answer {
         };
         services.iter().filter(of).count()
     }
+}
+
+/// Who answered, callers first, by Deployment.
+pub(crate) fn path(tree: &Tree) -> String {
+    tree.walk().map(|tree| deployment_of(&tree.instance)).collect::<Vec<_>>().join(" ")
 }
 
 /// A pod's name without what its Deployment and its ReplicaSet have added.

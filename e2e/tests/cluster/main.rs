@@ -24,6 +24,8 @@ mod policies;
 mod prometheus;
 mod registry;
 mod releases;
+mod rights;
+mod rows;
 mod shop;
 mod suite;
 mod takeovers;
@@ -70,6 +72,9 @@ fn main() -> ExitCode {
     suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
     suite.test("a_release_that_measures_failures_is_taken_back_by_itself", measured::bad);
     suite.test("a_release_that_measures_well_goes_on_and_is_undone_at_once", measured::good);
+    suite.test("no_lane_is_routed_at_a_headless_service", rows::headless);
+    suite.test("a_client_without_a_sidecar_meets_lane_pods_in_the_selector_only", rows::without_sidecar);
+    suite.test("no_lane_is_routed_where_another_namespace_has_a_rule_of_its_own", rows::foreign_rule);
     suite.test("pods_of_a_lane_are_under_the_policies_of_the_stable_ones", policies::govern);
     suite.test("takeovers_are_beside_each_other_and_leave_nothing", takeovers::beside);
     suite.test("a_laptop_has_its_developers_requests_and_everything_comes_back", laptop::mesh_and_back);
@@ -88,6 +93,7 @@ fn main() -> ExitCode {
     suite.test("what_the_documents_say_of_takeovers_works", documents::takeovers);
     suite.test("what_the_documents_say_of_releases_works", documents::releases);
     suite.test("what_the_documents_say_of_developing_works", documents::develop);
+    suite.test("who_may_just_read_reads_and_hears_which_right_is_lacking", rights::reading);
     suite.test("an_uninstallation_under_load_leaves_no_trace", lanes::uninstall);
     suite.test("an_uninstallation_needs_no_controller", lanes::uninstall_alone);
     suite.run()
