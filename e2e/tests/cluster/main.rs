@@ -22,6 +22,7 @@ mod manifests;
 mod measured;
 mod policies;
 mod prometheus;
+mod races;
 mod registry;
 mod releases;
 mod rights;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     suite.test("the_control_plane_goes_away_and_comes_back", control_plane::restarts);
     suite.test("an_api_server_that_refuses_is_asked_again", interrupted::refused);
     suite.test("a_controller_that_dies_between_two_writes_leaves_a_mesh_that_serves", interrupted::cut);
+    suite.test("two_people_who_want_the_same_lane_get_it", races::people);
     suite.test("the_kill_switch_needs_no_controller", faults::kill_switch);
     suite.test("a_release_of_two_services_goes_to_everybody_and_back_under_load", releases::through);
     suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);
