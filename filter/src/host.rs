@@ -88,11 +88,22 @@ pub trait Host {
     /// Defines a counter; the same name is the same counter in every worker.
     fn define_counter(&self, name: &str) -> Option<CounterId>;
 
+    /// Defines a number that goes up and down.
+    fn define_gauge(&self, name: &str) -> Option<CounterId>;
+
     /// Adds to a counter.
-    fn count(&self, counter: CounterId, by: u32);
+    fn count(&self, counter: CounterId, by: i64);
+
+    /// What a counter has come to, in all workers.
+    fn value(&self, counter: CounterId) -> Option<u64>;
 
     /// Seconds since 1970.
-    fn unix_s(&self) -> u64;
+    fn unix_s(&self) -> u64 {
+        self.unix_us().checked_div(1_000_000).unwrap_or_default()
+    }
+
+    /// Microseconds since 1970.
+    fn unix_us(&self) -> u64;
 
     /// Milliseconds of a clock that never steps and that all workers share.
     fn monotonic_ms(&self) -> u64;
@@ -100,6 +111,6 @@ pub trait Host {
     /// Bytes that nobody can predict.
     fn entropy(&self) -> [u8; 16];
 
-    /// A line in the proxy's log. Never per request.
+    /// A line in the proxy's log. Of requests only for one that is traced.
     fn warn(&self, text: &str);
 }

@@ -40,7 +40,9 @@ pub mod outbound;
 pub mod pairs;
 pub mod plugin;
 pub mod root;
+pub mod spans;
 pub mod stream;
+pub mod traced;
 pub mod vm;
 
 #[cfg(test)]

@@ -110,6 +110,8 @@ pub struct Metrics {
     events: [Counter; Event::ALL.len()],
     inbound: [Counter; Origin::ALL.len()],
     outbound: [Counter; Origin::ALL.len()],
+    /// Requests that the application has open, counted where they may be told of.
+    pub open: Gauge,
     /// By [`LaneSlot`].
     lanes: RefCell<Vec<LaneCounter>>,
 }
@@ -119,6 +121,10 @@ struct Counter {
     pending: Cell<u32>,
     id: Cell<Option<CounterId>>,
 }
+
+/// A number that goes up and down, the proxy's own: all workers change the same one.
+#[derive(Debug, Default)]
+pub struct Gauge(Cell<Option<CounterId>>);
 
 #[derive(Debug)]
 struct LaneCounter {
@@ -197,9 +203,37 @@ impl Metrics {
         }
     }
 
+    /// What has been counted and not handed over, of everything but lanes.
+    pub fn pending(&self) -> Vec<u32> {
+        let mut pending = Vec::new();
+        self.each_fixed(&mut |counter, _| pending.push(counter.pending.get()));
+        pending
+    }
+
+    /// Names what was counted since then, of everything but lanes: of an origin its own name.
+    pub fn since(&self, before: &[u32], name: &mut dyn FnMut(&str)) {
+        let mut before = before.iter();
+        self.each_fixed(&mut |counter, counted| {
+            if before.next().is_some_and(|before| *before != counter.pending.get()) {
+                name(counted);
+            }
+        });
+    }
+
+    fn each_fixed(&self, visit: &mut dyn FnMut(&Counter, &str)) {
+        for (event, counter) in Event::ALL.into_iter().zip(&self.events) {
+            visit(counter, event.name());
+        }
+        for counters in [&self.inbound, &self.outbound] {
+            for (origin, counter) in Origin::ALL.into_iter().zip(counters) {
+                visit(counter, origin.name());
+            }
+        }
+    }
+
     /// Hands over what has been counted since the last time.
     pub fn flush<H: Host>(&self, host: &H) {
-        self.events.iter().chain(&self.inbound).chain(&self.outbound).for_each(|counter| counter.flush(host));
+        self.each_fixed(&mut |counter, _| counter.flush(host));
         if let Ok(lanes) = self.lanes.try_borrow() {
             lanes.iter().for_each(|lane| lane.counter.flush(host));
         }
@@ -221,7 +255,29 @@ impl Counter {
         if let Some(id) = self.id.get()
             && self.pending.get() > 0
         {
-            host.count(id, self.pending.take());
+            host.count(id, i64::from(self.pending.take()));
         }
+    }
+}
+
+impl Gauge {
+    /// Adds to it, or takes from it.
+    pub fn change<H: Host>(&self, host: &H, by: i64) {
+        if let Some(id) = self.id(host) {
+            host.count(id, by);
+        }
+    }
+
+    /// What it has come to; most where the proxy does not say.
+    pub fn value<H: Host>(&self, host: &H) -> u64 {
+        self.id(host).and_then(|id| host.value(id)).unwrap_or(u64::MAX)
+    }
+
+    /// Made known to the proxy when it is first needed.
+    fn id<H: Host>(&self, host: &H) -> Option<CounterId> {
+        if self.0.get().is_none() {
+            self.0.set(host.define_gauge("canaryctl.open"));
+        }
+        self.0.get()
     }
 }

@@ -12,6 +12,7 @@ use crate::edge::EdgePlugin;
 use crate::flow_map;
 use crate::host::Host;
 use crate::metrics::Metrics;
+use crate::traced::TracedPlugin;
 
 /// The label of a pod that serves a lane.
 pub const LANE_LABEL: &str = "canaryctl.io/lane";
@@ -34,6 +35,8 @@ pub enum Role {
     Inbound(Rc<HopPlugin>),
     /// In a sidecar, from the application.
     Outbound(Rc<HopPlugin>),
+    /// One of these that may be asked to tell of a request.
+    Traced(Rc<TracedPlugin>),
 }
 
 /// A sidecar's configuration.
@@ -72,7 +75,7 @@ impl Role {
     /// [`ConfigError`].
     pub fn read<H: Host>(json: &[u8], host: &H, metrics: &Metrics) -> Result<Self, ConfigError> {
         let config = FilterConfig::parse(json)?;
-        Ok(match config.role {
+        let role = match config.role {
             #[cfg(feature = "edge")]
             wire::Role::EdgeGuard => Self::EdgeGuard(Rc::new(EdgePlugin::guard(&config)?)),
             #[cfg(feature = "edge")]
@@ -85,7 +88,33 @@ impl Role {
             wire::Role::Inbound | wire::Role::Outbound if config.lanes.is_empty() => Self::Passthrough,
             wire::Role::Inbound => Self::Inbound(Rc::new(HopPlugin::new(&config, host)?)),
             wire::Role::Outbound => Self::Outbound(Rc::new(HopPlugin::new(&config, host)?)),
+        };
+        Ok(match config.trace {
+            Some(tracing) if role.may_tell() => Self::Traced(Rc::new(TracedPlugin { role, tracing })),
+            _ => role,
         })
+    }
+
+    /// Whether there is anything to tell of its streams.
+    fn may_tell(&self) -> bool {
+        match self {
+            Self::Passthrough | Self::Traced(_) => false,
+            #[cfg(feature = "edge")]
+            Self::EdgeGuard(_) => false,
+            #[cfg(feature = "edge")]
+            Self::Edge(_) => true,
+            Self::Inbound(_) | Self::Outbound(_) => true,
+        }
+    }
+
+    /// The header that carries the tag; empty where the role knows none.
+    pub(crate) fn tag_header(&self) -> &str {
+        match self {
+            #[cfg(feature = "edge")]
+            Self::Edge(plugin) => plugin.shown_in.as_str(),
+            Self::Inbound(plugin) | Self::Outbound(plugin) => plugin.hop.tag_header(),
+            _ => "",
+        }
     }
 }
 

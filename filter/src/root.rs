@@ -13,6 +13,7 @@ use crate::metrics::Event;
 use crate::outbound::Outbound;
 use crate::plugin::{ConfigError, Role};
 use crate::stream::Next;
+use crate::traced::Traced;
 use crate::vm::Vm;
 
 /// A plugin's root context.
@@ -38,6 +39,8 @@ pub enum Stream<H: Host> {
     Inbound(Inbound<H>),
     /// From the application.
     Outbound(Outbound<H>),
+    /// One of these that may be told of.
+    Traced(Box<Traced<H>>),
 }
 
 impl<H: Host> Stream<H> {
@@ -51,6 +54,7 @@ impl<H: Host> Stream<H> {
             Self::Edge(stream) => stream.on_request_headers(),
             Self::Inbound(stream) => stream.on_request_headers(),
             Self::Outbound(stream) => stream.on_request_headers(),
+            Self::Traced(stream) => stream.on_request_headers(),
         }
     }
 
@@ -59,6 +63,7 @@ impl<H: Host> Stream<H> {
         match self {
             #[cfg(feature = "edge")]
             Self::Edge(stream) => stream.on_response_headers(),
+            Self::Traced(stream) => stream.on_response_headers(),
             _ => Next::Continue,
         }
     }
@@ -99,9 +104,13 @@ impl<H: Host + Clone> Root<H> {
 
     /// A stream begins.
     pub fn stream(&self) -> Stream<H> {
+        self.stream_of(&self.role)
+    }
+
+    fn stream_of(&self, role: &Role) -> Stream<H> {
         let host = || self.host.clone();
         let vm = || Rc::clone(&self.vm);
-        match &self.role {
+        match role {
             Role::Passthrough => Stream::Passthrough,
             #[cfg(feature = "edge")]
             Role::EdgeGuard(plugin) => Stream::Guard(Guard::new(host(), vm(), Rc::clone(plugin))),
@@ -109,6 +118,10 @@ impl<H: Host + Clone> Root<H> {
             Role::Edge(plugin) => Stream::Edge(EdgeStream::new(host(), vm(), Rc::clone(plugin))),
             Role::Inbound(plugin) => Stream::Inbound(Inbound::new(host(), vm(), Rc::clone(plugin))),
             Role::Outbound(plugin) => Stream::Outbound(Outbound::new(host(), vm(), Rc::clone(plugin))),
+            Role::Traced(plugin) => {
+                let inner = self.stream_of(&plugin.role);
+                Stream::Traced(Box::new(Traced::new(host(), vm(), Rc::clone(plugin), inner)))
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod map;
 mod outbound;
 mod passthrough;
 mod tick;
+mod trace;
 
 use std::rc::Rc;
 

@@ -255,7 +255,7 @@ fn is_hex(text: &[u8], digits: RangeInclusive<usize>) -> bool {
 }
 
 /// One to 32 hex digits as a number.
-fn hex(digits: &[u8]) -> Option<u128> {
+pub(crate) fn hex(digits: &[u8]) -> Option<u128> {
     if digits.is_empty() || digits.len() > 32 {
         return None;
     }

@@ -137,6 +137,15 @@ struct Carried<'a> {
     ids: Vec<(usize, &'a [u8])>,
 }
 
+/// By what a request of a traced flow is known again.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Every id of it, also one that speaks for itself; at most one more than [`IDS_MAX`], each once.
+    pub ids: Vec<FlowId>,
+    /// Whether its request id is a minted one.
+    pub minted: bool,
+}
+
 /// What the carriers in a request's own headers say.
 struct Said {
     tag: Option<LaneCode>,
@@ -301,6 +310,44 @@ impl Hop {
         };
         Tags::unite_request_id(carried.request_id, carried.request_id_repeats, &mut edits);
         Outbound { tag, origin, edits, ambiguous, unknown_ids }
+    }
+
+    /// By what a request is known again, should its flow be traced.
+    #[must_use]
+    pub fn identity(&self, headers: &Headers<'_>) -> Identity {
+        let carried = self.gather(headers);
+        let mut ids = self.ids(&carried);
+        let own = self.request_id.as_ref().zip(carried.request_id);
+        let own = own.and_then(|(source, id)| self.flow_ids.id(source, id));
+        ids.extend(own.filter(|own| !ids.contains(own)));
+        let minted = self.tags.request_ids.as_ref().zip(carried.request_id);
+        let minted = minted.is_some_and(|(minter, id)| matches!(minter.read(id), Reading::Minted(_)));
+        Identity { ids, minted }
+    }
+
+    /// The code of the lane that the tag header names; the baseline's where it names none of ours.
+    #[must_use]
+    pub fn tagged(&self, headers: &Headers<'_>) -> LaneCode {
+        let tag = headers.first(self.tag_header());
+        let lane = tag.and_then(|tag| self.tags.named(tag.trim_ascii()));
+        lane.map_or(LaneCode::BASELINE, |lane| lane.code)
+    }
+
+    /// The header that carries the tag.
+    #[must_use]
+    pub fn tag_header(&self) -> &str {
+        self.tags.header.as_str()
+    }
+
+    /// Whether a tag or the id of a flow may ride in this header.
+    #[must_use]
+    pub fn is_carrier(&self, name: &[u8]) -> bool {
+        let named = |known: &str| known.as_bytes() == name;
+        named(self.tag_header())
+            || named(REQUEST_ID)
+            || (named(BAGGAGE) && self.tags.baggage.is_some())
+            || self.tags.aliases.iter().any(|alias| named(alias.as_str()))
+            || self.correlation.iter().any(|id| named(id.header()))
     }
 
     fn gather<'a>(&self, headers: &Headers<'a>) -> Carried<'a> {

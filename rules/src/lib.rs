@@ -57,4 +57,5 @@ pub mod set_cookie;
 #[cfg(feature = "documents")]
 pub mod settings;
 pub mod signing;
+pub mod trace;
 pub mod wire;

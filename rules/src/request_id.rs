@@ -146,14 +146,14 @@ fn number(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |number, digit| number << 4 | u64::from(hex_value(*digit)))
 }
 
-fn write_hex(digits: &mut [u8], mut value: u64) {
+pub(crate) fn write_hex(digits: &mut [u8], mut value: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = hex_digit(value & 0xF);
         value >>= 4;
     }
 }
 
-fn hex_digit(value: u64) -> u8 {
+pub(crate) fn hex_digit(value: u64) -> u8 {
     usize::try_from(value).ok().and_then(|value| b"0123456789abcdef".get(value)).copied().unwrap_or(b'0')
 }
 

@@ -2,6 +2,7 @@
 
 use crate::lane::Compiled;
 use crate::signing::KeyRing;
+use crate::trace::Tracing;
 use crate::wire::{Carriers, EdgeSettings, FilterConfig, LINGER_S_DEFAULT, Peers, Role};
 
 /// A mesh's settings.
@@ -17,6 +18,8 @@ pub struct MeshSettings {
     pub linger_s: u32,
     /// What edges need beyond that; its layers come from the lanes.
     pub edge: EdgeSettings,
+    /// Whether requests may ask to be told of.
+    pub trace: Option<Tracing>,
 }
 
 impl MeshSettings {
@@ -29,6 +32,7 @@ impl MeshSettings {
             peers: Peers::default(),
             linger_s: LINGER_S_DEFAULT,
             edge: EdgeSettings::default(),
+            trace: None,
         }
     }
 
@@ -49,6 +53,7 @@ impl MeshSettings {
             peers: self.peers,
             linger_s: self.linger_s,
             edge,
+            trace: self.trace,
             ..FilterConfig::new(role)
         }
     }

@@ -19,6 +19,7 @@ use crate::hop::Hop;
 use crate::name::{BaggageKey, CookieName, HeaderName, LaneName, constant};
 use crate::set_cookie::{CookieAttributes, SameSite};
 use crate::signing::KeyRing;
+use crate::trace::Tracing;
 
 /// The wire format's version that this code writes and reads.
 pub const VERSION: u32 = 1;
@@ -53,6 +54,9 @@ pub struct FilterConfig {
     /// What an edge needs beyond that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<EdgeSettings>,
+    /// Whether requests may ask to be told of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Tracing>,
 }
 
 /// What a plugin instance does. Direction comes by configuration, which costs a request no host call.
@@ -377,6 +381,7 @@ impl FilterConfig {
             peers: Peers::default(),
             linger_s: LINGER_S_DEFAULT,
             edge: None,
+            trace: None,
         }
     }
 

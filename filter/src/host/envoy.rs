@@ -20,10 +20,11 @@ const CAS_MISMATCH: Status = 8;
 
 const BUFFER_PLUGIN_CONFIGURATION: u32 = 7;
 const METRIC_COUNTER: u32 = 0;
+const METRIC_GAUGE: u32 = 1;
 const LOG_WARN: u32 = 3;
 const CLOCK_MONOTONIC: u32 = 1;
 const NO_GRPC_STATUS: i32 = -1;
-const NS_PER_S: u64 = 1_000_000_000;
+const NS_PER_US: u64 = 1_000;
 const NS_PER_MS: u64 = 1_000_000;
 
 #[link(wasm_import_module = "env")]
@@ -87,6 +88,7 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> Status;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> Status;
     fn proxy_increment_metric(id: u32, by: i64) -> Status;
+    fn proxy_get_metric(id: u32, value: *mut u64) -> Status;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Status;
     fn proxy_log(level: u32, text: *const u8, text_size: usize) -> Status;
 }
@@ -117,6 +119,13 @@ fn index(map: HeaderMap) -> u32 {
         HeaderMap::Request => 0,
         HeaderMap::Response => 2,
     }
+}
+
+fn define(kind: u32, name: &str) -> Option<CounterId> {
+    let mut id = 0;
+    // SAFETY: as of the calls below.
+    let status = unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) };
+    (status == OK).then_some(CounterId(id))
 }
 
 // SAFETY of the calls below: the host reads each (pointer, size) pair, which comes from a live slice,
@@ -198,19 +207,27 @@ impl Host for Envoy {
     }
 
     fn define_counter(&self, name: &str) -> Option<CounterId> {
-        let mut id = 0;
-        let status = unsafe { proxy_define_metric(METRIC_COUNTER, name.as_ptr(), name.len(), &raw mut id) };
-        (status == OK).then_some(CounterId(id))
+        define(METRIC_COUNTER, name)
     }
 
-    fn count(&self, CounterId(id): CounterId, by: u32) {
-        unsafe { proxy_increment_metric(id, i64::from(by)) };
+    fn define_gauge(&self, name: &str) -> Option<CounterId> {
+        define(METRIC_GAUGE, name)
     }
 
-    fn unix_s(&self) -> u64 {
+    fn count(&self, CounterId(id): CounterId, by: i64) {
+        unsafe { proxy_increment_metric(id, by) };
+    }
+
+    fn value(&self, CounterId(id): CounterId) -> Option<u64> {
+        let mut value = 0;
+        let status = unsafe { proxy_get_metric(id, &raw mut value) };
+        (status == OK).then_some(value)
+    }
+
+    fn unix_us(&self) -> u64 {
         let mut time_ns = 0;
         unsafe { proxy_get_current_time_nanoseconds(&raw mut time_ns) };
-        time_ns.checked_div(NS_PER_S).unwrap_or_default()
+        time_ns.checked_div(NS_PER_US).unwrap_or_default()
     }
 
     fn monotonic_ms(&self) -> u64 {

@@ -170,14 +170,24 @@ impl Host for Fake {
         u32::try_from(world.counter_names.len() - 1).ok().map(CounterId)
     }
 
-    fn count(&self, CounterId(id): CounterId, by: u32) {
-        let mut world = self.call("count");
-        let name = world.counter_names[id as usize].clone();
-        *world.counters.entry(name).or_default() += u64::from(by);
+    fn define_gauge(&self, name: &str) -> Option<CounterId> {
+        self.define_counter(name)
     }
 
-    fn unix_s(&self) -> u64 {
-        self.call("unix_s").unix_s
+    fn count(&self, CounterId(id): CounterId, by: i64) {
+        let mut world = self.call("count");
+        let name = world.counter_names[id as usize].clone();
+        let value = world.counters.entry(name).or_default();
+        *value = value.saturating_add_signed(by);
+    }
+
+    fn value(&self, CounterId(id): CounterId) -> Option<u64> {
+        let world = self.call("value");
+        world.counters.get(&world.counter_names[id as usize]).copied()
+    }
+
+    fn unix_us(&self) -> u64 {
+        self.call("unix_us").unix_s * 1_000_000
     }
 
     fn monotonic_ms(&self) -> u64 {

@@ -37,7 +37,7 @@ fn a_tick_without_events_makes_few_calls() {
     worker.wait(&root, 2);
     worker.fake.world_mut().calls.clear();
     worker.wait(&root, 1);
-    assert_eq!(worker.fake.world().calls, ["monotonic_ms", "unix_s", "count"]);
+    assert_eq!(worker.fake.world().calls, ["monotonic_ms", "unix_us", "count"]);
 }
 
 #[test]

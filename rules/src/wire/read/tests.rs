@@ -72,6 +72,7 @@ fn full() -> FilterConfig {
             vary: true,
             layers: vec![WireLayer { name: "checkout".into(), key: vec![source] }],
         }),
+        trace: Some(Tracing { key: TraceKey::new([7; 16]), expires_unix_s: 4_102_444_800 }),
     }
 }
 
@@ -248,4 +249,47 @@ fn more_lanes_than_fit_are_refused() {
     };
     assert!(lanes(LANES_MAX).is_ok());
     assert!(matches!(lanes(LANES_MAX + 1), Err(WireError::TooManyLanes { .. })));
+}
+
+#[test]
+fn base64_is_read_as_the_library_reads_it() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
+    let texts = [
+        "",
+        "=",
+        "==",
+        "A",
+        "AA",
+        "AB",
+        "AA=",
+        "AA==",
+        "AA===",
+        "AAA",
+        "AAB",
+        "AAA=",
+        "AAA==",
+        "AAAA",
+        "AAAA=",
+        "AAAAA",
+        "A=A=",
+        "+/+/",
+        "-_-_",
+        "QUJDREVGRw",
+        "QUJDREVGRw==",
+        "QUJDREVGR1h5ejAxMjM=",
+    ];
+    for text in texts {
+        assert_eq!(base64(text), STANDARD_PAD_INDIFFERENT.decode(text).ok(), "{text}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn bytes_survive_base64(bytes in proptest::prelude::any::<Vec<u8>>(), text in "[A-Za-z0-9+/= é]{0,12}") {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT};
+        proptest::prop_assert_eq!(base64(&STANDARD.encode(&bytes)), Some(bytes));
+        proptest::prop_assert_eq!(base64(&text), STANDARD_PAD_INDIFFERENT.decode(&text).ok());
+    }
 }

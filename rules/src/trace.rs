@@ -1,0 +1,120 @@
+//! The mark by which one request asks to be told of at every hop, and what the proxies keep and tell of it.
+//!
+//! Only who has the key can make a mark. A mark rides in a header of its own between proxies: applications never see
+//! it, so a marked request is served as any other would be. What joins the two sides of an application is
+//! [`open`], what is told is a [`line`].
+
+pub mod line;
+pub mod open;
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::correlation::{FlowId, FlowIds, IdSource, hex};
+use crate::request_id::write_hex;
+
+/// The header that carries a mark.
+pub const TRACE_HEADER: &str = "x-canary-trace";
+/// Length of a mark as text.
+pub const MARK_BYTES: usize = 3 * NUMBER_BYTES;
+
+/// Length of a number of a mark as text.
+const NUMBER_BYTES: usize = 16;
+const KEY_BYTES: usize = 16;
+
+/// What a mesh is told while traces may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tracing {
+    /// Makes and proves marks.
+    pub key: TraceKey,
+    /// From this second on no mark is believed.
+    pub expires_unix_s: u64,
+}
+
+/// Which trace, and which call of it: the one that brought the request here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The trace; never 0.
+    pub trace: u64,
+    /// The call; 0 is the one that starts the trace.
+    pub span: u64,
+}
+
+/// A key to make marks with. Written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TraceKey([u8; KEY_BYTES]);
+
+/// Not a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key for traces has 32 hexadecimal digits")]
+pub struct TraceKeyError;
+
+impl TraceKey {
+    /// A key of these bytes, which ought to be random.
+    #[must_use]
+    pub const fn new(bytes: [u8; KEY_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// [`TraceKeyError`].
+    pub fn parse(text: &str) -> Result<Self, TraceKeyError> {
+        let digits = Some(text.as_bytes()).filter(|digits| digits.len() == 2 * KEY_BYTES);
+        digits.and_then(hex).map(|key| Self(key.to_be_bytes())).ok_or(TraceKeyError)
+    }
+
+    /// The mark as the header carries it: trace, call, and a MAC of both.
+    #[must_use]
+    pub fn sign(&self, mark: Mark) -> [u8; MARK_BYTES] {
+        let mut text = [0; MARK_BYTES];
+        let (said, mac) = text.split_at_mut(2 * NUMBER_BYTES);
+        let (trace, span) = said.split_at_mut(NUMBER_BYTES);
+        write_hex(trace, mark.trace);
+        write_hex(span, mark.span);
+        write_hex(mac, self.mac(said).unwrap_or_default());
+        text
+    }
+
+    /// The mark that a header's value holds, if this key made it.
+    #[must_use]
+    pub fn verify(&self, value: &[u8]) -> Option<Mark> {
+        let (said, mac) = value.split_at_checked(2 * NUMBER_BYTES)?;
+        let is_ours = mac.len() == NUMBER_BYTES && hex(mac)? == u128::from(self.mac(said)?);
+        let number = hex(said).filter(|_| is_ours)?;
+        let half = |number| u64::try_from(number).ok();
+        Some(Mark { trace: half(number >> 64)?, span: half(number & u128::from(u64::MAX))? })
+    }
+
+    /// The keyed hash that ids of traces have: what is signed is as long as one. As no trace is 0, none has none.
+    fn mac(&self, said: &[u8]) -> Option<u64> {
+        FlowIds::new(self.0).id(&IdSource::XB3TraceId, said).map(|FlowId(hash)| hash)
+    }
+}
+
+impl core::fmt::Debug for TraceKey {
+    /// Shows no key.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("TraceKey")
+    }
+}
+
+impl TryFrom<String> for TraceKey {
+    type Error = TraceKeyError;
+
+    fn try_from(text: String) -> Result<Self, TraceKeyError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<TraceKey> for String {
+    fn from(TraceKey(bytes): TraceKey) -> Self {
+        alloc::format!("{:032x}", u128::from_be_bytes(bytes))
+    }
+}
