@@ -30,6 +30,7 @@ const ARROWS: &[Arrow] = &[
     Arrow { package: "canary-rules", forbidden: OUTSIDE_WORLD },
     Arrow { package: "canary-istio", forbidden: OUTSIDE_WORLD },
     Arrow { package: "canary-release", forbidden: OUTSIDE_WORLD },
+    Arrow { package: "canary-trace", forbidden: OUTSIDE_WORLD },
     // Bytes for a developer: over what, and for what, others know.
     Arrow {
         package: "canary-tunnel",

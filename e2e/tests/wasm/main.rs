@@ -13,3 +13,4 @@ mod module;
 mod never_wrong;
 mod roles;
 mod support;
+mod trace;
