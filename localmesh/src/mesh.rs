@@ -25,7 +25,7 @@ use crate::mesh::proxy::{Proxy, Subscription};
 use crate::mesh::start::Instance;
 use crate::ports::Reserved;
 use crate::process::Process;
-use crate::spec::{GATEWAY, MeshSpec, Role};
+use crate::spec::{AppSpec, GATEWAY, MeshSpec, Role};
 
 pub use start::services;
 
@@ -151,6 +151,20 @@ impl Mesh {
     #[must_use]
     pub fn run_dir(&self) -> &Path {
         self.run_dir.path()
+    }
+
+    /// What a proxy logs.
+    ///
+    /// # Errors
+    /// When there is no such proxy.
+    pub fn proxy_log(&self, proxy: &str) -> Result<&Path, MeshError> {
+        self.proxy(proxy).map(|proxy| proxy.process().log())
+    }
+
+    /// The app instances of the mesh.
+    #[must_use]
+    pub fn apps(&self) -> &[AppSpec] {
+        &self.spec.apps
     }
 
     /// The plan that all proxies follow.

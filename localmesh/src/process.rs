@@ -47,6 +47,11 @@ impl Process {
         self.locked().id()
     }
 
+    /// Where its output goes.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// The end of its log, after the first lines that say why it failed: a stack that is printed behind them
     /// may be longer than the end.
     pub(crate) fn log_tail(&self) -> String {

@@ -18,6 +18,7 @@ mod raw;
 mod responses;
 mod shop;
 mod stage;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -93,6 +94,10 @@ fn main() -> ExitCode {
         },
     );
     suite.alone("no_hop_of_a_pod_whose_flows_share_ids_is_in_a_wrong_lane", random::one_pod);
+
+    suite.alone("a_trace_of_a_random_mesh_is_what_its_applications_saw", trace::random);
+    suite.alone("a_trace_tells_calls_that_are_made_at_once", trace::at_once);
+    suite.alone("a_trace_tells_calls_that_are_made_after_the_response", trace::after_the_response);
 
     suite.run()
 }

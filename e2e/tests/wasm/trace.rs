@@ -10,6 +10,9 @@ use crate::support::{Build, REQUEST_ID, TRACEPARENT, configuration, lines_of, or
 const KEY: TraceKey = TraceKey::new([7; 16]);
 const FOREVER_UNIX_S: u64 = 4_102_444_800;
 
+/// Header lines.
+type Lines = Vec<(Vec<u8>, Vec<u8>)>;
+
 fn traced(proxy: &Proxy, role: &str) -> Plugin {
     let mut configuration: Value = configuration(role);
     configuration["trace"] = json!({ "key": String::from(KEY), "expiresUnixS": FOREVER_UNIX_S });
@@ -22,7 +25,7 @@ fn mark() -> String {
 }
 
 /// Gateway and the first pod's proxy; what the pod's application sends is the caller's.
-fn trace(build: Build, sends: &[&str]) -> (Trace, Vec<(Vec<u8>, Vec<u8>)>) {
+fn trace(build: Build, sends: &[&str]) -> (Trace, Lines) {
     let gateway = Proxy::load(Build::Whole.module(), 1);
     let edge = traced(&gateway, "edge");
     let mark = mark();

@@ -82,6 +82,12 @@ impl Request {
         &self.url
     }
 
+    /// Its headers, names in lower case, pseudo-headers first.
+    #[must_use]
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     /// Its header lines.
     pub(super) fn lines(&self) -> Vec<(&[u8], &[u8])> {
         self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()

@@ -113,29 +113,28 @@ impl OpenSpans {
     #[must_use]
     pub fn causes(&self, ids: &[FlowId], now_s: u32) -> Option<Causes> {
         let shares_one = |span: &Span| ids.iter().any(|id| span.ids.iter().any(|known| *known == id.0));
-        self.of_first(now_s, &shares_one)
+        self.of_last(now_s, &shares_one)
     }
 
     /// What a call of this lane, or of none, may be caused by that has no id that anybody knows.
     #[must_use]
     pub fn guess(&mut self, code: LaneCode, now_s: u32) -> Option<Causes> {
         let may = |span: &Span| span.guesses_left > 0 && (code.is_baseline() || span.code == code.0);
-        let causes = self.of_first(now_s, &may)?;
+        let causes = self.of_last(now_s, &may)?;
         for span in self.spans.iter_mut().filter(|span| span.trace == causes.trace) {
             span.guesses_left = span.guesses_left.saturating_sub(1);
         }
         Some(causes)
     }
 
-    /// The wanted requests of one trace.
-    fn of_first(&self, now_s: u32, is_wanted: &dyn Fn(&Span) -> bool) -> Option<Causes> {
+    /// The wanted requests of one trace: of several traces, the last one with a request that is open, or was.
+    fn of_last(&self, now_s: u32, is_wanted: &dyn Fn(&Span) -> bool) -> Option<Causes> {
         let live = || self.spans.iter().filter(|span| span.is_live(now_s));
-        let trace = live().find(|span| is_wanted(span))?.trace;
-        let of_it = || live().filter(|span| span.trace == trace && is_wanted(span));
-        let any_open = of_it().any(|span| span.is_open == 1);
-        let spans = of_it().filter(|span| !any_open || span.is_open == 1).map(|span| span.span.get());
+        let wanted = || live().filter(|span| is_wanted(span));
+        let last = wanted().max_by_key(|span| (span.is_open, span.until_s.get()))?;
+        let alike = wanted().filter(|span| span.trace == last.trace && span.is_open == last.is_open);
         let open = live().map(|span| u64::from(span.is_open)).sum();
-        Some(Causes { trace: trace.get(), spans: spans.collect(), open })
+        Some(Causes { trace: last.trace.get(), spans: alike.map(|span| span.span.get()).collect(), open })
     }
 }
 

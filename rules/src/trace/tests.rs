@@ -103,6 +103,19 @@ fn a_call_without_ids_may_be_of_any_request_whose_lane_it_does_not_deny() {
 }
 
 #[test]
+fn a_call_without_ids_is_of_the_trace_that_is_open_or_ended_last() {
+    let mut open = OpenSpans::default();
+    for trace in 1..=3 {
+        open.begin(mark(trace, 10), GRAY, &[], NOW_S);
+    }
+    open.end(mark(1, 10), NOW_S + 30);
+    open.end(mark(3, 10), NOW_S + 31);
+    assert_eq!(open.guess(GRAY, NOW_S), causes(2, &[10], 1));
+    open.end(mark(2, 10), NOW_S + 29);
+    assert_eq!(open.guess(GRAY, NOW_S), causes(3, &[10], 0));
+}
+
+#[test]
 fn guesses_have_an_end() {
     let mut open = OpenSpans::default();
     open.begin(mark(1, 10), GRAY, &[FlowId(100)], NOW_S);
