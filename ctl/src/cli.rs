@@ -9,12 +9,13 @@ use crate::failure::Failure;
 use crate::verb;
 
 /// Verbs that ask no cluster.
-const VERBS_WITHOUT_CLUSTER: [&str; 11] = [
+const VERBS_WITHOUT_CLUSTER: [&str; 12] = [
     "agent",
     "gate",
     "demo",
     "render",
     "explain",
+    "trace",
     "rules",
     "image",
     "filter",
@@ -83,6 +84,8 @@ enum Verb {
     Rbac(verb::rbac::Args),
     /// Tell which lane a request gets, why, and what the edge would set.
     Explain(verb::explain::Args),
+    /// Show the way of one request through the mesh, hop by hop, and who lost its tag.
+    Trace(verb::trace::Args),
     /// Work with Lane files.
     Rules(verb::rules::Args),
     /// Show versions: this program's, the filter's, the cluster's.
@@ -167,6 +170,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Agent(args) => verb::agent::run(args),
         Verb::Demo(args) => verb::demo::run(&args),
         Verb::Explain(args) => verb::explain::run(&args),
+        Verb::Trace(args) => verb::trace::run(&args),
         Verb::Rules(args) => verb::rules::run(&args),
         Verb::Gate(args) => verb::gate::run(&args),
         Verb::DemoApp(args) => verb::demo_app::run(&args),

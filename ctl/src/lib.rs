@@ -29,6 +29,7 @@ pub mod confirm;
 pub mod controller;
 pub mod crd;
 pub mod dashboard;
+pub mod demo_mesh;
 pub mod develop;
 pub mod duration;
 pub mod filter_server;

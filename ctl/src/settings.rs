@@ -115,6 +115,7 @@ impl Installation {
             peers: self.peers,
             linger_s: self.linger_s,
             edge: self.edge.clone(),
+            trace: None,
         }
     }
 

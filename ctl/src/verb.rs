@@ -28,5 +28,6 @@ pub mod release;
 pub mod render;
 pub mod rules;
 pub mod status;
+pub mod trace;
 pub mod uninstall;
 pub mod version;

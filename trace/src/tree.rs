@@ -126,7 +126,8 @@ struct Joined<'r> {
 
 impl Joined<'_> {
     fn edge(&self, record: &Record, culprits: &mut Vec<Culprit>) -> Hop {
-        let mut hop = Hop { sure: true, calls: Vec::new(), ..self.hop(record) };
+        // Route and cluster are those of the call behind it.
+        let mut hop = Hop { sure: true, route: None, cluster: None, ..self.hop(record) };
         hop.calls = self.call(None, record, culprits);
         hop
     }
@@ -178,10 +179,10 @@ impl Joined<'_> {
     /// What became of the tag before the call left its caller's proxy.
     fn judge(&self, request: Option<&Record>, call: &Record, hop: &mut Hop, culprits: &mut Vec<Culprit>) {
         hop.sure = call.causes.len() == 1 && call.others.is_none_or(|others| others == 0);
-        hop.from = match call.place {
+        hop.from = call.tag_out.as_ref().and_then(|_| match call.place {
             Place::Edge => Some("gateway".into()),
-            _ => call.tag_out.as_ref().and_then(|_| loss::origin(request, call)),
-        };
+            _ => loss::origin(request, call),
+        });
         let Some(request) = request else { return };
         hop.lost = loss::in_application(request, call);
         if let Some(loss) = hop.lost.as_ref().filter(|loss| loss.why != Why::Asked) {

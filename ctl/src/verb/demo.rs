@@ -121,7 +121,8 @@ async fn demo(args: &Args, documents: &Documents, playing: &Cell<bool>) -> Resul
         },
     };
     story.filter(&wasm);
-    let shop = Shop::new(documents)?;
+    let stays = args.keep || dashboard.is_some();
+    let shop = Shop::new(documents, stays)?;
     let started = Instant::now();
     let files = tempfile::tempdir().map_err(|error| Failure::from_error(Code::Failed, &error))?;
     let spec = shop.mesh(&envoy, &wasm, files.path(), args.port)?;
@@ -130,7 +131,7 @@ async fn demo(args: &Args, documents: &Documents, playing: &Cell<bool>) -> Resul
     story.lanes(documents, shop.edge());
 
     let told = tell(args, &shop, &mesh, &mut story).await;
-    let stays = args.keep || dashboard.is_some();
+    let announced = shop.demo_mesh(&mesh)?.map(|demo| demo.announce(mesh.gateway().port())).transpose()?;
     if told.is_ok() {
         let page = dashboard.as_ref().map(Dashboard::url);
         story.end(stays.then(|| mesh.gateway_url()).as_deref(), page.as_deref());
@@ -148,6 +149,7 @@ async fn demo(args: &Args, documents: &Documents, playing: &Cell<bool>) -> Resul
         }
         (Ok(()), None) => Ok(()),
     };
+    drop(announced);
     mesh.shutdown().await;
     shown
 }

@@ -5,16 +5,19 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use canary_istio::LaneRouting;
+use canary_istio::lane::LANE_LABEL;
 use canary_localmesh::demo::GRAY;
-use canary_localmesh::{AppCommand, AppSpec, MeshSpec, Role, WasmSpec};
+use canary_localmesh::{AppCommand, AppSpec, Mesh, MeshSpec, Role, WasmSpec};
 use canary_rules::document::{self, Documents, Source};
 use canary_rules::edge::Edge;
 use canary_rules::lane::{Lane, Mode};
 use canary_rules::settings::MeshSettings;
 use canary_rules::signing::{Key, KeyId, KeyRing};
-use canary_rules::wire::{self, Filter, Peers};
+use canary_rules::trace::{TraceKey, Tracing};
+use canary_rules::wire::{self, Filter, FilterConfig, Peers};
 
 use super::chain::PATH;
+use crate::demo_mesh::{DemoMesh, DemoProxy};
 use crate::failure::{Code, Failure};
 
 /// The lanes that the demo has when it is given none.
@@ -61,8 +64,10 @@ pub(super) struct Builds {
 }
 
 impl Shop {
-    pub(super) fn new(documents: &Documents) -> Result<Self, Failure> {
+    /// A shop with these lanes; one that stays may be asked for traces.
+    pub(super) fn new(documents: &Documents, stays: bool) -> Result<Self, Failure> {
         let mut settings = MeshSettings::new(fresh_keys()?);
+        settings.trace = stays.then(fresh_tracing).transpose()?;
         // Loopback without mutual TLS: nobody but us is here.
         settings.peers = Peers::Any;
         settings.edge.show_lane = true;
@@ -94,6 +99,26 @@ impl Shop {
             Err(error) => return Err(Failure::from_error(Code::Failed, &error)),
         };
         Ok(Self { lanes: documents.lanes.clone(), settings, configs, edge })
+    }
+
+    /// The running mesh, as other runs of this program need to know it to take traces.
+    pub(super) fn demo_mesh(&self, mesh: &Mesh) -> Result<Option<DemoMesh>, Failure> {
+        let Some(tracing) = self.settings.trace else { return Ok(None) };
+        let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
+        let edge = FilterConfig::parse(self.config(Role::Edge).as_bytes()).map_err(|error| failed(&error))?;
+        let mut proxies = Vec::new();
+        for name in mesh.proxies() {
+            let app = mesh.apps().iter().find(|app| app.name == name);
+            let log = mesh.proxy_log(name).map_err(|error| failed(&error))?.to_path_buf();
+            proxies.push(DemoProxy {
+                name: name.into(),
+                log,
+                service: app.map(|app| app.service.name().into()).unwrap_or_default(),
+                version: app.map(|app| app.version.clone()).unwrap_or_default(),
+                lane: app.and_then(|app| app.labels.get(LANE_LABEL).cloned()),
+            });
+        }
+        Ok(Some(DemoMesh { trace_key: tracing.key, edge, proxies }))
     }
 
     /// Its lanes.
@@ -254,11 +279,21 @@ pub(super) fn apps() -> Vec<AppSpec> {
     apps
 }
 
+/// A key for traces that lives as long as this demo.
+fn fresh_tracing() -> Result<Tracing, Failure> {
+    Ok(Tracing { key: TraceKey::new(random()?), expires_unix_s: u64::MAX })
+}
+
+fn random<const BYTES: usize>() -> Result<[u8; BYTES], Failure> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::new(Code::Failed, format!("the system gives no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
 /// Keys that live as long as this demo.
 fn fresh_keys() -> Result<KeyRing, Failure> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret)
-        .map_err(|error| Failure::new(Code::Failed, format!("the system gives no random bytes: {error}")))?;
+    let secret: [u8; 32] = random()?;
     let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
     let id = KeyId::new("demo").map_err(|error| failed(&error))?;
     let key = Key::new(id, secret.to_vec()).map_err(|error| failed(&error))?;

@@ -136,7 +136,10 @@ impl Story {
         }
         println!();
         match gateway {
-            Some(url) => println!("Play:  curl {url}/cart -H 'cookie: gray=1'     Stop: Ctrl-C"),
+            Some(url) => println!(
+                "Play:  curl {url}/cart -H 'cookie: gray=1'     Stop: Ctrl-C\n\
+                 Why:   canaryctl trace {url}/cart --cookie gray=1"
+            ),
             None => println!(
                 "Play with it:  canaryctl demo --dashboard     Your own lanes:  canaryctl demo --lanes FILE"
             ),

@@ -1,0 +1,34 @@
+//! A trace on paper: for people, and as JSON.
+
+use serde_json::json;
+
+use super::Traced;
+use crate::failure::{Code, Failure};
+
+pub(super) fn text(traced: &Traced) {
+    let Traced { sent, reason, trace } = traced;
+    let lane = trace.hops.first().and_then(|hop| hop.tag.as_deref()).unwrap_or("baseline");
+    let reason = reason.as_ref().map(|reason| format!("   {reason}")).unwrap_or_default();
+    println!("{} → {} in {:.1} ms", sent.request, sent.status, sent.took.as_secs_f64() * 1000.0);
+    println!("→ {lane}{reason}\n");
+    print!("{trace}");
+    for culprit in &trace.culprits {
+        println!("\n{culprit}");
+    }
+}
+
+pub(super) fn json(traced: &Traced) -> Result<(), Failure> {
+    let Traced { sent, reason, trace } = traced;
+    let document = json!({
+        "request": sent.request,
+        "status": sent.status,
+        "tookUs": u64::try_from(sent.took.as_micros()).unwrap_or(u64::MAX),
+        "lane": trace.hops.first().and_then(|hop| hop.tag.as_deref()),
+        "reason": reason,
+        "hops": trace.hops,
+        "culprits": trace.culprits,
+    });
+    let text = serde_json::to_string_pretty(&document);
+    println!("{}", text.map_err(|error| Failure::from_error(Code::Failed, &error))?);
+    Ok(())
+}
