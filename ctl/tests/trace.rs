@@ -37,8 +37,9 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // Its Envoys end with it.
-        let _ = self.process.kill();
+        // As by Ctrl-C, so that it removes what it has written.
+        let id = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
         let _ = self.process.wait();
     }
 }

@@ -124,6 +124,18 @@ pub const ALL: &[Known] = &[
         "Nobody waits for a pod's proxy: what it calls may be routed by rules of the past.",
         "Restart the pod, or take the annotation `canaryctl.io/awaited` off.",
     ),
+    known(
+        "CC308",
+        Weight::Warning,
+        "A policy that holds for a service's own pods does not hold for pods that serve a lane of it.",
+        "Give those pods the labels by which the policy selects, or select by labels that all of them have.",
+    ),
+    known(
+        "CC309",
+        Weight::Info,
+        "Policies cannot be read: whether they hold for lanes' pods is not known.",
+        "Ask for the right to list them.",
+    ),
 ];
 
 #[cfg(test)]
