@@ -11,6 +11,7 @@ fn the_documents_name_every_counter_and_no_other() {
     let worker = Worker::new();
     worker.vm.metrics.define(&worker.fake);
     worker.vm.metrics.define_edge(&worker.fake);
+    worker.vm.metrics.open.change(&worker.fake, 0);
     let counted: BTreeSet<String> = worker.fake.world().counters.keys().cloned().collect();
 
     let text = include_str!("../../../docs/metrics.md");
