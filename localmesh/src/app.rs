@@ -179,7 +179,8 @@ async fn told_to_end() -> std::io::Result<()> {
 async fn serve_connection(app: Arc<App>, io: TokioIo<tokio::net::TcpStream>) {
     let service = service_fn(move |request| answer(app.clone(), request));
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new());
+    // A sidecar keeps connections for its next request, which must not meet one that is being closed.
+    server.http1().timer(TokioTimer::new()).header_read_timeout(None);
     server.http2().timer(TokioTimer::new());
     // The peer is a sidecar, which goes away as it likes.
     let _ = server.serve_connection_with_upgrades(io, service).await;

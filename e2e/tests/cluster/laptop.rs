@@ -12,7 +12,7 @@ use crate::flows::Caller;
 use crate::judge::Rules;
 use crate::load::Load;
 use crate::shop::Shop;
-use crate::takeovers::{AGENTS, arrived, over, things};
+use crate::takeovers::{AGENTS, arrived, over, things_at_rest};
 
 /// Who the developer is.
 const ALICE: [&str; 4] = ["--as", "alice", "--as-group", "system:masters"];
@@ -86,7 +86,7 @@ fn routes(shop: &Shop) -> Value {
 
 pub(crate) async fn mesh_and_back(shop: &Shop) {
     shop.installed();
-    let (before, routes_before) = (things(shop), routes(shop));
+    let (before, routes_before) = (things_at_rest(shop).await, routes(shop));
     let local = Local::start(shop.cluster(), shop.namespace()).await;
     let load = Load::of_lane(shop, AGENTS, Rules::Off);
     let caller = Caller::new(shop, Protocol::Http1);
@@ -128,7 +128,7 @@ pub(crate) async fn mesh_and_back(shop: &Shop) {
 /// A laptop that is silent without being gone: asleep, or its network drops what is sent.
 pub(crate) async fn silent(shop: &Shop) {
     shop.installed();
-    let before = things(shop);
+    let before = things_at_rest(shop).await;
     let local = Local::start(shop.cluster(), shop.namespace()).await;
     let caller = Caller::new(shop, Protocol::Http1);
     let mut alice = tokio::task::block_in_place(|| mesh(shop, &local));
@@ -155,7 +155,7 @@ pub(crate) async fn silent(shop: &Shop) {
 /// All requests of a service, under load: none fails when that begins, ends by Ctrl-C, or ends without a word.
 pub(crate) async fn exchanged(shop: &Shop) {
     shop.installed();
-    let (before, routes_before) = (things(shop), routes(shop));
+    let (before, routes_before) = (things_at_rest(shop).await, routes(shop));
     let local = Local::start(shop.cluster(), shop.namespace()).await;
     // Whoever answers, nothing may fail.
     let load = Load::of_lane(shop, AGENTS, Rules::Spreading);

@@ -32,7 +32,7 @@ pub(crate) fn is_over(shop: &Shop, image: &str) {
     let deployments = shop.cluster().get(&["-n", shop.namespace(), "deploy"]);
     for deployment in deployments["items"].as_array().expect("a list") {
         let name = deployment["metadata"]["name"].as_str().expect("a name");
-        assert!(!name.ends_with("-r"), "{name} is left");
+        assert!(name.ends_with("-v1"), "{name} is left");
         let is_released = SERVICES.iter().any(|service| name == format!("{service}-v1"));
         let has = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
         assert_eq!(has == NEXT_IMAGE, is_released && image == NEXT_IMAGE, "{name} has {has}");

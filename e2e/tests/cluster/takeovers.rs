@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::flows::Caller;
 use crate::judge::{Lane, Rules};
 use crate::load::Load;
+use crate::manifests::CHAIN;
 use crate::shop::Shop;
 
 /// Where an agent's pods stand among those of cart.
@@ -25,8 +26,23 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(15);
 const LAPTOP_PORT: u16 = 15_790;
 
 /// What stays while developers come and go, by kind and name.
-pub(crate) fn things(shop: &Shop) -> String {
+fn things(shop: &Shop) -> String {
     shop.kubectl(&["get", "pods,jobs,vs,dr,takeovers,endpointslices", "-o", "name"]).ok().stdout
+}
+
+/// The same once nothing is on its way out any more that another test has made.
+pub(crate) async fn things_at_rest(shop: &Shop) -> String {
+    let deadline = tokio::time::Instant::now() + OVER_WITHIN;
+    loop {
+        let now = things(shop);
+        let count = |kind: &str| now.lines().filter(|line| line.starts_with(kind)).count();
+        let is_shop = count("pod/") == CHAIN.len() && count("endpointslice") == CHAIN.len();
+        if is_shop && !now.contains("/canaryctl-") {
+            return now;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "more than the shop is there:\n{now}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 fn takeover(shop: &Shop, user: &str, when: &Value) -> Value {
@@ -145,7 +161,7 @@ pub(crate) async fn over(shop: &Shop, before: &str) {
 
 pub(crate) async fn beside(shop: &Shop) {
     shop.installed();
-    let before = things(shop);
+    let before = things_at_rest(shop).await;
     let load = Load::of_lane(shop, AGENTS, Rules::Off);
     load.more(50).await;
     for user in ["alice", "bob"] {
@@ -194,7 +210,7 @@ pub(crate) async fn beside(shop: &Shop) {
 
 pub(crate) async fn strangers(shop: &Shop) {
     shop.installed();
-    let before = things(shop);
+    let before = things_at_rest(shop).await;
     let open = |mode: &str| {
         json!({
             "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
@@ -225,7 +241,7 @@ pub(crate) async fn strangers(shop: &Shop) {
 
 pub(crate) async fn refused(shop: &Shop) {
     shop.installed();
-    let before = things(shop);
+    let before = things_at_rest(shop).await;
     take(shop, "alice", &header("dev")).ok();
     shop.kubectl(&["wait", "takeover/cart-dev-alice", "--for=condition=Programmed", READY_WITHIN]).ok();
     take(shop, "bob", &header("dev")).ok();
