@@ -90,9 +90,9 @@ impl Tally {
     /// there was no other fault.
     #[track_caller]
     pub(crate) fn clean_but_for(mut self, user: User, status: u16, at_least: usize) {
-        let (begin, part) = (format!("{user:?} flow failed"), format!("\"status\":{status}"));
+        let (whose, part) = (format!("{user:?} flow failed"), format!("\"status\":{status}"));
         let all = self.faults.len();
-        self.faults.retain(|fault| !(fault.starts_with(&begin) && fault.contains(&part)));
+        self.faults.retain(|fault| !(fault.contains(&whose) && fault.contains(&part)));
         assert!(self.faults.len() < all, "no app failed a flow of {user:?} with {status}");
         self.clean(at_least);
     }
