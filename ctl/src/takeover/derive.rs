@@ -273,8 +273,8 @@ impl Derived {
         ])
     }
 
-    /// Tells the services of the agents that are to come, and of who has all of their requests: every proxy knows their lane before the first pod is
-    /// there, and nobody else's request ever meets one.
+    /// Tells the services of the agents that are to come, and of who has all of their requests: every proxy knows
+    /// their lane before the first pod is there, and nobody else's request ever meets one.
     pub fn add_workloads(&self, observed: &mut Observed) {
         for ruling in self.rulings.values() {
             let Ruling::On(takeover) = ruling else { continue };
