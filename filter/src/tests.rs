@@ -88,6 +88,40 @@ impl Worker {
     }
 }
 
+/// A pod: both sidecar plugins in one VM.
+struct Pod {
+    worker: Worker,
+    inbound: Root<Fake>,
+    outbound: Root<Fake>,
+}
+
+impl Pod {
+    /// In a mesh with lane gray.
+    fn new() -> Self {
+        Self::on(Worker::new())
+    }
+
+    fn on(worker: Worker) -> Self {
+        Self::told(worker, gray)
+    }
+
+    /// Each plugin is told this.
+    fn told(worker: Worker, config: fn(Role) -> FilterConfig) -> Self {
+        mesh_peer(&mut worker.fake.world_mut());
+        let inbound = worker.plugin(&config(Role::Inbound));
+        let outbound = worker.plugin(&config(Role::Outbound));
+        Self { worker, inbound, outbound }
+    }
+
+    fn receives(&self, headers: &[(&str, &str)]) -> Passed {
+        pass(&self.inbound, &self.worker.fake, headers)
+    }
+
+    fn sends(&self, headers: &[(&str, &str)]) -> Passed {
+        pass(&self.outbound, &self.worker.fake, headers)
+    }
+}
+
 /// A stream, what its request came to, and what it cost.
 struct Passed {
     next: Next,

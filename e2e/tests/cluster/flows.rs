@@ -91,7 +91,7 @@ pub(crate) fn path(tree: &Tree) -> String {
 }
 
 /// A pod's name without what its Deployment and its ReplicaSet have added.
-fn deployment_of(pod: &str) -> &str {
+pub(crate) fn deployment_of(pod: &str) -> &str {
     let mut parts = pod.rsplitn(3, '-');
     parts.nth(2).unwrap_or(pod)
 }

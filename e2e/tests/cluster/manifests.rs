@@ -33,11 +33,7 @@ pub(crate) const CHAIN: [Service; 4] = [
 /// The namespace, its Services, Gateway, and mutual TLS for all.
 pub(crate) fn shop(namespace: &str) -> Vec<Value> {
     let mut objects = vec![
-        json!({
-            "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
-            "metadata": {"name": "default", "namespace": namespace},
-            "spec": {"mtls": {"mode": "STRICT"}},
-        }),
+        mutual_tls(namespace, "STRICT"),
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
             "metadata": {"name": "entry", "namespace": namespace},
@@ -64,6 +60,15 @@ pub(crate) fn shop(namespace: &str) -> Vec<Value> {
         objects.push(deployment(namespace, service, "v1", None, 1));
     }
     objects
+}
+
+/// Whether the shop's pods take what comes without mutual TLS.
+pub(crate) fn mutual_tls(namespace: &str, mode: &str) -> Value {
+    json!({
+        "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
+        "metadata": {"name": "default", "namespace": namespace},
+        "spec": {"mtls": {"mode": mode}},
+    })
 }
 
 /// The host by which the shop is called from outside.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use canary_localmesh::{Client, Protocol, Tree};
 use serde_json::{Value, json};
 
+use crate::flows::deployment_of;
 use crate::judge::Rules;
 use crate::load::Load;
 use crate::manifests;
@@ -119,7 +120,7 @@ async fn stock(shop: &Shop, host: &str, path: &str, headers: &[(&str, &str)]) ->
     let found = tree.walk().find(|tree| tree.service.starts_with("stock."));
     found.map_or_else(
         || format!("{} {}", reply.status.as_u16(), reply.text()),
-        |tree| format!("{} {}", tree.status, tree.instance.rsplitn(3, '-').nth(2).unwrap_or_default()),
+        |tree| format!("{} {}", tree.status, deployment_of(&tree.instance)),
     )
 }
 

@@ -64,13 +64,7 @@ async fn picked(shop: &Shop) -> String {
 /// As a Job whose pod has no sidecar calls, beside a lane that is under load.
 pub(crate) async fn without_sidecar(shop: &Shop) {
     shop.installed();
-    let open = |mode: &str| {
-        json!({
-            "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
-            "metadata": {"name": "default", "namespace": shop.namespace()}, "spec": {"mtls": {"mode": mode}},
-        })
-    };
-    shop.cluster().apply(&[open("PERMISSIVE")]);
+    shop.cluster().apply(&[manifests::mutual_tls(shop.namespace(), "PERMISSIVE")]);
     shop.gray("gray", "gray", &["stock"]);
     shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
     let load = Load::of_lane(shop, STOCK, Rules::On);
@@ -104,7 +98,7 @@ pub(crate) async fn without_sidecar(shop: &Shop) {
     load.end().await.clean(150);
     shop.cluster().canaryctl(&["disable"]).ok();
     shop.remove("gray");
-    shop.cluster().apply(&[open("STRICT")]);
+    shop.cluster().apply(&[manifests::mutual_tls(shop.namespace(), "STRICT")]);
 }
 
 /// A namespace whose own DestinationRule for stock replaces every other there.

@@ -9,6 +9,7 @@ use canary_localmesh::{AppSpec, Behaviour, Client, GATEWAY, Protocol, Tree, demo
 use canary_rules::trace::{Mark, TRACE_HEADER, TraceKey, Tracing};
 use canary_trace::{Hop, Pod, Record, Trace};
 
+use crate::pair::ONLY_GRAY;
 use crate::stage::{HOST, Stage, tools, until};
 
 const KEY: TraceKey = TraceKey::new([9; 16]);
@@ -18,14 +19,6 @@ const MESHES: u64 = 3;
 const REQUESTS: u64 = 5;
 /// Services of a drawn mesh.
 const SERVICES_MAX: usize = 6;
-
-const LANES: &str = r#"apiVersion: canaryctl.io/v1alpha1
-kind: Lane
-metadata: {name: gray}
-spec:
-  rules:
-    - when: {cookie: {name: gray, exact: "1"}}
-"#;
 
 /// What an application hands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +65,7 @@ fn gray(app: &AppSpec) -> AppSpec {
 }
 
 async fn stage(apps: Vec<AppSpec>) -> Stage {
-    let mut lanes = Lanes::new(LANES);
+    let mut lanes = Lanes::new(ONLY_GRAY);
     lanes.settings.trace = Some(Tracing { key: KEY, expires_unix_s: FOREVER_UNIX_S });
     let entry = apps[0].service.clone();
     Stage::start(lanes.mesh(&tools(), entry, apps), lanes).await

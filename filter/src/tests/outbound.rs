@@ -2,34 +2,6 @@
 
 use super::*;
 
-/// A pod: both sidecar plugins in one VM.
-struct Pod {
-    worker: Worker,
-    inbound: Root<Fake>,
-    outbound: Root<Fake>,
-}
-
-impl Pod {
-    fn new() -> Self {
-        Self::on(Worker::new())
-    }
-
-    fn on(worker: Worker) -> Self {
-        mesh_peer(&mut worker.fake.world_mut());
-        let inbound = worker.plugin(&gray(Role::Inbound));
-        let outbound = worker.plugin(&gray(Role::Outbound));
-        Self { worker, inbound, outbound }
-    }
-
-    fn receives(&self, headers: &[(&str, &str)]) -> Passed {
-        pass(&self.inbound, &self.worker.fake, headers)
-    }
-
-    fn sends(&self, headers: &[(&str, &str)]) -> Passed {
-        pass(&self.outbound, &self.worker.fake, headers)
-    }
-}
-
 #[test]
 fn a_call_with_the_flows_trace_finds_the_tag_that_the_application_dropped() {
     let pod = Pod::new();

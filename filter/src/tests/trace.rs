@@ -17,25 +17,11 @@ fn marked(trace: u64, span: u64) -> String {
     String::from_utf8(KEY.sign(Mark { trace, span }).to_vec()).expect("text")
 }
 
-struct Pod {
-    worker: Worker,
-    inbound: Root<Fake>,
-    outbound: Root<Fake>,
+fn tracing_pod() -> Pod {
+    Pod::told(Worker::new(), traced)
 }
 
 impl Pod {
-    fn new() -> Self {
-        let worker = Worker::new();
-        mesh_peer(&mut worker.fake.world_mut());
-        let inbound = worker.plugin(&traced(Role::Inbound));
-        let outbound = worker.plugin(&traced(Role::Outbound));
-        Self { worker, inbound, outbound }
-    }
-
-    fn receives(&self, headers: &[(&str, &str)]) -> Passed {
-        pass(&self.inbound, &self.worker.fake, headers)
-    }
-
     /// A gray request of trace 1 that asks to be told of, with these carriers beside the tag.
     fn receives_marked(&self, carriers: &[(&str, &str)]) -> Passed {
         let mark = marked(1, 2);
@@ -43,12 +29,8 @@ impl Pod {
         self.receives(&[&lines[..], carriers].concat())
     }
 
-    fn sends(&self, headers: &[(&str, &str)]) -> Passed {
-        pass(&self.outbound, &self.worker.fake, headers)
-    }
-
     /// What has been told since the last time.
-    fn told(&self) -> Vec<Told> {
+    fn take_told(&self) -> Vec<Told> {
         let log = std::mem::take(&mut self.worker.fake.world_mut().log);
         log.iter().map(|text| Told(line::read(text).expect("a line"))).collect()
     }
@@ -81,17 +63,17 @@ fn number(text: &str) -> u64 {
 
 #[test]
 fn an_inbound_pass_is_told_with_its_response() {
-    let pod = Pod::new();
+    let pod = tracing_pod();
     let mut passed = pod.receives_marked(&[("traceparent", TRACE), ("baggage", "user=1")]);
     assert_eq!(mark_of(&passed), None, "the application sees no mark");
-    assert!(pod.told().is_empty());
+    assert!(pod.take_told().is_empty());
     {
         let mut world = pod.worker.fake.world_mut();
         world.unix_s += 1;
         world.properties.insert("xds/cluster_name".to_owned(), b"inbound|80||".to_vec());
     }
     respond(&mut passed.stream, &pod.worker.fake, &[(":status", "200")]);
-    let told = pod.told();
+    let told = pod.take_told();
     let [told] = &told[..] else { panic!("{} lines", told.len()) };
     told.says(line::PLACE, &["inbound"]);
     told.says(line::TRACE, &["0000000000000001"]);
@@ -107,21 +89,21 @@ fn an_inbound_pass_is_told_with_its_response() {
     told.says(line::CLUSTER, &["inbound|80||"]);
     assert_eq!(number(&told.all(line::TOOK)[0]), 1_000_000);
     drop(passed);
-    assert!(pod.told().is_empty(), "once");
+    assert!(pod.take_told().is_empty(), "once");
 }
 
 #[test]
 fn a_request_without_a_response_is_told_at_its_end() {
-    let pod = Pod::new();
+    let pod = tracing_pod();
     drop(pod.receives_marked(&[]));
-    let told = pod.told();
+    let told = pod.take_told();
     let [told] = &told[..] else { panic!("{} lines", told.len()) };
     told.says(line::STATUS, &[]);
 }
 
 #[test]
 fn nobody_else_is_told_of() {
-    let pod = Pod::new();
+    let pod = tracing_pod();
     let _open = pod.receives(&[("x-canary-lane", "gray"), ("traceparent", TRACE)]);
     let mut forged = marked(1, 2);
     forged.replace_range(47.., if forged.ends_with('0') { "1" } else { "0" });
@@ -129,25 +111,25 @@ fn nobody_else_is_told_of() {
     let passed = pod.sends(&[("traceparent", TRACE)]);
     assert_eq!(mark_of(&passed), None);
     drop(passed);
-    assert!(pod.told().is_empty());
+    assert!(pod.take_told().is_empty());
 }
 
 #[test]
 fn a_mark_is_worth_nothing_when_its_time_is_over() {
-    let pod = Pod::new();
+    let pod = tracing_pod();
     pod.worker.fake.world_mut().unix_s = EXPIRES_UNIX_S - 1;
     pod.inbound.on_tick();
     drop(pod.receives_marked(&[]));
-    assert_eq!(pod.told().len(), 1);
+    assert_eq!(pod.take_told().len(), 1);
     pod.worker.wait(&pod.inbound, 1);
     drop(pod.receives_marked(&[]));
-    assert!(pod.told().is_empty());
+    assert!(pod.take_told().is_empty());
 }
 
 #[test]
 fn a_call_is_told_with_what_the_application_handed_on_and_goes_on_marked() {
     for id in [("traceparent", TRACE), ("b3", "4bf92f3577b34da6a3ce929d0e0e4736-1"), ("x-request-id", UUID)] {
-        let pod = Pod::new();
+        let pod = tracing_pod();
         let arrived = pod.receives_marked(&[("traceparent", TRACE), ("x-request-id", UUID)]);
         let forwarded = match id.0 {
             "x-request-id" => arrived.lines("x-request-id").remove(0),
@@ -157,7 +139,7 @@ fn a_call_is_told_with_what_the_application_handed_on_and_goes_on_marked() {
         let mark = mark_of(&passed).expect("a mark");
         assert_eq!(mark.trace, 1, "{id:?}");
         drop(passed);
-        let told = pod.told();
+        let told = pod.take_told();
         let [told] = &told[..] else { panic!("{id:?}: {} lines", told.len()) };
         told.says(line::PLACE, &["outbound"]);
         told.says(line::CAUSE, &["0000000000000002"]);
@@ -172,21 +154,21 @@ fn a_call_is_told_with_what_the_application_handed_on_and_goes_on_marked() {
 
 #[test]
 fn a_call_that_hands_on_nothing_is_told_as_a_guess_with_how_many_others_are_open() {
-    let pod = Pod::new();
+    let pod = tracing_pod();
     let _marked = pod.receives_marked(&[("traceparent", TRACE)]);
     assert!(mark_of(&pod.sends(&[(":path", "/"), ("x-request-id", UUID)])).is_some());
-    pod.told()[0].says(line::OTHERS, &["0000000000000000"]);
+    pod.take_told()[0].says(line::OTHERS, &["0000000000000000"]);
     let other = pod.receives(&[("traceparent", OTHER_TRACE)]);
     drop(pod.sends(&[(":path", "/")]));
-    pod.told()[0].says(line::OTHERS, &["0000000000000001"]);
+    pod.take_told()[0].says(line::OTHERS, &["0000000000000001"]);
     drop(other);
     drop(pod.sends(&[(":path", "/")]));
-    pod.told()[0].says(line::OTHERS, &["0000000000000000"]);
+    pod.take_told()[0].says(line::OTHERS, &["0000000000000000"]);
 }
 
 #[test]
 fn calls_that_are_somebody_elses_are_no_guess() {
-    let pod = Pod::new();
+    let pod = tracing_pod();
     let _marked = pod.receives_marked(&[("traceparent", TRACE)]);
     let other =
         pod.receives(&[("x-canary-lane", "gray"), ("traceparent", OTHER_TRACE), ("x-request-id", UUID)]);
@@ -197,14 +179,14 @@ fn calls_that_are_somebody_elses_are_no_guess() {
     ] {
         assert_eq!(mark_of(&pod.sends(&[(mine.0, &mine.1)])), None, "{mine:?}");
     }
-    assert!(pod.told().is_empty());
+    assert!(pod.take_told().is_empty());
 }
 
 #[test]
 fn a_call_after_the_response_is_told_as_long_as_ids_linger() {
-    let pod = Pod::new();
+    let pod = tracing_pod();
     drop(pod.receives_marked(&[("traceparent", TRACE)]));
-    pod.told();
+    pod.take_told();
     pod.worker.wait(&pod.inbound, 29);
     assert!(mark_of(&pod.sends(&[("traceparent", TRACE)])).is_some());
     assert!(mark_of(&pod.sends(&[(":path", "/late")])).is_some(), "and one without ids may be of it");
@@ -214,21 +196,21 @@ fn a_call_after_the_response_is_told_as_long_as_ids_linger() {
 
 #[test]
 fn a_refused_request_is_told() {
-    let pod = Pod::new();
+    let pod = tracing_pod();
     colour(&mut pod.worker.fake.world_mut(), "blue");
     let inbound = pod.worker.plugin(&traced(Role::Inbound));
     let mark = marked(1, 2);
     let mut passed = pass(&inbound, &pod.worker.fake, &[("x-canary-lane", "gray"), (TRACE_HEADER, &mark)]);
     assert_eq!(passed.next, Next::Stop);
     respond(&mut passed.stream, &pod.worker.fake, &[(":status", "503")]);
-    let told = pod.told();
+    let told = pod.take_told();
     told[0].says(line::COUNTED, &["canaryctl.refused_foreign", "header"]);
     told[0].says(line::TAG_OUT, &[]);
 }
 
 #[test]
 fn requests_that_are_not_marked_cost_little_while_traces_may_be_taken_and_nothing_otherwise() {
-    let pod = Pod::new();
+    let pod = tracing_pod();
     let lines = [("x-canary-lane", "gray"), ("traceparent", TRACE)];
     let plain = Worker::new();
     mesh_peer(&mut plain.fake.world_mut());
