@@ -10,7 +10,7 @@ use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::CompleteEnv;
 use k8s_openapi::api::core::v1::{Namespace, Service};
-use kube::api::{DynamicObject, ListParams, ObjectMeta};
+use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 
 use crate::cli::Cli;
@@ -88,22 +88,15 @@ async fn ours(client: &Client, namespace: Option<&str>, kind: &str) -> kube::Res
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    Ok(named(api.list_metadata(&first()).await?.items.into_iter().map(|one| one.metadata)))
+    of(&api).await
 }
 
 async fn of<K>(api: &Api<K>) -> kube::Result<Vec<String>>
 where
-    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug + kube::Resource,
+    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
-    Ok(named(api.list_metadata(&first()).await?.items.into_iter().map(|one| one.metadata)))
-}
-
-fn first() -> ListParams {
-    ListParams::default().limit(NAMES_MAX)
-}
-
-fn named(all: impl Iterator<Item = ObjectMeta>) -> Vec<String> {
-    all.filter_map(|metadata| metadata.name).collect()
+    let found = api.list_metadata(&ListParams::default().limit(NAMES_MAX)).await?;
+    Ok(found.items.into_iter().filter_map(|one| one.metadata.name).collect())
 }
 
 /// Which cluster the line means so far; what of it is not finished is passed over.

@@ -20,6 +20,15 @@ pub enum Format {
     Name,
 }
 
+/// How to print what has one form for people and one for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TextOrJson {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
 impl Format {
     /// Whether it is for people.
     #[must_use]

@@ -93,7 +93,8 @@ impl Releases {
         }
     }
 
-    /// Asks something of one; `step` is where it was when somebody decided on that. Returns it as it was asked.
+    /// Asks something of one, as it was read; `step` is where it was when somebody decided on that. Returns it as it
+    /// was asked.
     ///
     /// The controller writes a release's status all the time: what is asked is judged again by each version
     /// that comes between, and is refused only where it is no longer what was meant.
@@ -101,14 +102,20 @@ impl Releases {
     /// # Errors
     /// When the release is not where this can be asked of it, or, to be promoted, left that step; when the API
     /// server refuses it.
-    pub async fn ask(&self, name: &str, turn: Turn, step: Option<usize>) -> Result<Release, Failure> {
+    pub async fn ask(
+        &self,
+        mut release: Release,
+        turn: Turn,
+        step: Option<usize>,
+    ) -> Result<Release, Failure> {
         for _ in 0..ASK_ATTEMPTS {
-            let release = self.get(name).await?;
             let patch = turn.patch(&release, step)?;
             if self.change(&release, &patch).await? {
                 return Ok(release);
             }
+            release = self.get(release.metadata.name.as_str()).await?;
         }
+        let name = &release.metadata.name;
         Err(Failure::new(Code::Conflict, format!("release {name} changes faster than it can be asked"))
             .help("run the same command again"))
     }

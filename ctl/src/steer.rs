@@ -1,6 +1,6 @@
 //! From a cluster as seen to what it takes: which Lanes can be, and the changes that make them so. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use canary_istio::{ClusterPlan, Finding, Object};
 use canary_rules::lane::Lane;
@@ -112,12 +112,9 @@ pub(crate) fn standing<'a>(
     now_unix_s: i64,
     is_accepted: impl Fn(&Object) -> bool,
 ) -> Vec<Lane> {
-    let objects: Vec<&Object> = objects.into_iter().collect();
-    let wanted = settle::wanted(objects.iter().copied(), now_unix_s, &mut BTreeMap::new());
-    let accepted: BTreeSet<&str> =
-        objects.iter().filter(|object| is_accepted(object)).map(|object| object.name()).collect();
+    let wanted = settle::wanted(objects, now_unix_s, &mut BTreeMap::new());
     let standing = wanted.into_iter().filter_map(|one| match one.present {
-        Ok(present) if accepted.contains(one.name.as_str()) => Some(present),
+        Ok(present) if is_accepted(one.object) => Some(present),
         _ => one.before,
     });
     standing.collect()

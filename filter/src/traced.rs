@@ -10,7 +10,7 @@ use canary_rules::hop::Hop;
 use canary_rules::name::LaneCode;
 use canary_rules::request::Headers;
 use canary_rules::trace::line::{self, Line};
-use canary_rules::trace::open::Causes;
+use canary_rules::trace::open::{Causes, OpenSpans};
 use canary_rules::trace::{Mark, TRACE_HEADER, Tracing};
 
 use crate::flow_map;
@@ -114,15 +114,18 @@ impl<H: Host> Traced<H> {
         }
         let is_call = matches!(self.plugin.role, Role::Outbound(_));
         // Of all calls only those are looked at that are made while the application has something marked.
-        if is_call && !spans::read(&self.host)?.any(self.vm.clock.now_s()) {
-            return None;
-        }
+        let open = match is_call {
+            true => Some(spans::read(&self.host).filter(|open| open.any(self.vm.clock.now_s()))?),
+            false => None,
+        };
         let pairs = self.host.headers(HeaderMap::Request)?;
         let lines = pairs.lines();
         let headers = Headers::new(&lines);
         let mut line = Line::default();
-        let mark =
-            if is_call { self.call(&headers, &mut line)? } else { key.verify(headers.first(TRACE_HEADER)?)? };
+        let mark = match &open {
+            Some(open) => self.call(open, &headers, &mut line)?,
+            None => key.verify(headers.first(TRACE_HEADER)?)?,
+        };
         let (place, mark) = match &self.plugin.role {
             Role::Inbound(_) => (&b"inbound"[..], mark),
             Role::Outbound(_) => (&b"outbound"[..], mark),
@@ -151,13 +154,12 @@ impl<H: Host> Traced<H> {
         Some(telling)
     }
 
-    /// Finds what a call of the application is caused by.
-    fn call(&self, headers: &Headers<'_>, line: &mut Line) -> Option<Mark> {
+    /// Finds what a call of the application is caused by, of what it has open.
+    fn call(&self, open: &OpenSpans, headers: &Headers<'_>, line: &mut Line) -> Option<Mark> {
         let Vm { clock, metrics, .. } = &*self.vm;
         let (hop, now_s) = (self.hop()?, clock.now_s());
         let identity = hop.identity(headers);
-        let known = spans::read(&self.host)?.causes(&identity.ids, now_s);
-        let causes = match known {
+        let causes = match open.causes(&identity.ids, now_s) {
             Some(causes) => causes,
             None => {
                 let is_known = |id| flow_map::lookup(&self.host, id, now_s) != Lookup::Unknown;

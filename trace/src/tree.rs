@@ -99,6 +99,12 @@ impl Trace {
         trace
     }
 
+    /// The lane that the request was put in where it came in.
+    #[must_use]
+    pub fn lane(&self) -> Option<&str> {
+        self.hops.first()?.tag.as_deref()
+    }
+
     /// Every hop, callers first.
     pub fn walk(&self) -> impl Iterator<Item = &Hop> {
         let mut open: Vec<&Hop> = self.hops.iter().rev().collect();

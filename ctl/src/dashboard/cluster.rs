@@ -98,7 +98,7 @@ impl Source for ClusterSource {
         async move {
             match action {
                 Action::Release { name, turn, step } => {
-                    self.releases.ask(&name, turn, step).await?;
+                    self.releases.ask(self.releases.get(&name).await?, turn, step).await?;
                     Ok(format!("release {name}: asked for; it is shown as it comes"))
                 }
                 Action::Lane { name, on } => {

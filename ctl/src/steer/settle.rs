@@ -16,15 +16,19 @@ pub(super) type Faults = BTreeMap<String, Vec<String>>;
 
 /// A Lane that is to be on.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
-    pub(super) name: String,
+pub(super) struct Wanted<'a> {
+    pub(super) object: &'a Object,
     /// As it is written now, or why it cannot be read.
     pub(super) present: Result<Lane, String>,
     /// As it was on last, if it was and that is known.
     pub(super) before: Option<Lane>,
 }
 
-impl Wanted {
+impl Wanted<'_> {
+    fn name(&self) -> &str {
+        self.object.name()
+    }
+
     /// Whether it is not the one that stands.
     fn is_changed(&self) -> bool {
         let stands = |present: &Lane| self.before.as_ref().is_some_and(|before| before.spec == present.spec);
@@ -37,7 +41,7 @@ pub(super) fn wanted<'a>(
     objects: impl IntoIterator<Item = &'a Object>,
     now_unix_s: i64,
     verdicts: &mut BTreeMap<String, Verdict>,
-) -> Vec<Wanted> {
+) -> Vec<Wanted<'a>> {
     let mut wanted = Vec::new();
     for object in objects {
         let name = object.name().to_owned();
@@ -50,25 +54,20 @@ pub(super) fn wanted<'a>(
         let born = metadata.creation_timestamp.map_or(0, |time| time.0.as_second());
         let born = u32::try_from(born).unwrap_or(0);
         let present = Lane::deserialize(object.value()).map_err(|error| error.to_string());
-        let mut present = present.map(|lane| with_epoch(lane, born));
+        let present = present.map(|lane| with_epoch(lane, born));
         let before = before(object).map(|lane| with_epoch(lane, born));
         let before = before.filter(|lane| !is_expired(&lane.spec, now_unix_s));
         if present.as_ref().is_ok_and(|lane| is_expired(&lane.spec, now_unix_s)) {
             verdicts.insert(name, Verdict::Going(Going::Expired));
             continue;
         }
-        if let (Ok(lane), Some(before)) = (&mut present, &before)
-            && lane.status.is_none()
-        {
-            lane.status.clone_from(&before.status);
-        }
-        wanted.push(Wanted { name, present, before });
+        wanted.push(Wanted { object, present, before });
     }
     wanted
 }
 
 /// A Lane as it was on last, whatever it says now.
-pub(super) fn before(object: &Object) -> Option<Lane> {
+fn before(object: &Object) -> Option<Lane> {
     let spec = object.value()["status"]["inForce"]["spec"].as_str()?;
     let spec: serde_json::Value = serde_json::from_str(spec).ok()?;
     let mut value = object.value().clone();
@@ -99,10 +98,10 @@ pub(super) struct Settled {
 
 /// Settles which can be. A Lane that was changed into what cannot be stays as it was; one that did not change is never
 /// put out by one that did.
-pub(super) fn settle(wanted: &[Wanted], seen: &Seen, settings: &MeshSettings) -> Settled {
+pub(super) fn settle(wanted: &[Wanted<'_>], seen: &Seen, settings: &MeshSettings) -> Settled {
     let unreadable = wanted.iter().filter_map(|one| {
         let fault = one.present.as_ref().err()?;
-        Some((one.name.clone(), vec![fault.clone()]))
+        Some((one.name().to_owned(), vec![fault.clone()]))
     });
     let unreadable: Faults = unreadable.collect();
     let mut settled = Choice { wanted, seen, settings }.settle();
@@ -112,7 +111,7 @@ pub(super) fn settle(wanted: &[Wanted], seen: &Seen, settings: &MeshSettings) ->
 
 /// What can be chosen from: of each Lane the form that is written and the one that stood before.
 struct Choice<'a> {
-    wanted: &'a [Wanted],
+    wanted: &'a [Wanted<'a>],
     seen: &'a Seen,
     settings: &'a MeshSettings,
 }
@@ -123,7 +122,7 @@ impl Choice<'_> {
         if all.faults.is_empty() {
             return all;
         }
-        let is_faulty = |one: &Wanted| all.faults.contains_key(&one.name);
+        let is_faulty = |one: &Wanted<'_>| all.faults.contains_key(one.name());
         if self.wanted.iter().filter(|one| is_faulty(one)).all(Wanted::is_changed) {
             let without = self.attempt(is_faulty);
             if without.faults.is_empty() {
@@ -134,7 +133,7 @@ impl Choice<'_> {
     }
 
     /// All of them as they are written, but for those that are kept as they were before.
-    fn attempt(&self, is_kept: impl Fn(&Wanted) -> bool) -> Settled {
+    fn attempt(&self, is_kept: impl Fn(&Wanted<'_>) -> bool) -> Settled {
         let forms = self.wanted.iter().filter_map(|one| match &one.present {
             Ok(present) if !is_kept(one) => Some(present.clone()),
             _ => one.before.clone(),
@@ -146,24 +145,24 @@ impl Choice<'_> {
     fn one_by_one(&self) -> Settled {
         let mut let_in: BTreeSet<&str> = BTreeSet::new();
         let mut refused = Faults::new();
-        let mut settled = self.attempt(Wanted::is_changed);
+        let mut settled = self.attempt(|one| one.is_changed());
         // What it leaned on is gone.
         let cannot_stand = settled.faults.clone();
         for one in self.wanted.iter().filter(|one| one.present.is_ok() && one.is_changed()) {
-            let is_kept = |other: &Wanted| {
-                other.is_changed() && !let_in.contains(&*other.name) && other.name != one.name
+            let is_kept = |other: &Wanted<'_>| {
+                other.is_changed() && !let_in.contains(other.name()) && other.name() != one.name()
             };
             let mut with_it = self.attempt(is_kept);
-            let is_new = |name: &String| *name == one.name || !cannot_stand.contains_key(name);
+            let is_new = |name: &String| *name == one.name() || !cannot_stand.contains_key(name);
             if !with_it.faults.keys().any(is_new) {
-                let_in.insert(&one.name);
+                let_in.insert(one.name());
                 settled = with_it;
                 continue;
             }
-            let own = with_it.faults.remove(&one.name);
+            let own = with_it.faults.remove(one.name());
             let others = with_it.faults.iter().filter(|(name, _)| is_new(name));
             let others = others.map(|(name, why)| format!("lane {name} could not stay: {}", why.join("; ")));
-            refused.insert(one.name.clone(), own.unwrap_or_else(|| others.collect()));
+            refused.insert(one.name().to_owned(), own.unwrap_or_else(|| others.collect()));
         }
         settled.faults.extend(refused);
         settled

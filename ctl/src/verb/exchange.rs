@@ -1,10 +1,9 @@
 //! `canaryctl exchange`: all requests of a service go to a process on this machine.
 
-use crate::cluster::{Cluster, ClusterArgs, block_on};
+use crate::cluster::ClusterArgs;
 use crate::failure::Failure;
-use crate::takeovers::who_am_i;
-use crate::verb::mesh::hold::{self, HoldArgs, machine, service};
-use crate::verb::mesh::plan::{Ports, Taken, What};
+use crate::verb::mesh::hold::{self, HoldArgs, machine};
+use crate::verb::mesh::plan::{Ports, What};
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
@@ -38,12 +37,8 @@ pub struct Args {
 /// # Errors
 /// When the service cannot be taken, the agent does not run or cannot be reached, or somebody ends it.
 pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
-    block_on(async {
-        let cluster = Cluster::connect(cluster).await?;
-        let me = who_am_i(&cluster.client).await?;
-        let service = service(&cluster, &args.service).await?;
-        let taken = Taken::read(&service, Ports::Several(&args.ports))?;
-        let wanted = taken.takeover(What::Everything, &me, &machine());
-        hold::take(&args.hold, &cluster, "exchange", &service, &taken, &wanted).await
+    let of = (args.service.as_str(), Ports::Several(&args.ports));
+    hold::run(&args.hold, cluster, "exchange", of, |taken, me| {
+        Ok(taken.takeover(What::Everything, me, &machine()))
     })
 }

@@ -5,11 +5,11 @@ mod print;
 use std::path::PathBuf;
 
 use canary_rules::inquiry::{self, Request, RequestError};
-use clap::ValueEnum;
 use jiff::Timestamp;
 
 use crate::failure::{Code, Failure};
 use crate::files;
+use crate::output::TextOrJson;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -42,16 +42,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
     /// How to print.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
+    output: TextOrJson,
 }
 
 /// Runs `explain`.
@@ -70,8 +62,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let client = args.client.map(|address| address.to_string());
     let explanation = inquiry::ask(&edge, &request, client.as_deref(), now_unix_s);
     match args.output {
-        Output::Text => print::text(&request, &explanation),
-        Output::Json => print::json(&explanation),
+        TextOrJson::Text => print::text(&request, &explanation),
+        TextOrJson::Json => print::json(&explanation),
     }
     Ok(())
 }

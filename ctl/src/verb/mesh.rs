@@ -9,11 +9,10 @@ mod words;
 use canary_rules::name::LaneName;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, ClusterArgs, block_on};
+use crate::cluster::ClusterArgs;
 use crate::failure::{Code, Failure};
-use crate::takeovers::who_am_i;
 use crate::verb::enable::document::RuleArgs;
-use hold::{HoldArgs, machine, service};
+use hold::{HoldArgs, machine};
 use plan::{Ports, Taken, What};
 
 /// The header by which requests are told, where no rule is given.
@@ -55,14 +54,8 @@ pub struct Args {
 /// # Errors
 /// When the service cannot be taken, the agent does not run or cannot be reached, or somebody ends it.
 pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
-    block_on(async {
-        let cluster = Cluster::connect(cluster).await?;
-        let me = who_am_i(&cluster.client).await?;
-        let service = service(&cluster, &args.service).await?;
-        let taken = Taken::read(&service, Ports::One(args.port))?;
-        let wanted = wanted(args, &taken, &me)?;
-        hold::take(&args.hold, &cluster, "mesh", &service, &taken, &wanted).await
-    })
+    let of = (args.service.as_str(), Ports::One(args.port));
+    hold::run(&args.hold, cluster, "mesh", of, |taken, me| wanted(args, taken, me))
 }
 
 /// The Takeover that is asked for.

@@ -199,7 +199,8 @@ async fn asked(
 ) -> Result<Release, Failure> {
     let release = named(releases, name).await?;
     held(cluster, Command::ReleasePromote, &release, waiting, None).await?;
-    releases.ask(release.metadata.name.as_str(), turn, Some(journal(&release).step)).await
+    let step = journal(&release).step;
+    releases.ask(release, turn, Some(step)).await
 }
 
 /// Refuses whoever lacks a right that it takes to change this release, before it is changed.

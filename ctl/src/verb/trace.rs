@@ -9,11 +9,11 @@ use std::time::Duration;
 use canary_rules::inquiry;
 use canary_rules::trace::Mark;
 use canary_trace::{Pod, Trace};
-use clap::ValueEnum;
 use jiff::Timestamp;
 
 use crate::demo_mesh::DemoMesh;
 use crate::failure::{Code, Failure};
+use crate::output::TextOrJson;
 use collect::Logs;
 use send::Sent;
 
@@ -42,16 +42,8 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     late: u64,
     /// How to print.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
+    output: TextOrJson,
 }
 
 /// What came of it.
@@ -71,8 +63,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start: {error}")))?;
     let traced = runtime.block_on(trace(args))?;
     match args.output {
-        Output::Text => print::text(&traced),
-        Output::Json => print::json(&traced)?,
+        TextOrJson::Text => print::text(&traced),
+        TextOrJson::Json => print::json(&traced)?,
     }
     match traced.trace.culprits.len() {
         0 => Ok(()),
@@ -112,8 +104,7 @@ fn reason(mesh: &DemoMesh, request: &inquiry::Request, told: &Trace) -> Result<O
     let edge = inquiry::edge(mesh.edge.clone()).map_err(|error| failed(&error))?;
     let now_unix_s = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
     let explained = inquiry::ask(&edge, request, Some("127.0.0.1"), now_unix_s);
-    let lane = told.hops.first().and_then(|hop| hop.tag.as_deref());
-    let agrees = explained.decision.lane.map(|lane| lane.as_str()) == lane;
+    let agrees = explained.decision.lane.map(|lane| lane.as_str()) == told.lane();
     Ok(agrees.then_some(explained.reason))
 }
 

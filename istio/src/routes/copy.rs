@@ -16,7 +16,8 @@ pub(super) struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// The copy: the original's conditions with the tag, if there is one, the original's actions with the lane's destinations.
+    /// The copy: the original's conditions with the tag, if there is one, the original's actions with the lane's
+    /// destinations.
     /// `to` says where the lane goes instead of a destination, by its position.
     pub(super) fn build<'p>(
         &self,

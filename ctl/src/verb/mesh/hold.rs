@@ -10,10 +10,10 @@ use kube::api::ListParams;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::plan::{self, Agent, Taken};
+use super::plan::{self, Agent, Ports, Taken};
 use super::serve::{self, Local};
 use super::{own, words};
-use crate::cluster::{Cluster, api_failure};
+use crate::cluster::{Cluster, ClusterArgs, api_failure, block_on};
 use crate::develop::job::Dress;
 use crate::develop::report::{self, Format};
 use crate::develop::session::{Session, Wanted};
@@ -23,7 +23,7 @@ use crate::progress::seconds;
 use crate::rights::command::WITHOUT_IMAGE;
 use crate::rights::{self, Command};
 use crate::takeover::Takeover;
-use crate::takeovers::{Place, Takeovers};
+use crate::takeovers::{Place, Takeovers, who_am_i};
 use crate::{output, signals, world};
 
 /// How long the way back may take: until no proxy routes by it.
@@ -52,11 +52,29 @@ pub(in crate::verb) struct HoldArgs {
     output: Format,
 }
 
-/// Takes a service until Ctrl-C or something else ends it, and gives it back.
+/// Takes these ports of a service until Ctrl-C or something else ends it, and gives it back. Which Takeover that is,
+/// `wanted` says of what is taken and who takes it.
 ///
 /// # Errors
 /// When it cannot be taken, the agent does not run or cannot be reached, or somebody ends it.
-pub(in crate::verb) async fn take(
+pub(in crate::verb) fn run(
+    args: &HoldArgs,
+    cluster: &ClusterArgs,
+    verb: &'static str,
+    (name, ports): (&str, Ports<'_>),
+    wanted: impl FnOnce(&Taken, &str) -> Result<Value, Failure>,
+) -> Result<(), Failure> {
+    block_on(async {
+        let cluster = Cluster::connect(cluster).await?;
+        let me = who_am_i(&cluster.client).await?;
+        let service = service(&cluster, name).await?;
+        let taken = Taken::read(&service, ports)?;
+        let wanted = wanted(&taken, &me)?;
+        take(args, &cluster, verb, &service, &taken, &wanted).await
+    })
+}
+
+async fn take(
     args: &HoldArgs,
     cluster: &Cluster,
     verb: &'static str,
@@ -101,10 +119,7 @@ pub(in crate::verb) fn machine() -> String {
 }
 
 /// A Service of the namespace by its name.
-///
-/// # Errors
-/// When there is none.
-pub(in crate::verb) async fn service(cluster: &Cluster, name: &str) -> Result<Value, Failure> {
+async fn service(cluster: &Cluster, name: &str) -> Result<Value, Failure> {
     let namespace = cluster.namespace.as_str();
     let name = ["svc/", "service/"].iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name);
     let found = world::get(&cluster.client, "v1", "Service", Some(namespace), name).await;

@@ -7,7 +7,7 @@ use crate::failure::{Code, Failure};
 
 pub(super) fn text(traced: &Traced) {
     let Traced { sent, reason, trace } = traced;
-    let lane = trace.hops.first().and_then(|hop| hop.tag.as_deref()).unwrap_or("baseline");
+    let lane = trace.lane().unwrap_or("baseline");
     let reason = reason.as_ref().map(|reason| format!("   {reason}")).unwrap_or_default();
     println!("{} → {} in {:.1} ms", sent.request, sent.status, sent.took.as_secs_f64() * 1000.0);
     println!("→ {lane}{reason}\n");
@@ -23,7 +23,7 @@ pub(super) fn json(traced: &Traced) -> Result<(), Failure> {
         "request": sent.request,
         "status": sent.status,
         "tookUs": u64::try_from(sent.took.as_micros()).unwrap_or(u64::MAX),
-        "lane": trace.hops.first().and_then(|hop| hop.tag.as_deref()),
+        "lane": trace.lane(),
         "reason": reason,
         "hops": trace.hops,
         "culprits": trace.culprits,
