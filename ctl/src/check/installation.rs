@@ -31,14 +31,15 @@ pub(super) async fn before(client: &Client, report: &mut Report) -> Result<(), F
         }
         Err(error) => return Err(api_failure("look for gateways", &error)),
     };
-    match edges.is_empty() {
-        true => report.issue(
+    match edges.len() {
+        0 => report.issue(
             "CC220",
             Weight::Error,
             "no ingress gateway was found: nothing would decide who is in a lane",
             "canaryctl install --gateway NAMESPACE/LABEL=VALUE",
         ),
-        false => report.well(format!("{} ingress gateways", edges.len())),
+        1 => report.well("1 ingress gateway".to_owned()),
+        several => report.well(format!("{several} ingress gateways")),
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The cluster that tests run on, by what people type: kubectl and canaryctl.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -84,6 +84,23 @@ impl Cluster {
 
     pub(crate) fn canaryctl(&self, args: &[&str]) -> Ran {
         self.run("canaryctl", args, None)
+    }
+
+    /// What `canaryctl` shows a person, the results and what it says of its way there in their order.
+    #[track_caller]
+    pub(crate) fn canaryctl_as_shown(&self, args: &[&str]) -> String {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let mut command = self.command("canaryctl");
+        command.args(args).stdin(Stdio::null());
+        command.stdout(writer.try_clone().expect("another end")).stderr(writer);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("canaryctl: {error}"));
+        // It holds the ends that write.
+        drop(command);
+        let mut shown = String::new();
+        reader.read_to_string(&mut shown).expect("it is text");
+        let status = child.wait().expect("it ends");
+        assert!(status.success(), "canaryctl {} ended with {status}\n{shown}", args.join(" "));
+        shown
     }
 
     /// `canaryctl`, while requests go on.

@@ -11,8 +11,12 @@ fn commands(document: &str) -> Vec<&str> {
 }
 
 fn read(name: &str) -> String {
-    let file = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    let file = file(&format!("docs/{name}"));
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn file(name: &str) -> String {
+    format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 pub(crate) async fn releases(shop: &Shop) {
@@ -88,4 +92,59 @@ pub(crate) async fn develop(shop: &Shop) {
     for mut one in beside {
         assert_eq!(one.interrupt().code(), Some(0));
     }
+}
+
+/// What the READMEs show of a cluster is what a run says; with `CANARY_UPDATE=1` it is written into them.
+pub(crate) async fn readme(shop: &Shop) {
+    shop.cluster().canaryctl(&["uninstall", "--purge", "--yes"]).ok();
+    shop.gray("gray", "v2", &["web", "stock"]);
+    let readmes = ["README.md", "README.zh-CN.md"].map(file);
+    let [english, _] = &readmes;
+    let text = std::fs::read_to_string(english).unwrap_or_else(|error| panic!("{english}: {error}"));
+    let shown = transcript(&text);
+    let said: Vec<String> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ canaryctl "))
+        .map(|args| {
+            let output = shop.cluster().canaryctl_as_shown(&args.split(' ').collect::<Vec<_>>());
+            format!("$ canaryctl {args}\n{}", output.replace(shop.namespace(), "shop"))
+        })
+        .collect();
+    shop.cluster().canaryctl(&["uninstall", "--purge", "--yes"]).ok();
+    shop.remove("v2");
+    let said = said.join("\n");
+    if std::env::var_os("CANARY_UPDATE").is_some() {
+        for readme in readmes {
+            let text = std::fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{readme}: {error}"));
+            std::fs::write(&readme, text.replace(shown, &said))
+                .unwrap_or_else(|error| panic!("{readme}: {error}"));
+        }
+    } else {
+        assert_eq!(lasting(shown), lasting(&said));
+    }
+}
+
+/// What the README shows of a cluster.
+fn transcript(readme: &str) -> &str {
+    let blocks = readme.split("```text\n").skip(1).filter_map(|block| block.split("```").next());
+    blocks.into_iter().find(|block| block.starts_with("$ canaryctl check --pre")).expect("a transcript")
+}
+
+/// A transcript without what is another in each cluster and run: versions, times, how many proxies there are.
+fn lasting(transcript: &str) -> Vec<String> {
+    transcript.lines().map(|line| lasting_of(&line.split_whitespace().collect::<Vec<_>>())).collect()
+}
+
+fn lasting_of(words: &[&str]) -> String {
+    let mut left = words.to_vec();
+    for at in 0..words.len() {
+        let next = words.get(at + 1).copied();
+        match (words[at], next, words.get(at + 2)) {
+            (of, Some("of"), Some(all)) if of == *all => (left[at], left[at + 2]) = ("all", "all"),
+            (time, Some("s"), _) if time.parse::<f64>().is_ok() => left[at] = "some",
+            ("Kubernetes" | "Istio", Some(_), _) => left[at + 1] = "some version",
+            _ => {}
+        }
+    }
+    left.join(" ")
 }
