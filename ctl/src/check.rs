@@ -10,9 +10,12 @@ mod selector;
 mod versions;
 
 use canary_istio::{Finding, Severity};
-use kube::Client;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::ListParams;
+use kube::{Api, Client};
 use serde::Serialize;
 
+use crate::cluster::api_failure;
 use crate::failure::Failure;
 use crate::names;
 use crate::preview::Scene;
@@ -94,12 +97,22 @@ pub async fn look(client: &Client, before: bool) -> Result<Report, Failure> {
             installation::undiscovered(namespace, &mut report);
         }
         mesh::judge(&scene.seen, &planned, &mut report);
-        egress::look(client, &scene.seen.pods, &mut report).await?;
-        policies::look(client, &scene.seen, &planned, &mut report).await?;
+        let network = network_policies(client).await?;
+        egress::look(client, &scene.seen.pods, network.as_deref(), &mut report).await?;
+        policies::look(client, network.as_deref(), &scene.seen, &planned, &mut report).await?;
         planner(&planned, &mut report);
     }
     report.issues.sort_by(|a, b| (b.weight, a.code, &a.message).cmp(&(a.weight, b.code, &b.message)));
     Ok(report)
+}
+
+/// The cluster's NetworkPolicies; none where they may not be read.
+async fn network_policies(client: &Client) -> Result<Option<Vec<NetworkPolicy>>, Failure> {
+    match Api::<NetworkPolicy>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(found) => Ok(Some(found.items)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(error) => Err(api_failure("list NetworkPolicies", &error)),
+    }
 }
 
 /// What the planner found, in its own codes.

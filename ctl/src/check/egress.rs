@@ -27,30 +27,30 @@ mod tests;
 /// Most pods that a finding names.
 const NAMED_MAX: usize = 3;
 
-pub(super) async fn look(client: &Client, pods: &[Object], report: &mut Report) -> Result<(), Failure> {
+pub(super) async fn look(
+    client: &Client,
+    pods: &[Object],
+    policies: Option<&[NetworkPolicy]>,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let installed = Installation::read(client, names::NAMESPACE).await;
     let installed = installed.map_err(|error| Failure::from_error(Code::Failed, &error))?;
     let Some((Installation { presence, .. }, _)) = installed else { return Ok(()) };
-    let policies = Api::<NetworkPolicy>::all(client.clone()).list(&ListParams::default()).await;
-    let policies = match policies {
-        Ok(found) => found.items,
-        Err(kube::Error::Api(status)) if status.code == 403 => {
-            report.issue(
-                "CC306",
-                Weight::Info,
-                "NetworkPolicies cannot be read: whether proxies may fetch the filter is not known",
-                "kubectl auth can-i list networkpolicies.networking.k8s.io -A must say yes",
-            );
-            return Ok(());
-        }
-        Err(error) => return Err(api_failure("list NetworkPolicies", &error)),
+    let Some(policies) = policies else {
+        report.issue(
+            "CC306",
+            Weight::Info,
+            "NetworkPolicies cannot be read: whether proxies may fetch the filter is not known",
+            "kubectl auth can-i list networkpolicies.networking.k8s.io -A must say yes",
+        );
+        return Ok(());
     };
     let namespaces = Api::<Namespace>::all(client.clone()).list_metadata(&ListParams::default()).await;
     let namespaces = namespaces.map_err(|error| api_failure("list namespaces", &error))?.items;
     let namespaces = namespaces.into_iter().map(|namespace| {
         (namespace.metadata.name.unwrap_or_default(), namespace.metadata.labels.unwrap_or_default())
     });
-    judge(&presence, pods, &policies, &namespaces.collect(), report);
+    judge(&presence, pods, policies, &namespaces.collect(), report);
     Ok(())
 }
 

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canary_istio::Labels;
 use canary_istio::lane::LANE_LABEL;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
-use serde::Deserialize as _;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use super::selector::selects;
@@ -23,12 +24,13 @@ use crate::world::{self, Seen};
 #[cfg(test)]
 mod tests;
 
-/// The kinds that govern pods.
-const KINDS: [(&str, &str); 4] = [
+/// The kind of the network's own policies.
+const NETWORK_POLICY: &str = "NetworkPolicy";
+/// Istio's kinds that govern pods.
+const ISTIO_KINDS: [(&str, &str); 3] = [
     ("security.istio.io/v1", "AuthorizationPolicy"),
     ("security.istio.io/v1", "RequestAuthentication"),
     ("security.istio.io/v1", "PeerAuthentication"),
-    ("networking.k8s.io/v1", "NetworkPolicy"),
 ];
 
 /// A policy for some pods of a namespace.
@@ -41,25 +43,24 @@ struct Policy {
 
 pub(super) async fn look(
     client: &Client,
+    network: Option<&[NetworkPolicy]>,
     seen: &Seen,
     course: &Course,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let mut policies = Vec::new();
-    for (api_version, kind) in KINDS {
+    match network {
+        Some(network) => policies.extend(read_all(NETWORK_POLICY, network)),
+        None => unreadable("networkpolicies", "networking.k8s.io", report),
+    }
+    for (api_version, kind) in ISTIO_KINDS {
         let resource = world::resource(api_version, kind);
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         match api.list(&ListParams::default()).await {
-            Ok(found) => {
-                let found = found.items.iter().filter_map(|object| serde_json::to_value(object).ok());
-                policies.extend(found.filter_map(|object| Policy::read(kind, &object)));
+            Ok(found) => policies.extend(read_all(kind, &found.items)),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                unreadable(&resource.plural, &resource.group, report);
             }
-            Err(kube::Error::Api(status)) if status.code == 403 => report.issue(
-                "CC309",
-                Weight::Info,
-                format!("{} cannot be read: whether they hold for lane pods is not known", resource.plural),
-                format!("kubectl auth can-i list {}.{} -A must say yes", resource.plural, resource.group),
-            ),
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => return Err(api_failure(&format!("list {}", resource.plural), &error)),
         }
@@ -68,11 +69,25 @@ pub(super) async fn look(
     Ok(())
 }
 
+fn read_all<T: Serialize>(kind: &'static str, objects: &[T]) -> impl Iterator<Item = Policy> {
+    let objects = objects.iter().filter_map(|object| serde_json::to_value(object).ok());
+    objects.filter_map(move |object| Policy::read(kind, &object))
+}
+
+fn unreadable(plural: &str, group: &str, report: &mut Report) {
+    report.issue(
+        "CC309",
+        Weight::Info,
+        format!("{plural} cannot be read: whether they hold for lane pods is not known"),
+        format!("kubectl auth can-i list {plural}.{group} -A must say yes"),
+    );
+}
+
 impl Policy {
     /// None for one that holds for all pods of its namespace, or for none.
     fn read(kind: &'static str, object: &Value) -> Option<Self> {
         let spec = &object["spec"];
-        let selector = if kind == "NetworkPolicy" { &spec["podSelector"] } else { &spec["selector"] };
+        let selector = if kind == NETWORK_POLICY { &spec["podSelector"] } else { &spec["selector"] };
         if !spec["targetRefs"].is_null() || !spec["targetRef"].is_null() {
             return None;
         }
@@ -90,7 +105,7 @@ impl Policy {
     }
 
     fn holds_in(&self, namespace: &str, root_namespace: &str) -> bool {
-        self.namespace == namespace || (self.kind != "NetworkPolicy" && self.namespace == root_namespace)
+        self.namespace == namespace || (self.kind != NETWORK_POLICY && self.namespace == root_namespace)
     }
 
     /// What a pod with these labels needs for it.
