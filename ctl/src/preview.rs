@@ -15,7 +15,7 @@ use crate::failure::{Code, Failure};
 use crate::names;
 use crate::settings::{self, Installation};
 use crate::steer::Course;
-use crate::world::{self, Seen, World};
+use crate::world::{self, MeshConfigs, Seen, World};
 
 pub use labels::{Unlabelled, unlabelled};
 
@@ -39,11 +39,11 @@ impl Scene {
             Some((found, settings)) => (found.presence.root_namespace, settings),
             None => (names::ROOT_NAMESPACE.to_owned(), defaults()?),
         };
-        let config = world::mesh_config(client, &root_namespace).await;
-        let config = config.map_err(|error| api_failure("read Istio's settings", &error))?;
+        let configs = MeshConfigs::read(client, &root_namespace).await;
+        let configs = configs.map_err(|error| api_failure("read Istio's settings", &error))?;
         let world = world::list(client).await;
         let world = world.map_err(|(kind, error)| api_failure(&format!("list {kind}"), &error))?;
-        let seen = world.see(config.as_ref()).map_err(|error| Failure::from_error(Code::Failed, &error))?;
+        let seen = world.see(&configs).map_err(|error| Failure::from_error(Code::Failed, &error))?;
         Ok(Self { seen, settings })
     }
 
@@ -68,8 +68,8 @@ impl Scene {
             }
             _ => defaults()?,
         };
-        let config = named("ConfigMap", "istio").cloned();
-        let seen = World { objects }.see(config.as_ref());
+        let configs = MeshConfigs::of(&objects);
+        let seen = World { objects }.see(&configs);
         let seen = seen.map_err(|error| Failure::from_error(Code::Documents, &error))?;
         Ok(Self { seen, settings })
     }

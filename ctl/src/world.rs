@@ -3,26 +3,23 @@
 mod discovery;
 mod kinds;
 mod list;
+mod mesh_configs;
 mod watch;
 
 use std::collections::BTreeSet;
 
-use canary_istio::observed::Mesh;
 use canary_istio::observed::manifests::{self, ManifestError};
 use canary_istio::{Object, Observed};
 use serde_json::{Value, json};
-
-use discovery::Discovery;
 
 use crate::takeover::{self, Derived, Known};
 
 pub use kinds::{Kind, WORLD};
 pub use list::{get, list};
 pub(crate) use list::{list_named, resource};
+pub use mesh_configs::MeshConfigs;
+pub(crate) use mesh_configs::{ISTIOD_SELECTOR, REVISION_LABEL};
 pub use watch::{News, Watched};
-
-/// The ConfigMap of Istio's settings, in its root namespace.
-const MESH_CONFIG: &str = "istio";
 
 /// Objects of a cluster, as JSON, each with its `apiVersion` and `kind`.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +41,7 @@ pub struct Seen {
     pub releases: Vec<Object>,
     /// The Deployments, as JSON, while there are Releases.
     pub deployments: Vec<Object>,
-    /// Namespaces that Istio does not look at. Of what is in them, only pods and what is to be given back are seen.
+    /// Namespaces that some revision of Istio does not look at. Of what is in them, only pods and what is to be given back are seen.
     pub undiscovered: BTreeSet<String>,
     /// The Takeovers, as JSON.
     pub takeovers: Vec<Object>,
@@ -70,14 +67,12 @@ impl Seen {
 }
 
 impl World {
-    /// Reads it for planning. Istio's own settings come from its ConfigMap, if that is there.
+    /// Reads it for planning, with Istio's own settings.
     ///
     /// # Errors
     /// The first object that is none.
-    pub fn see(mut self, mesh_config: Option<&Value>) -> Result<Seen, ManifestError> {
-        let config = mesh_config.map(read).unwrap_or_default();
-        let mesh = Mesh::from_config(&config);
-        let undiscovered = self.undiscovered(&Discovery::from_config(&config));
+    pub fn see(mut self, mesh_configs: &MeshConfigs) -> Result<Seen, ManifestError> {
+        let undiscovered = self.undiscovered(mesh_configs);
         let has_releases = self.objects.iter().any(|object| object["kind"] == canary_release::KIND);
         let is_wanted = |object: &&Value| has_releases && object["kind"] == "Deployment";
         // Whatever Istio looks at: what a release made is taken back everywhere.
@@ -91,7 +86,7 @@ impl World {
         let pods = pods.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
         let manifests = manifests::read(self.objects)?;
         let mut observed = manifests.observed;
-        observed.mesh = mesh;
+        observed.mesh = mesh_configs.mesh();
         let mut lanes = Vec::new();
         let mut releases = Vec::new();
         let mut takeovers = Vec::new();
@@ -109,9 +104,10 @@ impl World {
         Ok(Seen { observed, lanes, pods, releases, deployments, takeovers, derived, undiscovered })
     }
 
-    fn undiscovered(&self, discovery: &Discovery) -> BTreeSet<String> {
+    fn undiscovered(&self, mesh_configs: &MeshConfigs) -> BTreeSet<String> {
+        let is_looked_at = mesh_configs.look_at();
         let namespaces = self.objects.iter().filter(|object| object["kind"] == "Namespace");
-        let others = namespaces.filter(|namespace| !discovery.holds(namespace));
+        let others = namespaces.filter(|namespace| !is_looked_at(namespace));
         others.filter_map(|namespace| Some(namespace["metadata"]["name"].as_str()?.to_owned())).collect()
     }
 }
@@ -131,21 +127,7 @@ fn is_seen(object: &Value, undiscovered: &BTreeSet<String>) -> bool {
     }
 }
 
-/// What Istio's ConfigMap says.
-fn read(config_map: &Value) -> Value {
-    let text = config_map["data"]["mesh"].as_str().unwrap_or_default();
-    serde_saphyr::from_str(text).unwrap_or_default()
-}
-
-/// Istio's ConfigMap of a root namespace; none where there is none.
-///
-/// # Errors
-/// When the API server cannot be asked.
-pub async fn mesh_config(client: &kube::Client, root_namespace: &str) -> Result<Option<Value>, kube::Error> {
-    get(client, "v1", "ConfigMap", Some(root_namespace), MESH_CONFIG).await
-}
-
-/// Of these namespaces, there or not yet, those that Istio does not look at.
+/// Of these namespaces, there or not yet, those that some revision of Istio does not look at.
 ///
 /// # Errors
 /// When the API server cannot be asked.
@@ -154,13 +136,12 @@ pub async fn undiscovered(
     root_namespace: &str,
     namespaces: &[&str],
 ) -> Result<Vec<String>, kube::Error> {
-    let config = mesh_config(client, root_namespace).await?.as_ref().map(read).unwrap_or_default();
-    let discovery = Discovery::from_config(&config);
+    let is_looked_at = MeshConfigs::read(client, root_namespace).await?.look_at();
     let mut undiscovered = Vec::new();
     for namespace in namespaces {
         let found = get(client, "v1", "Namespace", None, namespace).await?;
         let found = found.unwrap_or_else(|| json!({"metadata": {"name": namespace}}));
-        if !discovery.holds(&found) {
+        if !is_looked_at(&found) {
             undiscovered.push((*namespace).to_owned());
         }
     }
@@ -190,14 +171,17 @@ mod tests {
                 object("Pod", "dark", "web-1", Value::Null),
             ],
         };
-        let config = json!({"data": {"mesh": "discoverySelectors: [{matchLabels: {mesh: 'on'}}]"}});
-        let seen = world.clone().see(Some(&config)).expect("a world");
+        let config = json!({
+            "kind": "ConfigMap", "metadata": {"name": "istio"},
+            "data": {"mesh": "discoverySelectors: [{matchLabels: {mesh: 'on'}}]"},
+        });
+        let seen = world.clone().see(&MeshConfigs::of(&[config])).expect("a world");
         assert_eq!(seen.undiscovered, BTreeSet::from(["dark".to_owned()]));
         let hosts: Vec<String> = seen.observed.services.iter().map(|one| one.host.to_string()).collect();
         assert_eq!(hosts, ["web.shop"]);
         let names: Vec<&str> = seen.observed.virtual_services.iter().map(Object::name).collect();
         assert_eq!(names, ["ours"], "to be given back");
         assert_eq!(seen.pods.len(), 1, "to lose our labels");
-        assert_eq!(world.see(None).expect("a world").observed.services.len(), 2);
+        assert_eq!(world.see(&MeshConfigs::default()).expect("a world").observed.services.len(), 2);
     }
 }

@@ -115,9 +115,20 @@ impl Default for Mesh {
 }
 
 impl Mesh {
-    /// What a MeshConfig says, as the ConfigMap `istio` holds it.
+    /// What MeshConfigs say where each revision of Istio has its own: an order of endpoints that one of them implies
+    /// is kept for all.
     #[must_use]
-    pub fn from_config(config: &Value) -> Self {
+    pub fn from_configs<'c>(configs: impl IntoIterator<Item = &'c Value>) -> Self {
+        let join = |joined: Self, other: Self| Self {
+            prefers_locality: joined.prefers_locality || other.prefers_locality,
+            detects_outliers: joined.detects_outliers || other.detects_outliers,
+            ..joined
+        };
+        configs.into_iter().map(Self::from_config).reduce(join).unwrap_or_default()
+    }
+
+    /// What one says.
+    fn from_config(config: &Value) -> Self {
         let default = Self::default();
         let locality = &config["localityLbSetting"];
         let shares_out = locality["distribute"].as_array().is_some_and(|list| !list.is_empty());
@@ -126,5 +137,29 @@ impl Mesh {
             prefers_locality: locality["enabled"].as_bool().unwrap_or(true) && !shares_out,
             detects_outliers: config["defaultTrafficPolicy"]["outlierDetection"].is_object(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(configs: &[Value], prefers_locality: bool, detects_outliers: bool) {
+        let want = Mesh { prefers_locality, detects_outliers, ..Mesh::default() };
+        assert_eq!(Mesh::from_configs(configs), want);
+    }
+
+    #[test]
+    fn what_one_revision_does_is_kept_for_all() {
+        let detects = json!({"defaultTrafficPolicy": {"outlierDetection": {}}});
+        let spreads = json!({"localityLbSetting": {"enabled": false}});
+        check(&[], true, false);
+        check(&[json!({})], true, false);
+        check(std::slice::from_ref(&spreads), false, false);
+        check(&[json!({}), detects.clone()], true, true);
+        check(&[spreads, detects], true, true);
     }
 }

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::judge::{self, Endpoints, Proxy, Sync, Watches};
 use super::marker::Marked;
-use super::sidecars::{self, REVISION_LABEL};
-use super::{ArrivalError, Part};
+use super::{ArrivalError, Part, sidecars};
+use crate::world::{ISTIOD_SELECTOR, REVISION_LABEL};
 
 /// istiod's monitoring port.
 const PORT: u16 = 15014;
@@ -47,7 +47,7 @@ impl Istiods {
     /// When there is none, or pods cannot be listed.
     pub async fn find(client: &Client, namespace: &str) -> Result<Self, ArrivalError> {
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        let found = api.list(&ListParams::default().labels("app=istiod")).await;
+        let found = api.list(&ListParams::default().labels(ISTIOD_SELECTOR)).await;
         let found = found.map_err(|source| ArrivalError::Api {
             tried: format!("list the istiods in {namespace}"),
             source: Box::new(source),

@@ -8,7 +8,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use super::ArrivalError;
-use crate::world;
+use crate::world::{self, REVISION_LABEL};
 
 /// Istio's note on what it has put into a pod.
 const STATUS_ANNOTATION: &str = "sidecar.istio.io/status";
@@ -17,8 +17,6 @@ const PROXY: &str = "istio-proxy";
 /// Label of the pods that Istio makes for a Gateway of the Gateway API, which nobody injects anything into.
 const MANAGED_LABEL: &str = "gateway.istio.io/managed";
 const MANAGED: &str = "istio.io-gateway-controller";
-/// Label, or annotation, that says whose an object of Istio is.
-pub(super) const REVISION_LABEL: &str = "istio.io/rev";
 /// An operator's word, with the value `false`, that nobody waits for a pod's proxy.
 pub const AWAITED_ANNOTATION: &str = "canaryctl.io/awaited";
 

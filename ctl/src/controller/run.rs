@@ -23,7 +23,7 @@ use crate::failure::chain;
 use crate::phases::{PhaseError, Phases, comes_or_goes};
 use crate::settings::{Installation, ReadError};
 use crate::steer::{self, Course, PodChange, Verdict};
-use crate::world::{self, News, Seen, Watched};
+use crate::world::{MeshConfigs, News, Seen, Watched};
 use canary_rules::settings::MeshSettings;
 
 /// How long the cluster must be quiet before a run looks at it.
@@ -179,9 +179,9 @@ impl<'a> Run<'a> {
         self.hear().await;
         self.reporter.begin();
         let (settings, root_namespace) = self.settings().await?;
-        let mesh_config = world::mesh_config(&self.client, &root_namespace).await;
-        let mesh_config = mesh_config.map_err(|error| RunError::Read("Istio's settings", Box::new(error)))?;
-        let seen = self.watched.world().see(mesh_config.as_ref())?;
+        let configs = MeshConfigs::read(&self.client, &root_namespace).await;
+        let configs = configs.map_err(|error| RunError::Read("Istio's settings", Box::new(error)))?;
+        let seen = self.watched.world().see(&configs)?;
         let needed = [root_namespace.as_str(), &self.options.namespace];
         if let Some(namespace) = seen.undiscovered_of(needed).next() {
             return Err(RunError::Undiscovered(namespace.to_owned()));

@@ -21,7 +21,7 @@ use crate::failure::{Code, Failure};
 use crate::lanes::condition;
 use crate::releases::{self, Releases};
 use crate::steer;
-use crate::world::{self, Seen, Watched};
+use crate::world::{self, MeshConfigs, Seen, Watched};
 
 /// Wait after a change: several often come together.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -56,7 +56,8 @@ impl ClusterSource {
         })?;
         let watched = Watched::start(client).await;
         let (watched, run) = watched.map_err(|error| api_failure("watch the cluster", &error))?;
-        let seen = listed.see(None).map_err(|error| Failure::from_error(Code::Failed, &error))?;
+        let seen =
+            listed.see(&MeshConfigs::default()).map_err(|error| Failure::from_error(Code::Failed, &error))?;
         let (shown, pictures) = watch::channel(Arc::new(picture(&title, &seen)));
         let keep = async move {
             tokio::join!(run, keep(watched, title, shown));
@@ -69,7 +70,7 @@ async fn keep(watched: Watched, title: String, shown: watch::Sender<Arc<Picture>
     let mut news = watched.news();
     watched.ready().await;
     loop {
-        let picture = match watched.world().see(None) {
+        let picture = match watched.world().see(&MeshConfigs::default()) {
             Ok(seen) => picture(&title, &seen),
             Err(error) => {
                 let mut last = Picture::clone(&shown.borrow());
@@ -224,7 +225,7 @@ mod tests {
     }
 
     fn shown(objects: Vec<Value>) -> Value {
-        let seen = World { objects }.see(None).expect("sound objects");
+        let seen = World { objects }.see(&MeshConfigs::default()).expect("sound objects");
         serde_json::to_value(picture("cluster dev", &seen)).expect("JSON")
     }
 

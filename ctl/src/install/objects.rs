@@ -74,7 +74,8 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
     }
     // Which proxies have what, only istiod knows, and it tells callers from its own host.
     let root_rules = [
-        json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["istio"], "verbs": ["get"]}),
+        // Each revision of it has its settings in a ConfigMap called after it.
+        rule("", &["configmaps"], &["get"]),
         rule("", &["pods/portforward"], &["create", "get"]),
     ];
     let role = |namespace: &str, rules: Value| {

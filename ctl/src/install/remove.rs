@@ -22,8 +22,9 @@ use crate::phases::Phases;
 use crate::releases::Releases;
 use crate::settings::{self, Installation};
 use crate::steer::{self, PodChange};
+use crate::takeover;
 use crate::takeovers::{Place, Takeovers};
-use crate::{takeover, world};
+use crate::world::{self, MeshConfigs};
 
 /// How much is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,16 +232,15 @@ async fn release(client: &Client, kind: &str, finalizer: &str) -> Result<(), Fai
 async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Result<usize, Failure> {
     let settings = Installation::read(client, names::NAMESPACE).await;
     let settings = settings.map_err(|error| Failure::from_error(Code::Failed, &error))?;
-    let mesh_config = world::mesh_config(client, root_namespace).await;
-    let mesh_config = mesh_config.map_err(|error| api_failure("read Istio's settings", &error))?;
+    let mesh_configs = MeshConfigs::read(client, root_namespace).await;
+    let mesh_configs = mesh_configs.map_err(|error| api_failure("read Istio's settings", &error))?;
     let mut written = 0;
     let mut is_settled = false;
     // What an earlier change made possible is only planned once that is there.
     loop {
         let world = world::list(client).await;
         let world = world.map_err(|(kind, error)| api_failure(&format!("list {kind}"), &error))?;
-        let mut seen =
-            world.see(mesh_config.as_ref()).map_err(|error| Failure::from_error(Code::Failed, &error))?;
+        let mut seen = world.see(&mesh_configs).map_err(|error| Failure::from_error(Code::Failed, &error))?;
         seen.lanes.clear();
         seen.derived = takeover::Derived::default();
         // Without workloads no service is in need of a preference for its baseline.

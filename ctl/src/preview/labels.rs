@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
     use crate::steer;
-    use crate::world::World;
+    use crate::world::{MeshConfigs, World};
 
     fn deployment(name: &str, labels: Value) -> Value {
         json!({
@@ -92,7 +92,7 @@ mod tests {
             "apiVersion": "canaryctl.io/v1alpha1", "kind": "Lane", "metadata": {"name": "gray"},
             "spec": {"members": {"stock": {"version": "v2"}, "depot": {"version": "v2"}}},
         }));
-        let seen = World { objects }.see(None).expect("a world");
+        let seen = World { objects }.see(&MeshConfigs::default()).expect("a world");
         let key = Key::new(KeyId::new("k1").expect("id"), vec![7; 32]).expect("key");
         let settings = MeshSettings::new(KeyRing::new([key]).expect("ring"));
         let course = steer::course(&seen, &settings, 0);

@@ -12,11 +12,13 @@ pub(super) fn world(verbs: &[&str]) -> Vec<Rule> {
 }
 
 /// What was installed, and Istio's settings.
-pub(super) fn settings() -> [Rule; 3] {
+pub(super) fn settings() -> [Rule; 4] {
     [
         Rule::new("", "configmaps", &["get"]).within(NAMESPACE).named(SETTINGS),
         Rule::new("", "secrets", &["get"]).within(NAMESPACE).named(KEYS),
-        Rule::new("", "configmaps", &["get"]).within(ROOT_NAMESPACE).named("istio"),
+        Rule::new("", "pods", &["list"]).within(ROOT_NAMESPACE),
+        // Each revision has its own, called after it.
+        Rule::new("", "configmaps", &["get"]).within(ROOT_NAMESPACE),
     ]
 }
 

@@ -3,7 +3,7 @@ use canary_rules::signing::{Key, KeyId, KeyRing};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::world::World;
+use crate::world::{MeshConfigs, World};
 
 /// 2026-01-01T00:00:00Z, when every object here was made.
 const BORN: i64 = 1_767_225_600;
@@ -55,7 +55,7 @@ fn shop(v2: Value) -> Vec<Value> {
 }
 
 fn plotted(objects: Vec<Value>, now: i64) -> Course {
-    let seen = World { objects }.see(None).expect("a world");
+    let seen = World { objects }.see(&MeshConfigs::default()).expect("a world");
     course(&seen, &settings(), now)
 }
 

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::steer::{self, Verdict};
-use crate::world::{Seen, World};
+use crate::world::{MeshConfigs, Seen, World};
 
 fn takeover(name: &str, born_s: u32, service: &str, user: &str, when: Value) -> Value {
     json!({
@@ -35,7 +35,7 @@ fn service(name: &str) -> [Value; 2] {
 
 fn seen(more: Vec<Value>) -> Seen {
     let objects = [service("cart"), service("stock")].concat().into_iter().chain(more).collect();
-    World { objects }.see(None).expect("a world")
+    World { objects }.see(&MeshConfigs::default()).expect("a world")
 }
 
 /// Why a Takeover is refused, in a word and in words; nothing where it is on.
@@ -184,7 +184,7 @@ fn a_service_whose_clients_would_meet_the_agent_is_refused() {
         let [mut service, workload] = service("cart");
         change(&mut service["spec"]);
         let objects = vec![service, workload, takeover("a", 1, "cart", "alice", header("alice"))];
-        World { objects }.see(None).expect("a world")
+        World { objects }.see(&MeshConfigs::default()).expect("a world")
     };
     let headless = with(&|spec| spec["clusterIP"] = "None".into());
     assert!(ruling(&headless, "a").expect("refused").1.contains("shop/cart: it is headless"));

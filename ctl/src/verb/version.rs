@@ -1,5 +1,6 @@
 //! `canaryctl version`: this program's, the filter's, and what a cluster runs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -14,6 +15,7 @@ use crate::failure::{Code, Failure};
 use crate::filter;
 use crate::names;
 use crate::output::{self, Format};
+use crate::world::ISTIOD_SELECTOR;
 
 /// How long a cluster may take to answer all questions, in seconds.
 const ANSWERS_S_MAX: u64 = 10;
@@ -88,10 +90,12 @@ async fn asked(args: &ClusterArgs) -> Result<Value, Failure> {
     let controller = controller.and_then(|found| image_of(found.spec?.template.spec));
     let pods: Api<Pod> = Api::all(cluster.client);
     let istiods = pods
-        .list(&ListParams::default().labels("app=istiod").limit(1))
+        .list(&ListParams::default().labels(ISTIOD_SELECTOR))
         .await
         .map_err(failed("list istiod's pods"))?;
-    let istio = istiods.items.into_iter().next().and_then(|pod| image_of(pod.spec));
+    // One of each revision, and two while one is upgraded.
+    let images: BTreeSet<String> = istiods.items.into_iter().filter_map(|pod| image_of(pod.spec)).collect();
+    let istio = (!images.is_empty()).then(|| Vec::from_iter(images).join(", "));
     Ok(json!({"kubernetes": kubernetes, "istio": istio, "controller": controller}))
 }
 

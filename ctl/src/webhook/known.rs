@@ -8,14 +8,13 @@ use canary_istio::{LaneRouting, Object, Standing};
 use canary_rules::name::{HeaderName, LaneName};
 use jiff::Timestamp;
 use kube::Client;
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::lanes::{KEPT, condition};
 use crate::settings::Installation;
 use crate::steer;
-use crate::world::{self, Seen, Watched, World};
+use crate::world::{MeshConfigs, Seen, Watched, World};
 
 /// How often it is made anew at the most; and the share of the time that making it may take.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -42,7 +41,7 @@ pub struct Known {
 struct Settings {
     tag_header: HeaderName,
     root_namespace: String,
-    mesh_config: Option<Value>,
+    mesh_configs: MeshConfigs,
     read: Instant,
 }
 
@@ -103,15 +102,16 @@ async fn read(
 ) -> Result<Option<Settings>, Box<dyn std::error::Error + Send + Sync>> {
     let Some((installation, mesh)) = Installation::read(client, namespace).await? else { return Ok(None) };
     let root_namespace = installation.presence.root_namespace;
-    let mesh_config = world::mesh_config(client, &root_namespace).await?;
-    Ok(Some(Settings { tag_header: mesh.carriers.header, root_namespace, mesh_config, read: Instant::now() }))
+    let mesh_configs = MeshConfigs::read(client, &root_namespace).await?;
+    let tag_header = mesh.carriers.header;
+    Ok(Some(Settings { tag_header, root_namespace, mesh_configs, read: Instant::now() }))
 }
 
 /// A large world takes a while, and nobody is to wait for it.
 async fn make(world: World, settings: &Settings, own_namespace: &str) -> Option<Known> {
-    let (header, mesh_config) = (settings.tag_header.clone(), settings.mesh_config.clone());
+    let (header, mesh_configs) = (settings.tag_header.clone(), settings.mesh_configs.clone());
     let made = tokio::task::spawn_blocking(move || {
-        let seen = world.see(mesh_config.as_ref()).ok()?;
+        let seen = world.see(&mesh_configs).ok()?;
         Some(stands(seen, header, Timestamp::now().as_second()))
     });
     Some(Known {

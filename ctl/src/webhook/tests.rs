@@ -76,7 +76,8 @@ fn routed(users: &[Value]) -> Vec<Value> {
         gray("True", "True"),
     ];
     objects.extend_from_slice(users);
-    let mut seen = world::World { objects: objects.clone() }.see(None).expect("a world");
+    let mut seen =
+        world::World { objects: objects.clone() }.see(&world::MeshConfigs::default()).expect("a world");
     for change in steer::course(&seen, &settings(), BORN).plan.changes {
         simulate::apply(&mut seen.observed, &change).expect("no conflict");
     }
@@ -98,7 +99,7 @@ fn known(objects: Vec<Value>, lane: Option<Value>) -> World {
     let mut objects = objects;
     objects.retain(|object| object["kind"] != "Lane");
     objects.extend(lane);
-    let seen = world::World { objects }.see(None).expect("a world");
+    let seen = world::World { objects }.see(&world::MeshConfigs::default()).expect("a world");
     let lanes = seen.lanes.clone();
     let known = Known {
         standing: stands(seen, settings().carriers.header, BORN),
