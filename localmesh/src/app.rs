@@ -23,6 +23,7 @@ mod calls;
 pub mod config;
 mod endpoints;
 mod forward;
+mod grpc;
 mod late;
 pub mod tree;
 

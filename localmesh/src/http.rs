@@ -95,6 +95,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// What came after it.
+    pub trailers: HeaderMap,
 }
 
 impl Client {
@@ -150,7 +152,8 @@ impl Client {
             let (head, body) = self.send(request).await?.into_parts();
             let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
             let body = body.map_err(|e| ClientError::Body { peer: self.peer, message: e.to_string() })?;
-            Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
+            let trailers = body.trailers().cloned().unwrap_or_default();
+            Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes(), trailers })
         };
         let limit = Duration::from_secs(EXCHANGE_TIMEOUT_S);
         tokio::time::timeout(limit, whole).await.map_err(|_| ClientError::Timeout { peer: self.peer })?

@@ -12,6 +12,7 @@ use hyper::{Method, Request, StatusCode, Uri, Version};
 
 use crate::app::config::{AppConfig, CallOrder};
 use crate::app::forward::Forward;
+use crate::app::grpc;
 use crate::app::tree::{Tree, readable};
 use crate::http::{Client, ClientError, Protocol, Reply};
 
@@ -39,7 +40,7 @@ impl Calls {
     pub(crate) fn new(config: AppConfig) -> Result<Self, InvalidHeaderName> {
         let behaviour = &config.behaviour;
         let forward = Forward::new(&behaviour.forward, behaviour.starts_trace)?;
-        let protocol = if behaviour.http2 { Protocol::H2c } else { Protocol::Http1 };
+        let protocol = if behaviour.http2 || behaviour.grpc { Protocol::H2c } else { Protocol::Http1 };
         let client =
             config.outbound.map_or_else(|| Client::of_names(protocol), |to| Client::new(to, protocol));
         Ok(Self { config, forward, client, served: AtomicU32::new(0) })
@@ -115,14 +116,20 @@ impl Calls {
     }
 
     async fn attempt(&self, host: &Host, cause: &Cause) -> Result<Reply, ClientError> {
+        let uri = format!("http://{host}{}", cause.path);
+        let headers = cause.forward.headers(&cause.received, cause.trace.as_ref());
+        if self.config.behaviour.grpc {
+            let request = grpc::request(uri, headers).map_err(ClientError::Request)?;
+            return self.client.exchange(request).await.map(grpc::as_http);
+        }
         let version = if self.config.behaviour.http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         let mut request = Request::builder()
             .method(Method::GET)
             .version(version)
-            .uri(format!("http://{host}{}", cause.path))
+            .uri(uri)
             .body(Full::default())
             .map_err(ClientError::Request)?;
-        *request.headers_mut() = cause.forward.headers(&cause.received, cause.trace.as_ref());
+        *request.headers_mut() = headers;
         self.client.exchange(request).await
     }
 }

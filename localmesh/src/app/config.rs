@@ -49,6 +49,8 @@ pub struct Behaviour {
     pub starts_trace: bool,
     /// How it speaks to its sidecar.
     pub http2: bool,
+    /// Whether its calls are unary gRPC.
+    pub grpc: bool,
     /// How often it repeats a call that failed (no answer, or 5xx).
     pub retries: u32,
     /// How long it takes before it calls anyone, in milliseconds.

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::app::calls::Cause;
 use crate::app::tree::Tree;
-use crate::app::{App, late};
+use crate::app::{App, grpc, late};
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -43,7 +43,7 @@ pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Respons
         },
         "/_sse" => events(app, &request, &query).await,
         "/_ws" => websocket(app, request),
-        _ if is_grpc(request.headers()) => grpc(app, request).await,
+        _ if grpc::is_called(request.headers()) => unary(app, request).await,
         _ => tree(app, request).await,
     }
 }
@@ -96,13 +96,9 @@ async fn events(app: Arc<App>, request: &Request<Incoming>, query: &str) -> Resp
     response
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
 /// Answers as a unary gRPC method would: one length-prefixed message, the outcome in trailers. Of a method that
 /// does not exist the outcome is all there is, and comes as headers.
-async fn grpc(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
+async fn unary(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
     let (head, mut body) = request.into_parts();
     while let Some(Ok(_)) = body.frame().await {}
     if head.uri.path().ends_with(GRPC_MISSING) {
@@ -110,10 +106,8 @@ async fn grpc(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
         response.headers_mut().insert("grpc-status", HeaderValue::from_static("12"));
         return response;
     }
-    let cause = app.calls.cause(&hyper::Uri::from_static("/"), &head.headers);
-    let message = text(&whole_tree(&app, &cause).await);
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-    let framed = [&[0], length.to_be_bytes().as_slice(), message.as_bytes()].concat();
+    let cause = app.calls.cause(&head.uri, &head.headers);
+    let framed = grpc::message(text(&whole_tree(&app, &cause).await).as_bytes());
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let body = Full::new(Bytes::from(framed)).with_trailers(async { Some(Ok(trailers)) });
