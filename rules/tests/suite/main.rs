@@ -13,6 +13,7 @@ mod carriers;
 mod causes;
 mod cookies;
 mod explain;
+mod golden;
 mod inbound;
 mod kit;
 mod layers;
