@@ -1,5 +1,6 @@
 //! Whether a cluster is fit for lanes: facts are read, judged, and said with what mends them.
 
+mod builds;
 pub mod codes;
 mod egress;
 mod installation;

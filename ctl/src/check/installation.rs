@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use canary_istio::plugins::{API_VERSION, ROLE_LABEL};
 
-use super::{Report, Weight};
+use super::{Report, Weight, builds};
 use crate::cluster::api_failure;
 use crate::failure::Failure;
 use crate::filter::{self, Build};
@@ -167,14 +167,8 @@ async fn plugins(client: &Client, report: &mut Report) -> Result<(), Failure> {
             );
         }
     }
-    let own = [Build::Gateway, Build::Sidecar].map(|build| filter::bytes(build).map(filter::sha256).ok());
-    let served: Vec<&str> =
-        found.iter().filter_map(|plugin| plugin.data["spec"]["sha256"].as_str()).collect();
-    let from_server = found.iter().filter(|plugin| {
-        plugin.data["spec"]["url"].as_str().is_some_and(|url| url.contains(names::FILTER_SERVER))
-    });
-    let differs =
-        from_server.count() > 0 && served.iter().any(|digest| !own.iter().flatten().any(|own| own == digest));
+    let carried: Vec<&[u8]> = [Build::Gateway, Build::Sidecar].into_iter().flat_map(filter::bytes).collect();
+    let differs = found.iter().any(|plugin| builds::is_another(&plugin.data["spec"], &carried));
     match differs {
         true => report.issue(
             "CC226",
