@@ -27,8 +27,13 @@ pub(crate) struct Answer {
 
 impl Caller {
     pub(crate) fn new(shop: &Shop, protocol: Protocol) -> Self {
+        Self::of_host(shop, &shop.host(), protocol)
+    }
+
+    /// The same by another of the gateway's hosts.
+    pub(crate) fn of_host(shop: &Shop, host: &str, protocol: Protocol) -> Self {
         let client = Client::new(shop.gateway(), protocol);
-        Self { gateway: shop.gateway(), host: shop.host(), client, protocol }
+        Self { gateway: shop.gateway(), host: host.to_owned(), client, protocol }
     }
 
     /// The same with a connection of its own.

@@ -34,6 +34,11 @@ impl Load {
 
     /// The same for another lane than gray.
     pub(crate) fn of_lane(shop: &Shop, lane: Lane, rules: Rules) -> Self {
+        Self::of_host(shop, &shop.host(), lane, rules)
+    }
+
+    /// The same by another of the gateway's hosts.
+    pub(crate) fn of_host(shop: &Shop, host: &str, lane: Lane, rules: Rules) -> Self {
         let shared = Arc::new(Mutex::new(Shared { lane, rules, tally: Tally::default(), ends: false }));
         let clients = [
             (Protocol::Http1, false),
@@ -42,7 +47,7 @@ impl Load {
             (Protocol::H2c, false),
         ];
         let clients = clients.into_iter().enumerate().map(|(at, (protocol, new_connections))| {
-            let caller = Caller::new(shop, protocol);
+            let caller = Caller::of_host(shop, host, protocol);
             client(shared.clone(), caller, new_connections, at)
         });
         Self { clients: clients.collect(), shared }
@@ -61,6 +66,20 @@ impl Load {
         while sent() < wanted {
             assert!(Instant::now() < deadline, "flows no longer come");
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Has the lane come and go twice beside it.
+    pub(crate) async fn beside_a_lane_that_comes_and_goes(&self, shop: &Shop) {
+        for _ in 0..2 {
+            self.rules(Rules::Moving);
+            shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1"]).await.ok();
+            self.rules(Rules::On);
+            self.more(200).await;
+            self.rules(Rules::Moving);
+            shop.cluster().canaryctl_beside(&["disable"]).await.ok();
+            self.rules(Rules::Off);
+            self.more(50).await;
         }
     }
 

@@ -22,6 +22,7 @@ mod manifests;
 mod measured;
 mod policies;
 mod prometheus;
+mod protocols;
 mod races;
 mod registry;
 mod releases;
@@ -77,6 +78,9 @@ fn main() -> ExitCode {
     suite.test("no_lane_is_routed_at_a_headless_service", rows::headless);
     suite.test("a_client_without_a_sidecar_meets_lane_pods_in_the_selector_only", rows::without_sidecar);
     suite.test("no_lane_is_routed_where_another_namespace_has_a_rule_of_its_own", rows::foreign_rule);
+    suite.test("grpc_calls_between_pods_stay_in_their_lane", protocols::grpc);
+    suite.test("a_websocket_stays_where_it_was_opened", protocols::websockets);
+    suite.test("a_host_outside_the_mesh_is_in_no_lane", rows::external);
     suite.test("pods_of_a_lane_are_under_the_policies_of_the_stable_ones", policies::govern);
     suite.test("takeovers_are_beside_each_other_and_leave_nothing", takeovers::beside);
     suite.test("a_laptop_has_its_developers_requests_and_everything_comes_back", laptop::mesh_and_back);

@@ -20,46 +20,65 @@ pub(crate) struct Service {
     pub(crate) name: &'static str,
     pub(crate) calls: &'static [&'static str],
     pub(crate) forward: &'static [&'static str],
+    /// Whether it calls by gRPC.
+    pub(crate) grpc: bool,
 }
 
 /// The chain. Each app hands on fewer ids than the one before, and none the lane's header.
 pub(crate) const CHAIN: [Service; 4] = [
-    Service { name: "web", calls: &["cart"], forward: &["baggage", "traceparent", "x-request-id"] },
-    Service { name: "cart", calls: &["stock"], forward: &["traceparent", "x-request-id"] },
-    Service { name: "stock", calls: &["price"], forward: &["x-request-id"] },
-    Service { name: "price", calls: &[], forward: &[] },
+    Service {
+        name: "web",
+        calls: &["cart"],
+        forward: &["baggage", "traceparent", "x-request-id"],
+        grpc: false,
+    },
+    Service { name: "cart", calls: &["stock"], forward: &["traceparent", "x-request-id"], grpc: false },
+    Service { name: "stock", calls: &["price"], forward: &["x-request-id"], grpc: false },
+    Service { name: "price", calls: &[], forward: &[], grpc: false },
 ];
 
 /// The namespace, its Services, Gateway, and mutual TLS for all.
 pub(crate) fn shop(namespace: &str) -> Vec<Value> {
-    let mut objects = vec![
-        mutual_tls(namespace, "STRICT"),
-        json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
-            "metadata": {"name": "entry", "namespace": namespace},
-            "spec": {
-                "selector": {"istio": "ingressgateway"},
-                "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": [host(namespace)]}],
-            },
-        }),
-        json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-            "metadata": {"name": "entry", "namespace": namespace},
-            "spec": {
-                "hosts": [host(namespace)], "gateways": ["entry"],
-                "http": [{"route": [{"destination": {"host": "web"}}]}],
-            },
-        }),
-    ];
+    let mut objects = vec![mutual_tls(namespace, "STRICT")];
+    objects.extend(entry(namespace, "entry", &host(namespace), "web"));
     for service in &CHAIN {
-        objects.push(json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": service.name, "namespace": namespace},
-            "spec": {"selector": {"app": service.name}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
-        }));
+        objects.push(http_service(namespace, service.name));
         objects.push(deployment(namespace, service, "v1", None, 1));
     }
     objects
+}
+
+/// The way in from outside, by a host, to a service.
+pub(crate) fn entry(namespace: &str, name: &str, host: &str, service: &str) -> [Value; 2] {
+    let named = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": kind,
+            "metadata": {"name": name, "namespace": namespace}, "spec": spec,
+        })
+    };
+    let port = json!({"number": 80, "name": "http", "protocol": "HTTP"});
+    [
+        named(
+            "Gateway",
+            json!({"selector": {"istio": "ingressgateway"}, "servers": [{"port": port, "hosts": [host]}]}),
+        ),
+        named(
+            "VirtualService",
+            json!({
+                "hosts": [host], "gateways": [name],
+                "http": [{"route": [{"destination": {"host": service}}]}],
+            }),
+        ),
+    ]
+}
+
+/// The Service of a service that is called by plain HTTP.
+pub(crate) fn http_service(namespace: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+    })
 }
 
 /// Whether the shop's pods take what comes without mutual TLS.
@@ -85,7 +104,11 @@ pub(crate) fn deployment(
     replicas: u32,
 ) -> Value {
     let name = format!("{}-{version}", service.name);
-    let full = |called: &&str| format!("{called}.{namespace}");
+    // A name with a dot is one of another place.
+    let full = |called: &&str| match called.contains('.') {
+        true => (*called).to_owned(),
+        false => format!("{called}.{namespace}"),
+    };
     let config = json!({
         "service": format!("{}.{namespace}", service.name),
         "version": version,
@@ -93,6 +116,7 @@ pub(crate) fn deployment(
         "behaviour": {
             "calls": service.calls.iter().map(full).collect::<Vec<_>>(),
             "forward": service.forward,
+            "grpc": service.grpc,
             "accessLog": ["x-canary-lane"],
             "drainMs": DRAIN_MS,
         },

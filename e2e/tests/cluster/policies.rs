@@ -78,7 +78,8 @@ fn stranger(namespace: &str) -> Vec<Value> {
             "metadata": {"name": "stranger", "namespace": namespace}, "spec": spec,
         })
     };
-    let service = manifests::Service { name: "stranger", calls: &["stock"], forward: &["x-request-id"] };
+    let service =
+        manifests::Service { name: "stranger", calls: &["stock"], forward: &["x-request-id"], grpc: false };
     let mut deployment = manifests::deployment(namespace, &service, "v1", None, 1);
     deployment["spec"]["template"]["spec"]["serviceAccountName"] = "stranger".into();
     let hosts = json!([host_of_stranger(namespace)]);

@@ -6,9 +6,9 @@ use canary_localmesh::{Client, Protocol, Tree};
 use serde_json::json;
 
 use crate::flows::{Caller, path};
-use crate::judge::{Lane, Rules};
+use crate::judge::{Lane, Rules, User, lane_pods_saw_only};
 use crate::load::Load;
-use crate::manifests;
+use crate::manifests::{self, Service};
 use crate::shop::Shop;
 
 /// How long the mesh may take to hear of a user's object.
@@ -96,6 +96,7 @@ pub(crate) async fn without_sidecar(shop: &Shop) {
     }
     load.more(50).await;
     load.end().await.clean(150);
+    lane_pods_saw_only(shop, "gray", "gray", 0);
     shop.cluster().canaryctl(&["disable"]).ok();
     shop.remove("gray");
     shop.cluster().apply(&[manifests::mutual_tls(shop.namespace(), "STRICT")]);
@@ -141,5 +142,69 @@ pub(crate) async fn foreign_rule(shop: &Shop) {
     load.more(50).await;
     load.end().await.clean(100);
     shop.cluster().canaryctl(&["disable"]).ok();
+    shop.remove("gray");
+}
+
+/// Calls price, and a host outside the mesh.
+const TILL: Service =
+    Service { name: "till", calls: &["price", "rates.partner"], forward: &["traceparent"], grpc: false };
+const RATES: Service = Service { name: "rates", calls: &[], forward: &[], grpc: false };
+
+/// Outside the mesh: a pod of no Service that has no sidecar.
+fn rates(namespace: &str) -> serde_json::Value {
+    let mut rates = manifests::deployment(namespace, &RATES, "outside", None, 1);
+    rates["spec"]["template"]["metadata"]["labels"]["sidecar.istio.io/inject"] = "false".into();
+    rates
+}
+
+/// Its caller, which finds the name by a file: who listens at the address is not asked.
+fn till(namespace: &str) -> serde_json::Value {
+    let mut till = manifests::deployment(namespace, &TILL, "v1", None, 1);
+    till["spec"]["template"]["spec"]["hostAliases"] =
+        json!([{"ip": "240.0.0.1", "hostnames": ["rates.partner"]}]);
+    till
+}
+
+pub(crate) async fn external(shop: &Shop) {
+    shop.installed();
+    let (namespace, host) = (shop.namespace(), format!("till.{}", shop.host()));
+    shop.cluster().apply(&[manifests::http_service(namespace, "till"), till(namespace), rates(namespace)]);
+    shop.rolled_out();
+    let pod = shop.cluster().get(&["-n", namespace, "pods", "-l", "app=rates"]);
+    shop.cluster().apply(&[json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+        "metadata": {"name": "rates", "namespace": namespace},
+        "spec": {
+            "hosts": ["rates.partner"], "location": "MESH_EXTERNAL", "resolution": "STATIC",
+            "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8080}],
+            "endpoints": [{"address": pod["items"][0]["status"]["podIP"]}],
+        },
+    })]);
+    shop.cluster().apply(&manifests::entry(namespace, "till", &host, "till"));
+    shop.answers(&host).await;
+    let lane = Lane { services: &["price"], end: "-gray" };
+    let load = Load::of_host(shop, &host, lane, Rules::Off);
+    shop.gray("gray", "gray", &["price"]);
+    load.beside_a_lane_that_comes_and_goes(shop).await;
+    load.end().await.clean(500);
+    assert!(!ours(shop).contains("rates"), "{}", ours(shop));
+    lane_pods_saw_only(shop, "gray", "gray", 100);
+    // Outside, a lane's requests bear its tag, and no others do.
+    let seen = shop.access_logs("outside");
+    let with_tag = |user: User, tag: Option<&str>| {
+        let is_it = |access: &&canary_localmesh::app::Access| {
+            access.target == user.path() && access.headers.get("x-canary-lane").map(String::as_str) == tag
+        };
+        seen.iter().filter(is_it).count()
+    };
+    for user in [User::Plain, User::Forger] {
+        assert_eq!(with_tag(user, Some("gray")), 0, "{user:?}");
+        assert!(with_tag(user, None) > 100, "{user:?}");
+    }
+    assert!(with_tag(User::Gray, Some("gray")) > 100);
+    shop.kubectl(&["delete", "gateways.networking.istio.io,vs", "till"]).ok();
+    shop.kubectl(&["delete", "serviceentry", "rates"]).ok();
+    shop.kubectl(&["delete", "deploy", "till-v1", "rates-outside"]).ok();
+    shop.kubectl(&["delete", "svc", "till"]).ok();
     shop.remove("gray");
 }

@@ -40,14 +40,18 @@ impl Shop {
         let gateway = SocketAddr::new(address.expect("an address"), 8080);
         let shop = Self { cluster: cluster.clone(), namespace, gateway };
         shop.rolled_out();
-        // Ready pods are no routes yet.
-        let caller = Caller::new(&shop, Protocol::Http1);
+        shop.answers(&shop.host()).await;
+        shop
+    }
+
+    /// Waits until flows to a host come through: ready pods are no routes yet.
+    pub(crate) async fn answers(&self, host: &str) {
+        let caller = Caller::of_host(self, host, Protocol::Http1);
         let deadline = Instant::now() + READY_WITHIN;
         while let Some(failure) = caller.send(&[]).await.failure {
             assert!(Instant::now() < deadline, "no flow comes through: {failure}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        shop
     }
 
     pub(crate) fn cluster(&self) -> &Cluster {
@@ -75,6 +79,12 @@ impl Shop {
             return;
         }
         self.cluster.canaryctl(&INSTALL).ok();
+        self.drained();
+    }
+
+    /// Waits until no proxy has connections from before its listeners last changed.
+    #[track_caller]
+    pub(crate) fn drained(&self) {
         let gateway = ("istio-system", "deploy/istio-ingressgateway".to_owned());
         let of_shop = CHAIN.iter().map(|service| (self.namespace(), format!("deploy/{}-v1", service.name)));
         for (namespace, proxy) in of_shop.chain([gateway]) {
