@@ -29,6 +29,7 @@ mod releases;
 mod rights;
 mod rows;
 mod shop;
+mod skew;
 mod suite;
 mod takeovers;
 mod users_objects;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
     suite.test("a_websocket_stays_where_it_was_opened", protocols::websockets);
     suite.test("a_host_outside_the_mesh_is_in_no_lane", rows::external);
     suite.test("a_service_that_prefers_its_zone_keeps_to_it_beside_a_lane", zones::kept);
+    suite.test("a_filter_of_another_build_keeps_its_lanes_and_is_upgraded", skew::upgraded);
     suite.test("pods_of_a_lane_are_under_the_policies_of_the_stable_ones", policies::govern);
     suite.test("takeovers_are_beside_each_other_and_leave_nothing", takeovers::beside);
     suite.test("a_laptop_has_its_developers_requests_and_everything_comes_back", laptop::mesh_and_back);
