@@ -218,6 +218,7 @@ impl<'a> Turn<'a> {
                 replicas: 0,
                 available: 0,
                 asked: None,
+                asked_back: None,
                 promoted: false,
             });
         }
@@ -312,6 +313,11 @@ impl<'a> Turn<'a> {
         let step = self.release.step(number);
         if self.next.status.held_since.is_none() {
             self.may_go_on()?;
+        }
+        if self.is_given_by_others() {
+            self.may_go_on()?;
+            let why = "promotes: somebody else gave every Deployment the new images";
+            return self.goes_to(Phase::Promoting, why);
         }
         let is_there = self
             .is_as_before()

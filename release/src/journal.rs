@@ -126,10 +126,12 @@ pub struct WorkloadStatus {
     /// Those that are available.
     #[serde(default)]
     pub available: u32,
-    /// The Deployment's generation for which the new images were asked of it; none before. Any other generation is
-    /// ours to answer for only if it has the images.
+    /// The Deployment's generation for which the new images were asked of it; none before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<i64>,
+    /// The Deployment's generation for which the images from before were asked of it; none before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_back: Option<i64>,
     /// Whether the Deployment was seen with the new images.
     #[serde(default)]
     pub promoted: bool,

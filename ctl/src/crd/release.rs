@@ -154,7 +154,7 @@ fn status() -> Value {
     let truth = || json!({"type": "boolean"});
     let workload = object(&json!({
         "deployment": text(), "before": images, "replicas": number(), "available": number(),
-        "asked": number(), "promoted": truth(),
+        "asked": number(), "askedBack": number(), "promoted": truth(),
     }));
     let mut status = object(&json!({
         "observedGeneration": number(),

@@ -10,6 +10,7 @@ use crate::workload::{copy_of, is_rolled_out, needed, replicas};
 mod analysis;
 mod cut;
 mod order;
+mod repository;
 mod warm;
 
 const LANE: &str = "r-1";
