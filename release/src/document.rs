@@ -66,7 +66,10 @@ pub struct ReleaseSpec {
     /// How shares tell users apart, as in a Lane.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<Value>,
-    /// The shares of users, one after the other; none: those of the rules alone, until it is promoted.
+    /// What shares are of.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub by: By,
+    /// The shares, one after the other; none: those of the rules alone, until it is promoted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
     /// What is measured while a step is held, and what is made of it; default: nothing.
@@ -88,6 +91,26 @@ pub struct ReleaseSpec {
     /// Where it goes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub intent: Intent,
+}
+
+/// What shares are of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum By {
+    /// Of users: each stays on their side of it.
+    #[default]
+    Users,
+    /// Of requests, whoever sends them: each goes its way through one version of every service.
+    Requests,
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Users => "users",
+            Self::Requests => "requests",
+        })
+    }
 }
 
 /// Where a release goes.
@@ -151,7 +174,7 @@ impl fmt::Display for WorkloadRef {
     }
 }
 
-/// A share of users, and for how long.
+/// A share, and for how long.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::action::Action;
 use crate::analysis::{Checks, Measured};
-use crate::document::{Intent, Release, Step, WorkloadRef, WorkloadSpec};
+use crate::document::{By, Intent, Release, Step, WorkloadRef, WorkloadSpec};
 use crate::journal::{Outcome, Phase, Status, Trouble, WorkloadStatus};
 use crate::lane::{self, Who};
 use crate::workload;
@@ -230,6 +230,10 @@ impl<'a> Turn<'a> {
             let message = "a rule of a release has a percentage: shares of users are its steps";
             return Err(needs_help("Invalid", message));
         }
+        if self.release.spec.by == By::Requests && !self.release.spec.key.is_empty() {
+            let message = "a key tells users apart, and shares are of requests: leave out `key`, or `by`";
+            return Err(needs_help("Invalid", message));
+        }
         for number in 0..self.release.steps() {
             Checks::of(self.release, number).map_err(|error| needs_help("Invalid", error))?;
             self.fits(Who::Share(self.release.step(number).share))?;
@@ -332,7 +336,9 @@ impl<'a> Turn<'a> {
         if self.next.status.held_since.is_none() {
             self.next.status.held_since = Some(self.now);
             let (at, of) = (number.saturating_add(1), self.release.steps());
-            self.next.status.note(self.now, format!("step {at} of {of}: {} %", step.share));
+            self.next
+                .status
+                .note(self.now, format!("step {at} of {of}: {} % of {}", step.share, self.release.spec.by));
         }
         self.count_pause();
         self.may_go_on()?;

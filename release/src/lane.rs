@@ -6,12 +6,17 @@ use canary_rules::lane::{self, API_VERSION, KIND, Lane};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::document::Release;
+use crate::document::{By, Release};
 
 /// Label of what a release made, with the release's name.
 pub const RELEASE_LABEL: &str = "canaryctl.io/release";
 /// What the rule of the share is called.
 const SHARE: &str = "share";
+
+/// The layer of shares of requests: what tells users apart in it tells requests apart.
+const LAYER_OF_REQUESTS: &str = "requests";
+/// What tells requests apart. A gateway gives each one.
+const REQUEST_ID: &str = "x-request-id";
 
 /// Whom a lane takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,12 +32,19 @@ pub(crate) fn document(release: &Release, who: Who) -> Value {
     let rules = match who {
         Who::Nobody => Vec::new(),
         Who::Share(share) => {
-            let share = (share > 0.0).then(|| json!({"name": SHARE, "percent": share}));
-            release.spec.rules.iter().cloned().chain(share).collect()
+            let mut rule = json!({"name": SHARE, "percent": share});
+            if release.spec.by == By::Requests {
+                // Who sent one that was in the lane sends the next one as anybody does.
+                rule["sticky"] = false.into();
+            }
+            release.spec.rules.iter().cloned().chain((share > 0.0).then_some(rule)).collect()
         }
     };
     let mut spec = json!({"rules": rules});
-    if !release.spec.key.is_empty() {
+    if release.spec.by == By::Requests {
+        spec["key"] = json!([{"header": REQUEST_ID}]);
+        spec["layer"] = LAYER_OF_REQUESTS.into();
+    } else if !release.spec.key.is_empty() {
         spec["key"] = json!(release.spec.key);
     }
     json!({
@@ -79,8 +91,7 @@ pub(crate) fn is_of(lane: &Value, release: &Release) -> bool {
 
 /// Whether a lane says what is wanted; numbers are compared as such.
 pub(crate) fn says(lane: &Value, wanted: &Value) -> bool {
-    same(&lane["spec"]["rules"], &wanted["spec"]["rules"])
-        && same(&lane["spec"]["key"], &wanted["spec"]["key"])
+    ["rules", "key", "layer"].iter().all(|field| same(&lane["spec"][field], &wanted["spec"][field]))
 }
 
 fn same(a: &Value, b: &Value) -> bool {

@@ -12,6 +12,7 @@ mod engine;
 mod journal;
 mod lane;
 mod plan;
+mod remaining;
 mod workload;
 
 pub use action::Action;
@@ -19,8 +20,9 @@ pub use analysis::{
     About, Analysis, AnalysisStatus, Figure, Latency, Measured, OnFailure, OwnQuery, Prometheus, Question,
     Questions, Reading, Side, Source, SuccessRate, Traffic, Verdict, questions,
 };
-pub use document::{Intent, KIND, Metadata, Release, ReleaseSpec, Step, WorkloadRef, WorkloadSpec};
+pub use document::{By, Intent, KIND, Metadata, Release, ReleaseSpec, Step, WorkloadRef, WorkloadSpec};
 pub use engine::{Next, World, holder, next};
 pub use journal::{Entry, Outcome, Phase, Status, Trouble, WorkloadStatus};
 pub use lane::RELEASE_LABEL;
 pub use plan::{Planned, PlannedStep, plan};
+pub use remaining::{Remaining, remaining};

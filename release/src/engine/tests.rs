@@ -10,8 +10,10 @@ use crate::workload::{copy_of, is_rolled_out, needed, replicas};
 mod analysis;
 mod cut;
 mod order;
+mod remaining;
 mod repository;
 mod warm;
+mod writes;
 
 const LANE: &str = "r-1";
 

@@ -136,8 +136,8 @@ impl Turn<'_> {
         match spec.replicas {
             Some(replicas) if replicas < needed => {
                 let message = format!(
-                    "{share} % of the users of {} take {needed} pods, and the lane gets {replicas}",
-                    spec.deployment
+                    "{share} % of the {} of {} take {needed} pods, and the lane gets {replicas}",
+                    self.release.spec.by, spec.deployment
                 );
                 Err(needs_help("Capacity", message))
             }
