@@ -93,6 +93,8 @@ pub async fn run(client: Client, options: Options) -> Result<(), Failure> {
             }
         };
         tokio::select! {
+            // Looked at first, so that who lost the Lease writes no more.
+            biased;
             () = leadership.hold() => {}
             () = run.forever() => {}
             () = renew => {}

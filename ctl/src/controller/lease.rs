@@ -43,14 +43,20 @@ impl Leadership {
         }
     }
 
-    /// Renews the Lease for as long as that works; returns when it is lost.
+    /// Renews the Lease for as long as that works; returns when it is lost. A process that stood still longer than it
+    /// may hold on hears of that before it asks anybody.
     pub(super) async fn hold(&self) {
         let mut renewed = tokio::time::Instant::now();
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
+            if renewed.elapsed() > GIVES_UP_AFTER {
+                return;
+            }
+            // An answer may have waited as long as this process stood still: what counts is when it was asked.
+            let asked = tokio::time::Instant::now();
             let tried = tokio::time::timeout(RENEW_EVERY, self.renew()).await;
             match tried {
-                Ok(Ok(true)) => renewed = tokio::time::Instant::now(),
+                Ok(Ok(true)) => renewed = asked,
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => tracing::warn!(%error, "cannot renew the Lease"),
                 Err(_) => tracing::warn!("renewing the Lease takes too long"),

@@ -3,8 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -55,6 +55,8 @@ struct State {
     writes: AtomicUsize,
     reads: AtomicUsize,
     refused: AtomicUsize,
+    /// Writes that the real one has taken, but for those to Leases.
+    taken: Mutex<Vec<String>>,
     is_cut: AtomicBool,
     cut: Notify,
 }
@@ -80,6 +82,7 @@ impl FaultyApi {
             writes: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
+            taken: Mutex::default(),
             is_cut: AtomicBool::new(false),
             cut: Notify::new(),
         });
@@ -102,6 +105,11 @@ impl FaultyApi {
     /// How many requests were refused.
     pub(crate) fn refused(&self) -> usize {
         self.state.refused.load(Ordering::Relaxed)
+    }
+
+    /// The writes that came through and were taken, in order, but for those to Leases.
+    pub(crate) fn taken(&self) -> Vec<String> {
+        self.state.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until nothing comes through any more.
@@ -186,7 +194,12 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         Fate::Refused(status) => return Ok(refusal(status)),
         Fate::Passes | Fate::PassesAndIsLost => {}
     }
+    let is_write = request.method() != Method::GET && !request.uri().path().contains("/leases");
+    let asked = format!("{} {}", request.method(), request.uri().path());
     let response = forward(state.upstream, request).await.map_err(|_| Lost)?;
+    if is_write && response.status().is_success() {
+        state.taken.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+    }
     if matches!(fate, Fate::PassesAndIsLost) {
         state.cut_off();
         return Err(Lost);

@@ -3,6 +3,8 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::cluster::Cluster;
 use crate::faulty_api::{Faults, FaultyApi};
 use crate::judge::{Rules, lane_pods_saw_only};
@@ -91,14 +93,29 @@ async fn interrupted(cluster: &Cluster, faults: Faults, verb: &[&str]) -> bool {
 }
 
 /// A controller that runs here rather than in the cluster; dropped, it is dead at once.
-struct Controller(Child);
+pub(crate) struct Controller(Child);
 
 impl Controller {
     fn start(cluster: &Cluster, api: &FaultyApi) -> Self {
-        let args = ["controller", "--listen", "127.0.0.1:0", "--identity", "e2e", "--collect-after", "20s"];
+        Self::named("e2e", cluster, api)
+    }
+
+    /// One that the Lease knows by this name.
+    pub(crate) fn named(identity: &str, cluster: &Cluster, api: &FaultyApi) -> Self {
+        let args =
+            ["controller", "--listen", "127.0.0.1:0", "--identity", identity, "--collect-after", "20s"];
         let mut command = cluster.command("canaryctl");
         command.args(args).args(["--kubeconfig", api.kubeconfig()]);
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("it runs");
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("a child").is_some()
     }
 }
 
@@ -111,10 +128,10 @@ impl Drop for Controller {
 }
 
 /// The cluster's own controllers are away until this is dropped.
-struct Alone<'a>(&'a Cluster);
+pub(crate) struct Alone<'a>(&'a Cluster);
 
 impl<'a> Alone<'a> {
-    fn in_charge(cluster: &'a Cluster) -> Self {
+    pub(crate) fn in_charge(cluster: &'a Cluster) -> Self {
         let alone = Self(cluster);
         alone.scale("0");
         cluster.until("no controller runs", Duration::from_secs(60), || {

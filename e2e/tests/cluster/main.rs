@@ -27,6 +27,7 @@ mod races;
 mod registry;
 mod releases;
 mod rights;
+mod rivals;
 mod rows;
 mod shop;
 mod skew;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
     suite.test("the_control_plane_goes_away_and_comes_back", control_plane::restarts);
     suite.test("an_api_server_that_refuses_is_asked_again", interrupted::refused);
     suite.test("a_controller_that_dies_between_two_writes_leaves_a_mesh_that_serves", interrupted::cut);
+    suite.test("a_controller_that_wakes_up_deposed_writes_nothing", rivals::woken);
     suite.test("two_people_who_want_the_same_lane_get_it", races::people);
     suite.test("the_kill_switch_needs_no_controller", faults::kill_switch);
     suite.test("a_release_of_two_services_goes_to_everybody_and_back_under_load", releases::through);
