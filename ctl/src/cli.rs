@@ -9,9 +9,10 @@ use crate::failure::Failure;
 use crate::verb;
 
 /// Verbs that ask no cluster.
-const VERBS_WITHOUT_CLUSTER: [&str; 12] = [
+const VERBS_WITHOUT_CLUSTER: [&str; 13] = [
     "agent",
     "gate",
+    "netns",
     "demo",
     "render",
     "explain",
@@ -76,6 +77,8 @@ enum Verb {
     Release(verb::release::Verb),
     /// Reach every Service and pod of a cluster from this machine, as if it were one of them.
     Connect(verb::connect::Args),
+    /// Run any program so that it reaches the cluster as a pod does, without root.
+    Run(verb::run::Args),
     /// Bring a Service's port, or any other of the cluster's, to this machine.
     Forward(verb::forward::Args),
     /// Take everything away again.
@@ -106,6 +109,9 @@ enum Verb {
     /// In front of an agent: lets requests of its lane through; started by `mesh`.
     #[command(hide = true)]
     Gate(verb::gate::Args),
+    /// A program's side of a network namespace; started by `run`.
+    #[command(hide = true)]
+    Netns(verb::netns::Args),
     /// One application of the demo's mesh; started by `demo`.
     #[command(hide = true)]
     DemoApp(verb::demo_app::Args),
@@ -167,6 +173,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Controller(args) => verb::controller::run(&args, cluster),
         Verb::Connect(args) => verb::connect::run(args, cluster),
         Verb::Forward(args) => verb::forward::run(args, cluster),
+        Verb::Run(args) => verb::run::run(&args, cluster),
+        Verb::Netns(args) => verb::netns::run(&args),
         Verb::Agent(args) => verb::agent::run(args),
         Verb::Demo(args) => verb::demo::run(&args),
         Verb::Explain(args) => verb::explain::run(&args),

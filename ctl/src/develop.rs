@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod job;
 pub mod launch;
+#[cfg(target_os = "linux")]
+pub mod netns;
 pub mod proxy;
 pub mod report;
 pub mod session;

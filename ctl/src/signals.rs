@@ -1,8 +1,11 @@
 //! How people and pods end a program.
 
 use std::future::pending;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, Signal as Number, getpgrp, kill_process};
+use rustix::termios::tcgetpgrp;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -11,6 +14,15 @@ use crate::failure::Code;
 
 /// Whether the process was told to end; nothing where it cannot hear. One for all of it: who asks late is told, too.
 static STOPPED: OnceLock<Option<watch::Receiver<bool>>> = OnceLock::new();
+
+/// A program that runs in our place, and that signals are for.
+static PROGRAM: Mutex<Option<Pid>> = Mutex::new(None);
+
+/// From now on signals are for this program; for nobody but us again where there is none.
+pub(crate) fn leave_to(program: Option<Pid>) {
+    keep();
+    *PROGRAM.lock().unwrap_or_else(PoisonError::into_inner) = program;
+}
 
 /// From now on Ctrl-C or a pod's end does not end the process but is kept for whoever asks. Another Ctrl-C ends it.
 pub(crate) fn keep() {
@@ -40,16 +52,30 @@ fn watch(interrupt: SignalKind, end: SignalKind) -> std::io::Result<watch::Recei
 }
 
 fn listen(runtime: &Runtime, (mut interrupt, mut end): (Signal, Signal), tell: &watch::Sender<bool>) {
-    runtime.block_on(async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = end.recv() => {}
+    loop {
+        let number = runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => Number::INT,
+                _ = end.recv() => Number::TERM,
+            }
+        });
+        if let Some(program) = *PROGRAM.lock().unwrap_or_else(PoisonError::into_inner) {
+            pass(program, number);
+        } else if tell.send_replace(true) && number == Number::INT {
+            // Whoever asks twice does not want to wait for what is being put back.
+            std::process::exit(Code::Interrupted as i32);
         }
-        tell.send_replace(true);
-        interrupt.recv().await;
-    });
-    // Whoever asks twice does not want to wait for what is being put back.
-    std::process::exit(Code::Interrupted as i32);
+    }
+}
+
+/// Gives a program what is for it, but for Ctrl-C: the terminal has told all that it is in front of.
+fn pass(program: Pid, number: Number) {
+    let terminal = open("/dev/tty", OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+    let in_front = terminal.and_then(tcgetpgrp).is_ok_and(|group| group == getpgrp());
+    if number != Number::INT || !in_front {
+        // It may have ended.
+        let _ = kill_process(program, number);
+    }
 }
 
 #[cfg(test)]

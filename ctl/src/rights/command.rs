@@ -28,6 +28,7 @@ pub enum Command {
     ReleasePromote,
     Connect,
     Forward,
+    Run,
     Mesh,
     DevList,
     DevStop,
@@ -62,6 +63,7 @@ impl Command {
             Self::ReleasePromote => "release promote, pause, resume, retry, abort, undo",
             Self::Connect => "connect",
             Self::Forward => "forward",
+            Self::Run => "run",
             Self::Mesh => "mesh, exchange",
             Self::DevList => "dev list",
             Self::DevStop => "dev stop, clean",
@@ -106,7 +108,7 @@ impl Command {
                 in_each(&|namespace| vec![released(namespace)]),
             ]
             .concat(),
-            Self::Connect | Self::Forward => [vec![image()], in_each(&agent)].concat(),
+            Self::Connect | Self::Forward | Self::Run => [vec![image()], in_each(&agent)].concat(),
             Self::Mesh => [mesh(), in_each(&taken)].concat(),
             Self::DevList => in_each(&|namespace| vec![takeovers(&["list"]).within(namespace)]),
             Self::DevStop => in_each(&|namespace| {

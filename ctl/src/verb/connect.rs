@@ -15,12 +15,12 @@ use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::{Printed, seconds};
 use crate::rights::command::WITHOUT_IMAGE;
-use crate::rights::{self, Command};
+use crate::rights::{self, Command, Whose};
 use crate::signals;
 
 /// What every verb that brings an agent into the cluster takes.
 #[derive(Debug, clap::Args)]
-pub struct AgentArgs {
+pub struct LaunchArgs {
     /// The agent's image; default the one that the installed controller runs.
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
@@ -33,6 +33,13 @@ pub struct AgentArgs {
     /// How long the agent waits for this machine when it is away, as in sleep; a new one is made after that.
     #[arg(long, default_value = "5m", value_parser = duration::parse, value_name = "TIME")]
     keep: Duration,
+}
+
+/// The same, of one that serves until Ctrl-C.
+#[derive(Debug, clap::Args)]
+pub struct AgentArgs {
+    #[command(flatten)]
+    launch: LaunchArgs,
     /// How to tell what happens.
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
@@ -48,6 +55,14 @@ impl AgentArgs {
     /// What the agent is to be.
     #[must_use]
     pub fn wanted(&self, purpose: &'static str) -> Wanted {
+        self.launch.wanted(purpose)
+    }
+}
+
+impl LaunchArgs {
+    /// What the agent is to be.
+    #[must_use]
+    pub fn wanted(&self, purpose: &'static str) -> Wanted {
         Wanted {
             image: self.image.clone(),
             purpose,
@@ -57,6 +72,21 @@ impl AgentArgs {
             ..Wanted::default()
         }
     }
+
+    /// Refuses whoever lacks the rights to a command, before anything of it is there.
+    ///
+    /// # Errors
+    /// With the rights that are lacking.
+    pub(super) async fn held(
+        &self,
+        cluster: &Cluster,
+        command: Command,
+        more: &[Whose],
+    ) -> Result<(), Failure> {
+        let mut besides = more.to_vec();
+        besides.extend(self.image.is_none().then_some(WITHOUT_IMAGE));
+        rights::held(&cluster.client, command, &[&cluster.namespace], &besides).await
+    }
 }
 
 /// Refuses whoever cannot bring an agent into the cluster, before anything of it is there.
@@ -64,10 +94,8 @@ impl AgentArgs {
 /// # Errors
 /// With the rights that are lacking.
 pub(super) async fn held(cluster: &Cluster, command: Command, agent: &AgentArgs) -> Result<(), Failure> {
-    let besides: Vec<_> = agent.image.is_none().then_some(WITHOUT_IMAGE).into_iter().collect();
-    rights::held(&cluster.client, command, &[&cluster.namespace], &besides).await
+    agent.launch.held(cluster, command, &[]).await
 }
-
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -124,7 +152,7 @@ pub(super) async fn listen(port: u16) -> Result<TcpListener, Failure> {
 }
 
 fn ready(args: &Args, session: &Session, namespace: &str, here: SocketAddr, took: Duration) {
-    let lane = args.agent.lane.as_ref().map(LaneName::as_str);
+    let lane = args.agent.launch.lane.as_ref().map(LaneName::as_str);
     if args.agent.output == Format::Json {
         return report::line(&json!({
             "event": "ready", "namespace": namespace, "pod": session.pod(), "lane": lane,

@@ -81,9 +81,13 @@ pub(crate) async fn develop(shop: &Shop) {
             .replace("-n shop", &format!("-n {}", shop.namespace()))
             .replace(".shop.", &format!(".{}.", shop.namespace()));
         let words: Vec<&str> = ours.split(' ').collect();
-        match words[0] {
-            "canaryctl" => beside.push(Beside::new(shop, &[&words[1..], &["-o", "json"]].concat())),
-            program => {
+        match (words[0], words[1]) {
+            ("canaryctl", "run") => {
+                let ran = shop.cluster().canaryctl(&words[1..]).ok();
+                assert!(ran.stdout.contains("cart."), "{ran}");
+            }
+            ("canaryctl", _) => beside.push(Beside::new(shop, &[&words[1..], &["-o", "json"]].concat())),
+            (program, _) => {
                 let ran = shop.cluster().run(program, &words[1..], None).ok();
                 assert!(ran.stdout.contains("cart."), "{ran}");
             }
