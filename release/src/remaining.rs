@@ -83,8 +83,8 @@ fn way(release: &Release) -> Way {
 }
 
 fn images(release: &Release, spec: &WorkloadSpec, way: Way, world: &World) -> Vec<Remaining> {
-    let journals = release.status.iter().flat_map(|status| &status.workloads);
-    let journal = journals.filter(|journal| journal.deployment == spec.deployment).next_back();
+    let mut journals = release.status.iter().flat_map(|status| &status.workloads);
+    let journal = journals.find(|journal| journal.deployment == spec.deployment);
     let wanted = match way {
         Way::On => Some(&spec.images),
         // What was never asked for new images has those from before.

@@ -92,7 +92,7 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
             "message": "shares go in steps of 0.01",
         }],
         "properties": {
-            "share": about(share, "Share of users in percent, in steps of 0.01."),
+            "share": about(share, "Share in percent, in steps of 0.01."),
             "holdSeconds": {
                 "type": "integer", "format": "int64", "minimum": 0, "maximum": HOLD_S_MAX,
                 "description": "How long it is held, in seconds; default: until it is promoted.",
@@ -112,9 +112,13 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
             },
             "rules": about(rules.clone(), "Who gets the new versions whatever the share."),
             "key": about(key.clone(), "How shares tell users apart, as in a Lane."),
+            "by": {
+                "type": "string", "enum": ["users", "requests"],
+                "description": "What shares are of: users, each of whom stays on their side of it (default), or requests, whoever sends them.",
+            },
             "steps": {
                 "type": "array", "maxItems": STEPS_MAX, "items": step,
-                "description": "The shares of users, one after the other.",
+                "description": "The shares, one after the other.",
             },
             "analysis": analysis::spec("What is measured while a step is held, and what is made of it."),
             "keepWarmSeconds": {
@@ -136,6 +140,10 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
             },
         },
         "x-kubernetes-validations": [
+            {
+                "rule": "!has(self.by) || self.by != 'requests' || !has(self.key) || size(self.key) == 0",
+                "message": "a key tells users apart, and shares are of requests: leave out key, or by",
+            },
             {
                 "rule": "self.workloads == oldSelf.workloads",
                 "message": "the workloads of a release do not change: abort it and start another",

@@ -36,13 +36,14 @@ fn a_release_has_every_field_of_its_type_and_no_other() {
         "apiVersion": API_VERSION, "kind": canary_release::KIND, "metadata": {"name": "r"},
         "spec": {
             "lane": "gray", "workloads": [workload("shop/cart")], "rules": [{"when": {"cookie": {"name": "a", "exact": "1"}}}],
-            "key": [{"header": "x-user"}], "steps": [{"share": 1.0, "holdSeconds": 60, "analysis": analysis}],
+            "key": [{"header": "x-user"}], "by": "requests", "steps": [{"share": 1.0, "holdSeconds": 60, "analysis": analysis}],
             "analysis": analysis, "keepWarmSeconds": 600, "paused": true, "passed": 1, "retries": 1, "intent": "abort",
         },
         "status": {
             "observedGeneration": 1, "phase": "Stepping", "step": 1, "heldSince": 7, "pausedSince": 8, "warmSince": 9, "outcome": "Aborted",
             "workloads": [{
-                "deployment": "shop/cart", "before": {"app": "a:1"}, "replicas": 1, "available": 1, "asked": 3, "promoted": true,
+                "deployment": "shop/cart", "before": {"app": "a:1"}, "replicas": 1, "available": 1, "asked": 3, "askedBack": 5,
+                "promoted": true,
             }],
             "analysis": {
                 "step": 1, "at": 9, "verdict": "Good", "message": "fine", "passes": 1, "failures": 0, "failed": false,

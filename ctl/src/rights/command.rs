@@ -57,7 +57,7 @@ impl Command {
             Self::Disable => "disable",
             Self::Lanes => "lanes",
             Self::LanesDescribe => "lanes describe",
-            Self::ReleasePlan => "release plan",
+            Self::ReleasePlan => "release plan, render, diff",
             Self::ReleaseStart => "release start",
             Self::ReleaseStatus => "release status, list, history",
             Self::ReleasePromote => "release promote, pause, resume, retry, abort, undo",
@@ -99,7 +99,8 @@ impl Command {
                 Rule::new(OURS, "lanes", &["get", "watch"]).of(Whose::Waiting),
             ],
             Self::ReleasePlan => {
-                [vec![releases(&["list"]), Rule::new(OURS, "lanes", &["list"])], in_each(&planned)].concat()
+                let all = vec![releases(&["get", "list"]), Rule::new(OURS, "lanes", &["list"])];
+                [all, in_each(&planned)].concat()
             }
             Self::ReleaseStart => [start(), in_each(&started)].concat(),
             Self::ReleaseStatus => vec![releases(&["get", "list"])],

@@ -1,6 +1,8 @@
 //! `canaryctl release`: new versions of several workloads as one.
 
+mod diff;
 mod plan;
+mod render;
 pub(crate) mod show;
 mod start;
 
@@ -24,12 +26,16 @@ const SHOW_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
     /// Say what one would do, and what to think of before; nothing is changed.
-    Plan(Box<start::Args>),
+    Plan(Box<start::DocumentArgs>),
+    /// Print the Release that `start` would make, for those who apply it themselves.
+    Render(Box<render::Args>),
     /// Begin one, and wait until its first step is reached.
     Start(Box<start::Args>),
     /// Show how far releases have come.
     #[command(visible_alias = "get")]
     Status(StatusArgs),
+    /// Say what one would still change.
+    Diff(diff::Args),
     /// List releases.
     List {
         /// How to print them.
@@ -120,6 +126,8 @@ pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
         let releases = Releases::new(&cluster.client);
         match verb {
             Verb::Plan(args) => plan::run(args, &cluster, &releases).await,
+            Verb::Render(args) => render::run(args, &cluster, &releases).await,
+            Verb::Diff(args) => diff::run(args, &cluster, &releases).await,
             Verb::Start(args) => start::run(args, &cluster, &releases).await,
             Verb::Status(args) => status(args, &releases).await,
             Verb::List { output } => list(&releases, *output).await,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use canary_release::{Planned, Release, Step, WorkloadRef, World, holder, plan};
+use canary_release::{By, Planned, Release, Step, WorkloadRef, World, holder, plan};
 use kube::Client;
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::Value;
 
-use super::start::{self, Args};
+use super::start::{self, DocumentArgs};
 use crate::cluster::{Cluster, api_failure};
 use crate::failure::{Code, Failure};
 use crate::lanes::Lanes;
@@ -16,7 +16,7 @@ use crate::progress::Printed;
 use crate::releases::Releases;
 use crate::world;
 
-pub(super) async fn run(args: &Args, cluster: &Cluster, releases: &Releases) -> Result<(), Failure> {
+pub(super) async fn run(args: &DocumentArgs, cluster: &Cluster, releases: &Releases) -> Result<(), Failure> {
     let release = start::wanted(args, cluster, releases).await?;
     let seen = look(&cluster.client, &release).await?;
     let taken = holder(&newest(&release), &releases.list().await?);
@@ -40,14 +40,14 @@ fn newest(release: &Release) -> Release {
 
 /// What a plan looks at.
 #[derive(Default)]
-struct Seen {
-    world: World,
+pub(super) struct Seen {
+    pub(super) world: World,
     services: Vec<Value>,
     /// As far as one may see them.
     autoscalers: Vec<Value>,
 }
 
-async fn look(client: &Client, release: &Release) -> Result<Seen, Failure> {
+pub(super) async fn look(client: &Client, release: &Release) -> Result<Seen, Failure> {
     let mut seen = Seen::default();
     let mut namespaces: Vec<&str> =
         release.spec.workloads.iter().map(|spec| spec.deployment.namespace.as_str()).collect();
@@ -92,15 +92,15 @@ fn tell(release: &Release, planned: &Planned) {
     for (number, planned) in planned.steps.iter().enumerate() {
         let pods = planned.pods.iter().map(|(name, pods)| format!("{name} {pods}"));
         let pods = pods.collect::<Vec<_>>().join(" · ");
-        let what = format!("{}   pods: {pods}", step(&planned.step));
+        let what = format!("{}   pods: {pods}", step(&planned.step, release.spec.by));
         printed.line(&format!("step {}", number.saturating_add(1)), &what);
     }
     let names = release.spec.workloads.iter().map(|spec| spec.deployment.to_string());
     printed.line("then", &format!("the new images for {}", names.collect::<Vec<_>>().join(", ")));
 }
 
-fn step(step: &Step) -> String {
-    let who = if step.share > 0.0 { format!("{} % of users", step.share) } else { "by rule only".into() };
+fn step(step: &Step, by: By) -> String {
+    let who = if step.share > 0.0 { format!("{} % of {by}", step.share) } else { "by rule only".into() };
     match step.hold_seconds {
         Some(seconds) => format!("{who}, for {seconds} s"),
         None => format!("{who}, until promoted"),

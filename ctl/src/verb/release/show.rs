@@ -61,7 +61,7 @@ pub(crate) fn place(release: &Release) -> String {
     let number = status.step.saturating_add(1);
     let of = release.steps();
     match share > 0.0 {
-        true => format!("step {number} of {of}: {share} % of users"),
+        true => format!("step {number} of {of}: {share} % of {}", release.spec.by),
         false => format!("step {number} of {of}: by rule only"),
     }
 }

@@ -1,13 +1,13 @@
 //! `canaryctl release start`: a Release from flags or a file, begun.
 
 mod analysis;
+mod strategy;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use canary_istio::lane::LANE_LABEL;
-use canary_release::{Phase, Release, Step, WorkloadRef, WorkloadSpec};
+use canary_release::{By, Phase, Release, WorkloadRef, WorkloadSpec};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ListParams;
@@ -16,7 +16,6 @@ use serde_json::json;
 
 use super::ReleaseWaiting;
 use crate::cluster::{Cluster, api_failure};
-use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
 use crate::releases::{Releases, journal};
@@ -34,12 +33,25 @@ const NAME_PREFIX: &str = "r-";
   canaryctl release start --image cart=shop/cart:2.4 --image stock=shop/stock:5.1 --cookie gray=1 --steps 1,10,50
   canaryctl release start --image cart=shop/cart:2.4 --steps 5,25,100 --hold 10m
   canaryctl release start --image cart=shop/cart:2.4 --strategy blue-green --cookie preview=1
+  canaryctl release start --image cart=shop/cart:2.4 --strategy rolling --hold 1m
+  canaryctl release start --image cart=shop/cart:2.4 --steps 0.5,5,50 --by requests
   canaryctl release start --image cart=shop/cart:2.4 --steps 5,25 --hold 10m --prometheus http://prometheus.monitoring:9090
   canaryctl release start -f release.yaml
 
 Copies of the Deployments get the new images and serve a lane; nobody else's requests reach them. The Deployments
 themselves get the images when it is promoted after the last step, and can go back to those from before.")]
 pub struct Args {
+    #[command(flatten)]
+    document: DocumentArgs,
+    #[command(flatten)]
+    dry_run: DryRun,
+    #[command(flatten)]
+    waiting: ReleaseWaiting,
+}
+
+/// What a release is, in flags or a file.
+#[derive(Debug, clap::Args)]
+pub struct DocumentArgs {
     /// What to call it; default r-1, r-2, …
     #[arg(value_name = "RELEASE")]
     name: Option<String>,
@@ -49,48 +61,23 @@ pub struct Args {
     image: Vec<String>,
     #[command(flatten)]
     rules: RuleArgs,
-    /// Shares of users in percent, one after the other.
-    #[arg(long, value_name = "PERCENT", value_delimiter = ',')]
-    steps: Vec<f64>,
-    /// How long each step is held; default: until it is promoted.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    hold: Option<Duration>,
-    /// How it goes where no steps are given.
-    #[arg(long, value_enum, default_value_t)]
-    strategy: Strategy,
+    #[command(flatten)]
+    strategy: strategy::StrategyArgs,
     /// The lane that carries it; default: called as the release.
     #[arg(long, value_name = "LANE")]
     lane: Option<String>,
     /// How many pods the lane has per Deployment; default: as many of its own as the share is of all users.
     #[arg(long, value_name = "PODS", value_parser = clap::value_parser!(u32).range(1..))]
     replicas: Option<u32>,
-    /// For how long after the last step the old versions are kept ready, as many pods of them as of the new ones, so that
-    /// `undo` takes everybody back at once.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    keep_warm: Option<Duration>,
     #[command(flatten)]
     analysis: analysis::AnalysisArgs,
     /// A Release file instead; `-` for standard input.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "steps", "hold", "lane", "replicas", "keep_warm", "prometheus"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "strategy", "by", "steps", "hold", "lane", "replicas", "keep_warm", "prometheus"])]
     file: Option<PathBuf>,
-    #[command(flatten)]
-    dry_run: DryRun,
-    #[command(flatten)]
-    waiting: ReleaseWaiting,
-}
-
-/// How a release goes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Strategy {
-    /// The lane carries chosen users, then shares of all, through every service.
-    #[default]
-    FullLink,
-    /// Every pod twice: the new ones are looked at by chosen users, then all users change over at once.
-    BlueGreen,
 }
 
 pub(super) async fn run(args: &Args, cluster: &Cluster, releases: &Releases) -> Result<(), Failure> {
-    let wanted = wanted(args, cluster, releases).await?;
+    let wanted = wanted(&args.document, cluster, releases).await?;
     if args.dry_run.is_client() {
         return output::objects(&[super::show::value(&wanted)?], Format::Yaml);
     }
@@ -112,7 +99,11 @@ pub(super) async fn run(args: &Args, cluster: &Cluster, releases: &Releases) -> 
 }
 
 /// The Release that is meant.
-pub(super) async fn wanted(args: &Args, cluster: &Cluster, releases: &Releases) -> Result<Release, Failure> {
+pub(super) async fn wanted(
+    args: &DocumentArgs,
+    cluster: &Cluster,
+    releases: &Releases,
+) -> Result<Release, Failure> {
     match &args.file {
         Some(file) => read(file),
         None => document(args, cluster, releases).await,
@@ -130,35 +121,39 @@ fn read(file: &std::path::Path) -> Result<Release, Failure> {
         .map_err(|error| Failure::new(Code::Documents, format!("{}: {error}", file.display())))
 }
 
-async fn document(args: &Args, cluster: &Cluster, releases: &Releases) -> Result<Release, Failure> {
-    let mut workloads: BTreeMap<WorkloadRef, WorkloadSpec> = BTreeMap::new();
+async fn document(args: &DocumentArgs, cluster: &Cluster, releases: &Releases) -> Result<Release, Failure> {
+    let rules = args.rules.rules()?.0;
+    let mut found = Vec::new();
     for text in &args.image {
         let image = Image::parse(text, &cluster.namespace)?;
-        let found = image.find(&cluster.client).await?;
-        // Every pod twice from the first look on.
-        let as_many = (args.strategy == Strategy::BlueGreen).then_some(found.replicas.max(1));
+        found.push((image.find(&cluster.client).await?, image.image));
+    }
+    let most = found.iter().map(|(found, _)| found.replicas).max().unwrap_or(0);
+    let course = args.strategy.course(!rules.is_empty(), most)?;
+    let mut workloads: BTreeMap<WorkloadRef, WorkloadSpec> = BTreeMap::new();
+    for (found, image) in found {
+        let all = course.has_all_pods.then_some(found.replicas.max(1));
         let spec = workloads.entry(found.deployment.clone()).or_insert_with(|| WorkloadSpec {
             deployment: found.deployment,
             images: BTreeMap::new(),
-            replicas: args.replicas.or(as_many),
+            replicas: args.replicas.or(all),
         });
-        spec.images.insert(found.container, image.image);
+        spec.images.insert(found.container, image);
     }
     let name = match &args.name {
         Some(name) => name.clone(),
         None => free_name(&releases.list().await?),
     };
-    let steps: Vec<Step> = shares(args)
-        .into_iter()
-        .map(|share| Step { share, hold_seconds: args.hold.map(seconds), analysis: None })
-        .collect();
     let mut spec = json!({
         "workloads": workloads.into_values().collect::<Vec<_>>(),
-        "rules": args.rules.rules()?.0,
-        "steps": steps,
+        "rules": rules,
+        "steps": course.steps,
     });
-    if let Some(keep_warm) = args.keep_warm {
-        spec["keepWarmSeconds"] = seconds(keep_warm).into();
+    if course.by != By::default() {
+        spec["by"] = json!(course.by);
+    }
+    if let Some(keep_warm) = course.keep_warm_s {
+        spec["keepWarmSeconds"] = keep_warm.into();
     }
     if let Some(analysis) = args.analysis.document() {
         spec["analysis"] = json!(analysis);
@@ -171,17 +166,6 @@ async fn document(args: &Args, cluster: &Cluster, releases: &Releases) -> Result
         "metadata": {"name": name}, "spec": spec,
     });
     serde_json::from_value(document).map_err(|error| Failure::new(Code::Usage, error))
-}
-
-fn seconds(time: Duration) -> u32 {
-    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
-}
-
-fn shares(args: &Args) -> Vec<f64> {
-    match (args.steps.is_empty(), args.strategy) {
-        (true, Strategy::BlueGreen) => vec![0.0, 100.0],
-        _ => args.steps.clone(),
-    }
 }
 
 fn free_name(all: &[Release]) -> String {
