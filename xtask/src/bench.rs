@@ -1,15 +1,19 @@
-//! `cargo xtask bench`: what the filter costs, in exact counts and on a real Envoy.
+//! `cargo xtask bench`: what the filter costs, in exact counts and on a real Envoy; and what lanes cost a cluster.
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::step::Step;
 use crate::tools::Envoy;
-use crate::{build, filter, process, workspace};
+use crate::{build, filter, lab, process, workspace};
 
 /// Where the results of a full run go, from the checkout's root.
 const DOCUMENT: &str = "docs/benchmarks.md";
+/// The same of a cluster.
+const CLUSTER_DOCUMENT: &str = "docs/benchmarks-cluster.md";
+/// Has the tests of the cluster measure instead, and names the document.
+const CLUSTER_DOCUMENT_ENV: &str = "CANARY_BENCH_DOCUMENT";
 
 /// Measure the filter beside other ways to do the same, and write docs/benchmarks.md
 #[derive(clap::Args)]
@@ -17,12 +21,34 @@ pub(crate) struct Args {
     /// Run every row once, to see that it runs and that the exact counts keep their budgets; writes nothing
     #[arg(long)]
     quick: bool,
+    /// Measure what lanes cost a cluster instead, on a lab (Linux, root), and write docs/benchmarks-cluster.md
+    #[arg(long, conflicts_with = "quick")]
+    cluster: bool,
     /// Decides the order in which rows take their turns
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.cluster { of_cluster() } else { of_filter(args) }
+}
+
+fn of_cluster() -> Result<()> {
+    if let Some(why) = lab::impossible_here() {
+        bail!("{why}\nhelp:  cargo xtask bench measures the filter alone, anywhere");
+    }
+    let document = workspace::root().join(CLUSTER_DOCUMENT);
+    let tests = || {
+        let mut cargo = workspace::cargo();
+        cargo.args(["test", "--quiet", "--package", "canary-e2e", "--test", "cluster"]);
+        cargo
+    };
+    // Built before the lab is up: compiling takes the processors that are measured.
+    process::run(tests().arg("--no-run"))?;
+    process::run(&mut lab::beside_a_lab(tests().env(CLUSTER_DOCUMENT_ENV, document))?)
+}
+
+fn of_filter(args: &Args) -> Result<()> {
     let filter = filter::build()?;
     let empty = empty_filter()?;
     let envoy = Envoy::ensure()?;

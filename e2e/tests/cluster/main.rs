@@ -4,6 +4,7 @@
 //! reached from here and whose nodes have the images. Tests run one after the other, on one shop, and after one
 //! that failed on a new one; with `CANARY_KEEP=1` all of it stays.
 
+mod bench;
 mod cluster;
 mod control_plane;
 mod definition;
@@ -42,6 +43,9 @@ use std::process::ExitCode;
 use crate::suite::Suite;
 
 fn main() -> ExitCode {
+    if let Some(document) = std::env::var_os(bench::DOCUMENT_ENV) {
+        return bench::run(document.as_ref());
+    }
     let mut suite = Suite::new();
     suite.test("an_installation_comes_under_load_and_no_request_fails", lanes::install);
     suite.test("a_lane_comes_and_goes_under_load_and_nobody_is_misled", lanes::come_and_go);
