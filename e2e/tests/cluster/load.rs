@@ -12,11 +12,14 @@ use crate::shop::Shop;
 
 /// Longest time that a load goes on, whatever happens beside it.
 const GOES_ON_MAX: Duration = Duration::from_secs(240);
+/// Fewest flows a second that a load of very many may come to.
+const FLOWS_PER_S_MIN: usize = 20;
 
 /// A load that runs until it is ended or dropped.
 pub(crate) struct Load {
     shared: Arc<Mutex<Shared>>,
     clients: JoinSet<()>,
+    goes_on: Duration,
 }
 
 struct Shared {
@@ -34,11 +37,21 @@ impl Load {
 
     /// The same for another lane than gray.
     pub(crate) fn of_lane(shop: &Shop, lane: Lane, rules: Rules) -> Self {
-        Self::of_host(shop, &shop.host(), lane, rules)
+        Self::of(shop, &shop.host(), lane, rules, GOES_ON_MAX)
     }
 
     /// The same by another of the gateway's hosts.
     pub(crate) fn of_host(shop: &Shop, host: &str, lane: Lane, rules: Rules) -> Self {
+        Self::of(shop, host, lane, rules, GOES_ON_MAX)
+    }
+
+    /// The same, for as long as this many flows may take beside all else.
+    pub(crate) fn of_many(shop: &Shop, lane: Lane, rules: Rules, flows: usize) -> Self {
+        let many = Duration::from_secs(u64::try_from(flows / FLOWS_PER_S_MIN).expect("not that long"));
+        Self::of(shop, &shop.host(), lane, rules, GOES_ON_MAX + many)
+    }
+
+    fn of(shop: &Shop, host: &str, lane: Lane, rules: Rules, goes_on: Duration) -> Self {
         let shared = Arc::new(Mutex::new(Shared { lane, rules, tally: Tally::default(), ends: false }));
         let clients = [
             (Protocol::Http1, false),
@@ -48,9 +61,9 @@ impl Load {
         ];
         let clients = clients.into_iter().enumerate().map(|(at, (protocol, new_connections))| {
             let caller = Caller::of_host(shop, host, protocol);
-            client(shared.clone(), caller, new_connections, at)
+            client(shared.clone(), caller, new_connections, at, goes_on)
         });
-        Self { clients: clients.collect(), shared }
+        Self { clients: clients.collect(), shared, goes_on }
     }
 
     /// From now on these rules hold; flows under way are judged by those before.
@@ -62,7 +75,7 @@ impl Load {
     pub(crate) async fn more(&self, flows: usize) {
         let sent = || self.shared.lock().expect("no client panics").tally.sent;
         let wanted = sent() + flows;
-        let deadline = Instant::now() + GOES_ON_MAX;
+        let deadline = Instant::now() + self.goes_on;
         while sent() < wanted {
             assert!(Instant::now() < deadline, "flows no longer come");
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -93,12 +106,18 @@ impl Load {
     }
 }
 
-async fn client(shared: Arc<Mutex<Shared>>, caller: Caller, new_connections: bool, at: usize) {
+async fn client(
+    shared: Arc<Mutex<Shared>>,
+    caller: Caller,
+    new_connections: bool,
+    at: usize,
+    goes_on: Duration,
+) {
     let started = Instant::now();
     for number in at.. {
         let (lane, rules) = {
             let shared = shared.lock().expect("no client panics");
-            if shared.ends || started.elapsed() > GOES_ON_MAX {
+            if shared.ends || started.elapsed() > goes_on {
                 return;
             }
             (shared.lane, shared.rules)

@@ -28,6 +28,7 @@ mod protocols;
 mod races;
 mod registry;
 mod releases;
+mod repository;
 mod rights;
 mod rivals;
 mod rows;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
     suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);
     suite.test("a_release_goes_on_whoever_dies", releases::killed);
     suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
+    suite.test("a_release_beside_a_repository_is_neither_fought_nor_fights", repository::applied);
     suite.test("a_release_that_measures_failures_is_taken_back_by_itself", measured::bad);
     suite.test("a_release_that_measures_well_goes_on_and_is_undone_at_once", measured::good);
     suite.test("no_lane_is_routed_at_a_headless_service", rows::headless);
