@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: random flows through real Envoys, at full length.
+//! `cargo xtask soak`: random flows through real Envoys, or releases on a lab, at full length.
 
 use std::ffi::OsString;
 
@@ -6,17 +6,23 @@ use anyhow::Result;
 
 use crate::build::FILTER_ENV;
 use crate::tools::Envoy;
-use crate::{filter, process, workspace};
+use crate::{filter, lab, process, workspace};
 
 /// Drive random flows of several lanes through a chain of real Envoys and look for a wrong hop
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Instead: a release of each strategy on a lab, each under so many flows
+    #[arg(long, value_name = "FLOWS", conflicts_with = "passed_on")]
+    releases: Option<u32>,
     /// Arguments of the test, such as --hops 1000000 or --seed 7; --help lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     passed_on: Vec<OsString>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(flows) = args.releases {
+        return releases(flows);
+    }
     let filter = filter::build()?;
     let envoy = Envoy::ensure()?;
     process::run(
@@ -26,4 +32,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .env(FILTER_ENV, filter.path)
             .env("CANARY_ENVOY", envoy.program()),
     )
+}
+
+fn releases(flows: u32) -> Result<()> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--package", "canary-e2e", "--test", "cluster", "--", "a_release_of_each_strategy"]);
+    cargo.env("CANARY_RELEASE_FLOWS", flows.to_string());
+    process::run(&mut lab::beside_a_lab(&cargo)?)
 }

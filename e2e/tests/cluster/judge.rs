@@ -50,6 +50,8 @@ pub(crate) enum Rules {
     On,
     /// To the lane, and so may anybody else's, all the way.
     Shared,
+    /// To the lane, and so must everybody's.
+    Everybody,
     /// To either, and so may anybody else's: a share of all users is coming or going.
     Spreading,
 }
@@ -76,8 +78,8 @@ impl Tally {
         let wrong = match (user, rules) {
             (_, Rules::Spreading) => false,
             (User::Plain | User::Forger, Rules::Shared) => gray > 0 && gray != all,
+            (_, Rules::Everybody) | (User::Gray, Rules::On | Rules::Shared) => gray != all,
             (User::Plain | User::Forger, _) | (User::Gray, Rules::Off) => gray > 0,
-            (User::Gray, Rules::On | Rules::Shared) => gray != all,
             (User::Gray, Rules::Moving) => false,
         };
         if wrong {

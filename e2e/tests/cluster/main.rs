@@ -34,6 +34,7 @@ mod rivals;
 mod rows;
 mod shop;
 mod skew;
+mod strategies;
 mod suite;
 mod takeovers;
 mod users_objects;
@@ -83,6 +84,11 @@ fn main() -> ExitCode {
     suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);
     suite.test("a_release_goes_on_whoever_dies", releases::killed);
     suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
+    suite.test(
+        "a_release_of_each_strategy_fails_no_request_while_the_stable_pods_roll",
+        strategies::under_load,
+    );
+    suite.test("a_share_of_requests_is_drawn_for_each_anew", strategies::by_requests);
     suite.test("a_release_beside_a_repository_is_neither_fought_nor_fights", repository::applied);
     suite.test("a_release_that_measures_failures_is_taken_back_by_itself", measured::bad);
     suite.test("a_release_that_measures_well_goes_on_and_is_undone_at_once", measured::good);
