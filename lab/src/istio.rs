@@ -11,7 +11,7 @@ const READY_WITHIN_S: u64 = 240;
 
 /// Installs istiod and an ingress gateway and waits until both are ready.
 pub(crate) fn install(lab: &Lab, interrupt: &Interrupt) -> Result<(), LabError> {
-    let operator = lab.paths.at("istio.yaml");
+    let operator = lab.istio_operator();
     let text = template::fill(include_str!("../templates/istio.yaml"), &[("HUB", &HUB), ("TAG", &TAG)]);
     std::fs::write(&operator, text).map_err(file("write", &operator))?;
     let mut istioctl = lab.command("istioctl");

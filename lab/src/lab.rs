@@ -64,6 +64,12 @@ impl Lab {
         self.paths.kubeconfig()
     }
 
+    /// The IstioOperator that Istio was installed from.
+    #[must_use]
+    pub fn istio_operator(&self) -> PathBuf {
+        self.paths.at("istio.yaml")
+    }
+
     /// The directory of the components' logs.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

@@ -29,6 +29,7 @@ mod races;
 mod registry;
 mod releases;
 mod repository;
+mod revisions;
 mod rights;
 mod rivals;
 mod rows;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
     suite.test("what_a_proxy_refuses_elsewhere_keeps_nothing_back", faults::refused_elsewhere);
     suite.test("two_that_prove_at_the_same_time_do_not_hinder_each_other", faults::provers);
     suite.test("a_namespace_that_istio_does_not_look_at_is_left_alone", discovery::left_out);
+    suite.test("two_revisions_of_istio_are_beside_each_other", revisions::beside);
     suite.test("the_control_plane_goes_away_and_comes_back", control_plane::restarts);
     suite.test("an_api_server_that_refuses_is_asked_again", interrupted::refused);
     suite.test("a_controller_that_dies_between_two_writes_leaves_a_mesh_that_serves", interrupted::cut);

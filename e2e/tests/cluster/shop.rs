@@ -29,10 +29,15 @@ pub(crate) struct Shop {
 impl Shop {
     /// Opens it in a namespace of its own.
     pub(crate) async fn open(cluster: &Cluster) -> Self {
+        Self::injected(cluster, ("istio-injection", "enabled")).await
+    }
+
+    /// Opens it where this label of its namespace says whose its sidecars are.
+    pub(crate) async fn injected(cluster: &Cluster, (key, value): (&str, &str)) -> Self {
         let namespace = format!("shop-{:08x}", fastrand::u32(..));
         cluster.apply(&[serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": namespace, "labels": {"istio-injection": "enabled", "canary-test": "yes"}},
+            "metadata": {"name": namespace, "labels": {key: value, "canary-test": "yes"}},
         })]);
         cluster.apply(&manifests::shop(&namespace));
         let pods = cluster.get(&["pods", "-A", "-l", "istio=ingressgateway"]);
