@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 use crate::cluster::Ran;
 use crate::shop::Shop;
 
+mod writing;
+
+pub(crate) use writing::writing;
+
 /// How long the API server may take to hear of a role.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(20);
 /// By this label roles of the tests are found.
@@ -28,6 +32,8 @@ struct Case<'a> {
 struct Right {
     verb: String,
     resource: String,
+    group: String,
+    namespace: Option<String>,
     /// The only object that it is about, after a blank.
     name: String,
     /// Where its rule is: the object's index, the rule's.
@@ -70,8 +76,14 @@ fn rights(roles: &[Value]) -> Vec<Right> {
                 let text = |value: &Value| value.as_str().expect("text").to_owned();
                 let name =
                     value["resourceNames"][0].as_str().map_or(String::new(), |name| format!(" {name}"));
-                let (verb, resource) = (text(&verb), text(&value["resources"][0]));
-                rights.push(Right { verb, resource, name, at: (object, rule) });
+                rights.push(Right {
+                    verb: text(&verb),
+                    resource: text(&value["resources"][0]),
+                    group: text(&value["apiGroups"][0]),
+                    namespace: role["metadata"]["namespace"].as_str().map(str::to_owned),
+                    name,
+                    at: (object, rule),
+                });
             }
         }
     }
@@ -120,8 +132,10 @@ fn lacking(ran: &Ran) -> Vec<String> {
     found
 }
 
+/// Runs it without the image that a lab's environment names, so that it takes the right to look for that.
 fn run(shop: &Shop, args: &[&str], user: &str) -> Ran {
-    shop.cluster().canaryctl(&[args, &["-n", shop.namespace(), "--as", user]].concat())
+    let own = &["-u", "CANARYCTL_IMAGE", "canaryctl"];
+    shop.cluster().run("env", &[own, args, &["-n", shop.namespace(), "--as", user]].concat(), None)
 }
 
 #[track_caller]

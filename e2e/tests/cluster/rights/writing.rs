@@ -1,0 +1,115 @@
+//! Commands that write: one right less, and nothing is changed; just those, and all of it is done.
+
+use serde_json::Value;
+
+use super::{Case, IN_FORCE_WITHIN, Right, lacking, of, rights, roles, run, take_all};
+use crate::manifests::NEXT_IMAGE;
+use crate::shop::Shop;
+
+/// What people's commands write.
+const WRITTEN: &str = "lanes,releases,takeovers,jobs,deployments";
+
+/// The cluster's objects as people see them changed: without what the API server and controllers keep of them.
+#[track_caller]
+fn state(shop: &Shop) -> Vec<Value> {
+    let found = shop.cluster().get(&[WRITTEN, "-A"]);
+    let mut objects = found["items"].as_array().cloned().expect("a list");
+    for object in &mut objects {
+        let object = object.as_object_mut().expect("an object");
+        object.remove("status");
+        let metadata = object["metadata"].as_object_mut().expect("metadata");
+        metadata.retain(|key, _| key != "resourceVersion" && key != "managedFields");
+    }
+    objects
+}
+
+/// Runs the command as somebody who lacks one of its rights, each in turn: it fails, names the right, and has changed
+/// nothing. Rights that not everybody needs are left out.
+#[track_caller]
+fn refused_without_each(shop: &Shop, case: &Case<'_>) {
+    let roles = roles(shop, case.command);
+    let rights: Vec<Right> = rights(&roles).into_iter().filter(|right| !right.is_spared(case)).collect();
+    let user = |at: usize| format!("tester-{}-{at}", case.command);
+    let lacks = |(at, right)| of(&roles, &user(at), Some(right));
+    let all: Vec<Value> = rights.iter().enumerate().flat_map(lacks).collect();
+    shop.cluster().apply(&all);
+    let before = state(shop);
+    for (at, right) in rights.iter().enumerate() {
+        let words = right.words();
+        let what = format!("{:?} without the right to {words}{} is refused", case.args, right.name);
+        shop.cluster().until(&what, IN_FORCE_WITHIN, || {
+            let ran = run(shop, case.args, &user(at));
+            let named = lacking(&ran);
+            assert!(ran.code != 0 && !named.is_empty(), "{what}: {ran}");
+            named.iter().all(|one| *one == words).then_some(())
+        });
+    }
+    assert_eq!(state(shop), before, "{:?} has changed something", case.args);
+    take_all(shop);
+}
+
+/// Gives somebody the rights of a command alone, and waits until they are in force.
+#[track_caller]
+fn give(shop: &Shop, command: &str) -> String {
+    let user = format!("tester-{command}");
+    let roles = roles(shop, command);
+    shop.cluster().apply(&of(&roles, &user, None));
+    for Right { verb, resource, group, namespace, name, .. } in rights(&roles) {
+        let (plain, subresource) = resource.split_once('/').unwrap_or((&resource, ""));
+        let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+        let object = name.trim().to_owned();
+        let object = if object.is_empty() { object } else { format!("/{object}") };
+        let asked = ["auth", "can-i", &verb, &format!("{plain}{group}{object}"), "--as", &user];
+        let place = namespace.map_or(vec!["-A".to_owned()], |namespace| vec!["-n".to_owned(), namespace]);
+        let place: Vec<&str> = place.iter().map(String::as_str).collect();
+        let subresource = format!("--subresource={subresource}");
+        let asked = [asked.as_slice(), &place, &[&subresource]].concat();
+        shop.cluster().until(&format!("{user} may {verb} {resource}"), IN_FORCE_WITHIN, || {
+            (shop.cluster().kubectl(&asked).code == 0).then_some(())
+        });
+    }
+    user
+}
+
+/// Runs it as somebody who has its rights and no others.
+#[track_caller]
+fn done(shop: &Shop, command: &str, args: &[&str]) {
+    let user = give(shop, command);
+    run(shop, args, &user).ok();
+    take_all(shop);
+}
+
+fn case<'a>(command: &'a str, args: &'a [&'a str], spared: &'a [&'a str]) -> Case<'a> {
+    Case { command, args, codes: &[0], spared }
+}
+
+pub(crate) async fn writing(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &["stock"]);
+    let enable = ["enable", "--cookie", "gray=1"];
+    // No members are named.
+    refused_without_each(shop, &case("enable", &enable, &["update virtualservices"]));
+    done(shop, "enable", &enable);
+    refused_without_each(shop, &case("disable", &["disable"], &[]));
+    done(shop, "disable", &["disable"]);
+    shop.remove("gray");
+
+    let image = format!("stock={NEXT_IMAGE}");
+    let start = ["release", "start", "r", "--image", &image, "--cookie", "gray=1"];
+    refused_without_each(shop, &case("release-start", &start, &[]));
+    done(shop, "release-start", &start);
+    for turn in ["promote", "abort", "undo"] {
+        refused_without_each(shop, &case("release-promote", &["release", turn, "r"], &[]));
+    }
+    // These do not wait.
+    for turn in ["pause", "resume", "retry"] {
+        refused_without_each(shop, &case("release-promote", &["release", turn, "r"], &["watch releases"]));
+    }
+    for turn in ["pause", "resume", "promote", "undo"] {
+        done(shop, "release-promote", &["release", turn, "r"]);
+    }
+    shop.cluster().kubectl(&["delete", "release", "r", "--timeout=60s"]).ok();
+    done(shop, "release-start", &start);
+    done(shop, "release-promote", &["release", "abort", "r"]);
+    shop.cluster().kubectl(&["delete", "release", "r", "--timeout=60s"]).ok();
+}
