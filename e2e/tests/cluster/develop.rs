@@ -36,7 +36,13 @@ impl<'s> Beside<'s> {
     /// Starts it and waits until it is ready.
     #[track_caller]
     pub(crate) fn new(shop: &'s Shop, args: &[&str]) -> Self {
-        let mut process = shop.cluster().start("canaryctl", args);
+        Self::of(shop, "canaryctl", args)
+    }
+
+    /// The same of a program that runs it.
+    #[track_caller]
+    pub(crate) fn of(shop: &'s Shop, program: &str, args: &[&str]) -> Self {
+        let mut process = shop.cluster().start(program, args);
         let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let (told, events) = channel();
         std::thread::spawn(move || {

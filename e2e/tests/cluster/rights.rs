@@ -9,7 +9,7 @@ use crate::shop::Shop;
 
 mod writing;
 
-pub(crate) use writing::writing;
+pub(crate) use writing::{developing, writing};
 
 /// How long the API server may take to hear of a role.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(20);

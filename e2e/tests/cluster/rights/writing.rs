@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Case, IN_FORCE_WITHIN, Right, lacking, of, rights, roles, run, take_all};
+use crate::develop::Beside;
 use crate::manifests::NEXT_IMAGE;
 use crate::shop::Shop;
 
@@ -112,4 +113,55 @@ pub(crate) async fn writing(shop: &Shop) {
     done(shop, "release-start", &start);
     done(shop, "release-promote", &["release", "abort", "r"]);
     shop.cluster().kubectl(&["delete", "release", "r", "--timeout=60s"]).ok();
+}
+
+/// What nobody needs for a machine that is joined to the cluster.
+const SPARED: [&str; 2] = ["list virtualservices", "list events"];
+
+pub(crate) async fn developing(shop: &Shop) {
+    shop.installed();
+    let mesh = ["mesh", "cart", "--to", "127.0.0.1:9", "--header", "x-dev=tester"];
+    let exchange = ["exchange", "cart", "--to", "127.0.0.1:9"];
+    let connect = ["connect", "--port", "0"];
+    let forward = ["forward", "cart", "0:80"];
+    let all = [("mesh", &mesh[..]), ("mesh", &exchange), ("connect", &connect), ("forward", &forward)];
+    for (command, args) in all {
+        refused_without_each(shop, &case(command, args, &SPARED));
+    }
+    for (command, args) in all {
+        let user = give(shop, command);
+        let own = ["-u", "CANARYCTL_IMAGE", "canaryctl"];
+        let as_user = ["-n", shop.namespace(), "--as", &user, "-o", "json"];
+        let args = [own.as_slice(), args, &as_user].concat();
+        tokio::task::block_in_place(|| {
+            let mut beside = Beside::of(shop, "env", &args);
+            if command == "mesh" {
+                stopped(shop, &user);
+            } else {
+                assert_eq!(beside.interrupt().code(), Some(0), "{command}");
+            }
+        });
+        take_all(shop);
+    }
+    done(shop, "dev-stop", &["dev", "clean"]);
+    tokio::task::block_in_place(|| {
+        shop.cluster().until("nothing is left of it", IN_FORCE_WITHIN, || {
+            let left = shop.kubectl(&["get", "lanes,takeovers,jobs", "-o", "name"]).ok().stdout;
+            left.is_empty().then_some(())
+        });
+    });
+}
+
+/// Another ends what somebody has.
+#[track_caller]
+fn stopped(shop: &Shop, owner: &str) {
+    let found = shop.kubectl(&["get", "takeovers", "-o", "jsonpath={.items[0].metadata.name}"]).ok().stdout;
+    let stop = ["dev", "stop", &found, "--yes"];
+    refused_without_each(shop, &case("dev-stop", &stop, &[]));
+    refused_without_each(
+        shop,
+        &case("dev-stop", &["dev", "clean"], &["delete takeovers", "watch takeovers"]),
+    );
+    assert!(!found.is_empty(), "{owner} has nothing");
+    done(shop, "dev-stop", &stop);
 }
