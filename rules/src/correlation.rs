@@ -11,8 +11,9 @@ use core::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 
+use crate::hex;
 use crate::name::{HeaderName, NameError};
-use crate::request_id::canonical_uuid;
+use crate::request_id::Uuid;
 
 #[cfg(test)]
 mod tests;
@@ -109,10 +110,12 @@ pub struct FlowIds {
     hasher: SipHasher24,
 }
 
-/// What an id is unique within. Spellings of one trace share a space; other ids never meet.
+/// How the key of a trace's id begins. Spellings of one trace share a space; other ids never meet.
+const TRACES: u8 = 0;
+
+/// What an id that is no trace's is unique within.
 #[derive(Clone, Copy)]
 enum Space<'a> {
-    Trace,
     SkyWalking,
     Header(&'a HeaderName),
 }
@@ -140,26 +143,27 @@ impl FlowIds {
             IdSource::UberTraceId => uber(value)?,
             IdSource::Sw8 => return self.text(Space::SkyWalking, sw8(value)?),
             IdSource::Header(name) => {
-                let uuid = canonical_uuid(value);
-                return self.text(Space::Header(name), uuid.as_ref().map_or(value, |uuid| uuid));
+                let uuid = Uuid::read(value);
+                return self.text(Space::Header(name), uuid.as_ref().map_or(value, Uuid::spelling));
             }
         };
-        let trace = hex(digits).filter(|trace| *trace != 0)?;
-        Some(self.key(Space::Trace, &trace.to_be_bytes()))
+        let trace = hex::number(digits).filter(|trace| *trace != 0)?;
+        // In one piece: the hasher takes whole words fastest.
+        let mut id = [TRACES; 17];
+        *id.last_chunk_mut()? = trace.to_be_bytes();
+        Some(self.key([&id]))
     }
 
     fn text(&self, space: Space<'_>, text: &[u8]) -> Option<FlowId> {
         let says_something = text.iter().any(|byte| !matches!(byte, b'0' | b'-'));
-        (says_something && text.len() <= ID_BYTES_MAX).then(|| self.key(space, text))
+        // No header name holds a zero byte: name and id cannot be taken for another name and id.
+        (says_something && text.len() <= ID_BYTES_MAX).then(|| match space {
+            Space::SkyWalking => self.key([&[1], text]),
+            Space::Header(name) => self.key([&[2], name.as_bytes(), &[0], text]),
+        })
     }
 
-    fn key(&self, space: Space<'_>, id: &[u8]) -> FlowId {
-        // No header name holds a zero byte: name and id cannot be taken for another name and id.
-        let parts: [&[u8]; 4] = match space {
-            Space::Trace => [&[0], b"", b"", id],
-            Space::SkyWalking => [&[1], b"", b"", id],
-            Space::Header(name) => [&[2], name.as_bytes(), &[0], id],
-        };
+    fn key<const N: usize>(&self, parts: [&[u8]; N]) -> FlowId {
         let mut hasher = self.hasher;
         for part in parts {
             hasher.write(part);
@@ -178,16 +182,16 @@ impl core::fmt::Debug for FlowIds {
 /// `version-traceid-parentid-flags`; versions after 00 may add fields. An all-zero parent id is let pass: an
 /// application that merely copies the header keeps the trace id all the same.
 fn trace_parent(value: &[u8]) -> Option<&[u8]> {
-    let mut fields = Fields::new(value, &[b"-"]);
-    let version = fields.next().filter(|version| is_hex(version, 2..=2))?;
-    let trace = fields.next().filter(|trace| trace.len() == 32)?;
-    fields.next().filter(|parent| is_hex(parent, 16..=16))?;
-    fields.next().filter(|flags| is_hex(flags, 2..=2))?;
+    let (version, rest) = value.split_first_chunk::<2>()?;
+    let (trace, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<32>()?;
+    let (parent, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<16>()?;
+    let (flags, more) = rest.strip_prefix(b"-")?.split_first_chunk::<2>()?;
     let complete = match version {
-        b"00" => fields.next().is_none(),
-        _ => !version.eq_ignore_ascii_case(b"ff"),
+        b"00" => more.is_empty(),
+        _ => matches!(more, [] | [b'-', ..]) && !version.eq_ignore_ascii_case(b"ff"),
     };
-    complete.then_some(trace)
+    let are_hex = hex::is_hex(version) && hex::is_hex(parent) && hex::is_hex(flags);
+    (complete && are_hex).then_some(trace)
 }
 
 /// `traceid-spanid[-sampled[-parentspanid]]`; a lone `0`, `1` or `d` is a sampling decision without an id.
@@ -251,16 +255,5 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 fn is_hex(text: &[u8], digits: RangeInclusive<usize>) -> bool {
-    digits.contains(&text.len()) && text.iter().all(u8::is_ascii_hexdigit)
-}
-
-/// One to 32 hex digits as a number.
-pub(crate) fn hex(digits: &[u8]) -> Option<u128> {
-    if digits.is_empty() || digits.len() > 32 {
-        return None;
-    }
-    digits.iter().try_fold(0_u128, |value, digit| {
-        let digit = char::from(*digit).to_digit(16)?;
-        Some(value << 4 | u128::from(digit))
-    })
+    digits.contains(&text.len()) && hex::is_hex(text)
 }

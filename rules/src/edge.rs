@@ -25,7 +25,7 @@ use crate::name::{LaneCode, LaneName};
 #[cfg(feature = "explain")]
 use crate::precedence::{Class, Precedence};
 use crate::request::Headers;
-use crate::request_id;
+use crate::request_id::{self, Uuid};
 use crate::set_cookie::{self, CookieAttributes};
 use crate::signing::{KeyRing, Purpose};
 use crate::wire::{EdgeSettings, FilterConfig, WireError, WireLane};
@@ -346,11 +346,11 @@ impl Edge {
         entropy: &mut dyn FnMut() -> [u8; 16],
         edits: &mut Edits<'c>,
     ) {
-        match (headers.first(REQUEST_ID), &self.tags.request_ids) {
+        let mut ids = headers.lines(REQUEST_ID);
+        match (ids.next(), &self.tags.request_ids) {
             (Some(id), _) => {
-                self.tags.remint(Some(id), code, edits);
-                let repeats = headers.lines(REQUEST_ID).nth(1).is_some();
-                Tags::unite_request_id(Some(id), repeats, edits);
+                self.tags.remint(Uuid::read(id).as_ref(), code, edits);
+                Tags::unite_request_id(Some(id), ids.next().is_some(), edits);
             }
             (None, Some(minter)) => {
                 if let Some(minted) = minter.mint(&request_id::fresh(entropy()), code) {

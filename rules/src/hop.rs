@@ -13,7 +13,7 @@ use crate::edits::{Edit, Edits};
 use crate::flows::Lookup;
 use crate::name::{BaggageKey, HeaderName, LaneCode, LaneName, constant};
 use crate::request::Headers;
-use crate::request_id::{self, Reading, RequestIds};
+use crate::request_id::{Reading, RequestIds, Uuid};
 use crate::wire::{FilterConfig, Peers, WireError, WireLane};
 
 /// Most correlation ids taken from one request.
@@ -36,6 +36,8 @@ pub const BAGGAGE: &str = "baggage";
 pub struct Hop {
     tags: Tags,
     correlation: Box<[IdSource]>,
+    /// Of the headers that are gathered.
+    names: Names,
     /// The request id as a correlation id, where it may be one.
     request_id: Option<IdSource>,
     flow_ids: FlowIds,
@@ -119,6 +121,10 @@ pub struct Outbound<'c> {
     pub unknown_ids: bool,
 }
 
+/// Which names there are, at a glance: most of a request's headers carry nothing.
+#[derive(Debug, Clone, Copy)]
+struct Names(u64);
+
 /// A request's carriers, gathered in one pass over its headers.
 #[derive(Default)]
 struct Carried<'a> {
@@ -133,6 +139,8 @@ struct Carried<'a> {
     /// The first line; proxies that join lines make one id of them, which is no UUID.
     request_id: Option<&'a [u8]>,
     request_id_repeats: bool,
+    /// The first line where it is a UUID and those can say a lane.
+    uuid: Option<Uuid<'a>>,
     /// Correlation ids in the order of their sources: the first line of each.
     ids: Vec<(usize, &'a [u8])>,
 }
@@ -163,9 +171,11 @@ impl Hop {
         let tags = Tags::new(config)?;
         let correlation = &config.carriers.correlation;
         let asked = tags.request_ids.is_some() || correlation.iter().any(|id| id.header() == REQUEST_ID);
+        let names = tags.names().chain(correlation.iter().map(|id| id.header().as_bytes()));
         Ok(Self {
-            tags,
+            names: Names::of(names),
             correlation: correlation.iter().cloned().collect(),
+            tags,
             request_id: asked.then(|| IdSource::Header(constant!(HeaderName, "x-request-id"))),
             flow_ids: FlowIds::new(key.unwrap_or_default()),
             peers: config.peers,
@@ -320,8 +330,8 @@ impl Hop {
         let own = self.request_id.as_ref().zip(carried.request_id);
         let own = own.and_then(|(source, id)| self.flow_ids.id(source, id));
         ids.extend(own.filter(|own| !ids.contains(own)));
-        let minted = self.tags.request_ids.as_ref().zip(carried.request_id);
-        let minted = minted.is_some_and(|(minter, id)| matches!(minter.read(id), Reading::Minted(_)));
+        let minted = self.tags.request_ids.as_ref().zip(carried.uuid.as_ref());
+        let minted = minted.is_some_and(|(minter, id)| matches!(minter.read_uuid(id), Reading::Minted(_)));
         Identity { ids, minted }
     }
 
@@ -352,7 +362,7 @@ impl Hop {
 
     fn gather<'a>(&self, headers: &Headers<'a>) -> Carried<'a> {
         let mut carried = Carried::default();
-        for (name, value) in headers.all() {
+        for (name, value) in headers.all().iter().filter(|(name, _)| self.names.may_hold(name)) {
             if !self.tags.gather(&mut carried, name, value)
                 && let Some(source) = self.correlation.iter().position(|id| id.header().as_bytes() == *name)
             {
@@ -363,6 +373,7 @@ impl Hop {
                 }
             }
         }
+        carried.uuid = carried.request_id.filter(|_| self.tags.request_ids.is_some()).and_then(Uuid::read);
         carried
     }
 
@@ -381,11 +392,28 @@ impl Hop {
         for (source, value) in &carried.ids {
             add(self.correlation.get(*source).and_then(|source| self.flow_ids.id(source, value)));
         }
-        let speaks = |id: &&[u8]| self.tags.request_ids.is_some() && request_id::canonical_uuid(id).is_some();
-        if let (Some(source), Some(id)) = (&self.request_id, carried.request_id.filter(|id| !speaks(id))) {
+        let mute = carried.request_id.filter(|_| carried.uuid.is_none());
+        if let (Some(source), Some(id)) = (&self.request_id, mute) {
             add(self.flow_ids.id(source, id));
         }
         ids
+    }
+}
+
+impl Names {
+    fn of<'n>(names: impl Iterator<Item = &'n [u8]>) -> Self {
+        Self(names.fold(0, |all, name| all | Self::bit(name)))
+    }
+
+    /// False of a name that is not among them.
+    fn may_hold(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    /// By length and last letter, which few names share.
+    fn bit(name: &[u8]) -> u64 {
+        let length = u32::try_from(name.len()).unwrap_or_default();
+        1_u64.wrapping_shl(length ^ name.last().map_or(0, |last| u32::from(*last)))
     }
 }
 
@@ -421,6 +449,12 @@ impl Tags {
     fn named(&self, name: &[u8]) -> Option<&TaggedLane> {
         let found = self.lanes.binary_search_by(|lane| lane.name.as_bytes().cmp(name)).ok();
         found.and_then(|index| self.lanes.get(index))
+    }
+
+    /// The headers that [`Tags::gather`] takes.
+    fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let own = core::iter::once(&self.header).chain(&self.aliases).map(HeaderName::as_bytes);
+        own.chain([REQUEST_ID.as_bytes(), BAGGAGE.as_bytes()])
     }
 
     /// Takes a line that is a carrier of ours; false when it is none.
@@ -484,8 +518,8 @@ impl Tags {
                 return if contradicts { contradiction } else { said(lane, Origin::Baggage) };
             }
         }
-        if let (Some(minter), Some(id)) = (&self.request_ids, carried.request_id)
-            && let Reading::Minted(code) = minter.read(id)
+        if let (Some(minter), Some(id)) = (&self.request_ids, &carried.uuid)
+            && let Reading::Minted(code) = minter.read_uuid(id)
         {
             let tag = if self.lane(code).is_some() { code } else { LaneCode::BASELINE };
             return said(tag, Origin::RequestId);
@@ -514,7 +548,7 @@ impl Tags {
             }
         }
         self.write_baggage(&lane.name, headers, edits);
-        self.remint(carried.request_id, lane.code, edits);
+        self.remint(carried.uuid.as_ref(), lane.code, edits);
     }
 
     /// Makes the baggage say this lane, once. Where its limits leave no room for that, it says none.
@@ -525,10 +559,10 @@ impl Tags {
         }
     }
 
-    /// Makes a UUID-shaped request id say this lane; leaves any other alone.
-    pub(crate) fn remint<'c>(&self, id: Option<&[u8]>, code: LaneCode, edits: &mut Edits<'c>) {
+    /// Makes a request id say this lane.
+    pub(crate) fn remint<'c>(&self, id: Option<&Uuid<'_>>, code: LaneCode, edits: &mut Edits<'c>) {
         if let (Some(minter), Some(id)) = (&self.request_ids, id)
-            && let Some(minted) = minter.remint(id, code)
+            && let Some(minted) = minter.remint_uuid(id, code)
         {
             edits.push(Edit::Set(REQUEST_ID, Cow::Owned(minted.to_vec())));
         }
@@ -537,7 +571,7 @@ impl Tags {
     /// Makes every carrier say that the request is in no lane.
     fn silence<'c>(&'c self, carried: &Carried<'_>, headers: &Headers<'_>, edits: &mut Edits<'c>) {
         self.remove(headers, edits);
-        self.remint(carried.request_id, LaneCode::BASELINE, edits);
+        self.remint(carried.uuid.as_ref(), LaneCode::BASELINE, edits);
     }
 
     /// Leaves one line of a repeated request id: what its others say has been read by nobody.

@@ -37,6 +37,7 @@ pub mod edits;
 pub mod explain;
 mod facts;
 pub mod flows;
+mod hex;
 pub mod hop;
 #[cfg(feature = "explain")]
 pub mod inquiry;

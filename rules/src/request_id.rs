@@ -10,7 +10,9 @@ use alloc::vec::Vec;
 use core::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
+use zerocopy::{FromBytes, Immutable, IntoBytes, Unaligned};
 
+use crate::hex::{self, Eight};
 use crate::name::LaneCode;
 
 #[cfg(test)]
@@ -20,10 +22,6 @@ mod tests;
 pub const UUID_BYTES: usize = 36;
 /// What stays of the id that was there: `xxxxxxxx-xxxx-Mxxx-Nxxx-`.
 const HEAD_BYTES: usize = 24;
-/// Where a UUID has dashes, a bit for each of its bytes.
-const DASHES: u64 = 1 << 8 | 1 << 13 | 1 << 18 | 1 << 23;
-/// Where Envoy notes its tracing decision.
-const TRACE_DECISION_AT: usize = 14;
 
 /// What a request id says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,35 +49,34 @@ impl RequestIds {
     /// The id with a tail that says the lane; its first 24 bytes stay as they are. `None` if it is not UUID-shaped.
     #[must_use]
     pub fn mint(&self, id: &[u8], code: LaneCode) -> Option<[u8; UUID_BYTES]> {
-        let canonical = canonical_uuid(id)?;
-        let head = canonical.first_chunk::<HEAD_BYTES>()?;
-        with_tail(id, tail(self.hashers.first()?, head, code))
+        let id = Uuid::read(id)?;
+        Some(id.with_tail(tail(self.hashers.first()?, &id, code)))
     }
 
     /// As [`RequestIds::mint`], but also `None` if the id says the lane already.
     #[must_use]
     pub fn remint(&self, id: &[u8], code: LaneCode) -> Option<[u8; UUID_BYTES]> {
-        let canonical = canonical_uuid(id)?;
-        let (head, claimed) = canonical.split_first_chunk::<HEAD_BYTES>()?;
-        let claimed = number(claimed);
-        let mut tails = self.hashers.iter().map(|hasher| tail(hasher, head, code));
+        self.remint_uuid(&Uuid::read(id)?, code)
+    }
+
+    pub(crate) fn remint_uuid(&self, id: &Uuid<'_>, code: LaneCode) -> Option<[u8; UUID_BYTES]> {
+        let mut tails = self.hashers.iter().map(|hasher| tail(hasher, id, code));
         let wanted = tails.next()?;
         // Only an id that names this lane may have been minted for it with another key.
         let says_it =
-            claimed == wanted || (claimed >> 32 == wanted >> 32 && tails.any(|tail| tail == claimed));
-        if says_it { None } else { with_tail(id, wanted) }
+            id.tail == wanted || (id.tail >> 32 == wanted >> 32 && tails.any(|tail| tail == id.tail));
+        (!says_it).then(|| id.with_tail(wanted))
     }
 
     /// What the id says.
     #[must_use]
     pub fn read(&self, id: &[u8]) -> Reading {
-        let Some(canonical) = canonical_uuid(id) else { return Reading::NotUuid };
-        let Some((head, claimed)) = canonical.split_first_chunk::<HEAD_BYTES>() else {
-            return Reading::NotUuid;
-        };
-        let claimed = number(claimed);
-        let code = LaneCode(u16::try_from(claimed >> 32).unwrap_or_default());
-        if self.hashers.iter().any(|hasher| tail(hasher, head, code) == claimed) {
+        Uuid::read(id).map_or(Reading::NotUuid, |id| self.read_uuid(&id))
+    }
+
+    pub(crate) fn read_uuid(&self, id: &Uuid<'_>) -> Reading {
+        let code = LaneCode(u16::try_from(id.tail >> 32).unwrap_or_default());
+        if self.hashers.iter().any(|hasher| tail(hasher, id, code) == id.tail) {
             Reading::Minted(code)
         } else {
             Reading::Unminted
@@ -102,61 +99,89 @@ pub fn fresh(entropy: [u8; 16]) -> [u8; UUID_BYTES] {
     let version = 0x4 << 76;
     let variant = 0x8 << 60;
     let bits = random & !(0xF << 76) & !(0xC << 60) | version | variant;
-    let digits =
-        (0..32_u32).rev().map(|place| u64::try_from(bits >> place.saturating_mul(4) & 0xF).unwrap_or(0));
-    for (byte, digit) in uuid.iter_mut().filter(|byte| **byte != b'-').zip(digits) {
-        *byte = hex_digit(digit);
+    let mut digits = [0; 32];
+    for (digits, bits) in digits.as_chunks_mut::<16>().0.iter_mut().zip(bits.to_be_bytes().as_chunks().0) {
+        hex::write(digits, u64::from_be_bytes(*bits));
     }
+    uuid.iter_mut().filter(|byte| **byte != b'-').zip(digits).for_each(|(byte, digit)| *byte = digit);
     uuid
 }
 
-/// A UUID-shaped id in its one spelling: lower case, the digit that Envoy rewrites masked. `None` for other ids.
-pub(crate) fn canonical_uuid(id: &[u8]) -> Option<[u8; UUID_BYTES]> {
-    let mut uuid: [u8; UUID_BYTES] = id.try_into().ok()?;
-    let mut dashes_left = DASHES;
-    for byte in &mut uuid {
-        match (*byte, dashes_left & 1) {
-            (b'0'..=b'9' | b'a'..=b'f', 0) | (b'-', 1) => {}
-            (b'A'..=b'F', 0) => *byte |= 0x20,
-            _ => return None,
+/// A UUID-shaped id.
+#[derive(Clone, Copy)]
+pub(crate) struct Uuid<'a> {
+    given: &'a [u8; UUID_BYTES],
+    spelling: Spelling,
+    /// Its last twelve digits.
+    tail: u64,
+}
+
+/// The one spelling of a UUID: lower case, the digit that Envoy rewrites masked.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, Unaligned)]
+#[repr(C)]
+struct Spelling {
+    time_low: [u8; 8],
+    dash_1: u8,
+    time_middle: [u8; 4],
+    dash_2: u8,
+    version: [u8; 4],
+    dash_3: u8,
+    variant: [u8; 4],
+    dash_4: u8,
+    code: [u8; 4],
+    mac: [u8; 8],
+}
+
+impl<'a> Uuid<'a> {
+    /// None of ids that have another shape.
+    pub(crate) fn read(id: &'a [u8]) -> Option<Self> {
+        let given: &[u8; UUID_BYTES] = id.try_into().ok()?;
+        let mut spelling = Spelling::read_from_bytes(given).ok()?;
+        let Spelling { dash_1, dash_2, dash_3, dash_4, .. } = spelling;
+        if [dash_1, dash_2, dash_3, dash_4] != *b"----" {
+            return None;
         }
-        dashes_left >>= 1;
+        let low = Eight::read(spelling.time_low)?;
+        let middle = Eight::read(joined(spelling.time_middle, spelling.version))?;
+        let high = Eight::read(joined(spelling.variant, spelling.code))?;
+        let mac = Eight::read(spelling.mac)?;
+        (spelling.time_low, spelling.mac) = (low.lower, mac.lower);
+        (spelling.time_middle, spelling.version) = halves(middle.lower);
+        (spelling.variant, spelling.code) = halves(high.lower);
+        let [_, a, b, c] = spelling.version;
+        spelling.version = [b'0', a, b, c];
+        let tail = u64::from(high.value & 0xFFFF) << 32 | u64::from(mac.value);
+        Some(Self { given, spelling, tail })
     }
-    if let Some(digit) = uuid.get_mut(TRACE_DECISION_AT) {
-        *digit = b'0';
+
+    /// Its one spelling.
+    pub(crate) fn spelling(&self) -> &[u8] {
+        self.spelling.as_bytes()
     }
-    Some(uuid)
+
+    fn with_tail(&self, tail: u64) -> [u8; UUID_BYTES] {
+        let mut minted = *self.given;
+        if let Some(digits) = minted.get_mut(HEAD_BYTES..) {
+            hex::write(digits, tail);
+        }
+        minted
+    }
+}
+
+fn joined(first: [u8; 4], second: [u8; 4]) -> [u8; 8] {
+    let ([a, b, c, d], [e, f, g, h]) = (first, second);
+    [a, b, c, d, e, f, g, h]
+}
+
+fn halves(text: [u8; 8]) -> ([u8; 4], [u8; 4]) {
+    let [a, b, c, d, e, f, g, h] = text;
+    ([a, b, c, d], [e, f, g, h])
 }
 
 /// What a minted id ends with: the lane's code, and a MAC of it and of all before.
-fn tail(hasher: &SipHasher24, head: &[u8; HEAD_BYTES], code: LaneCode) -> u64 {
+fn tail(hasher: &SipHasher24, id: &Uuid<'_>, code: LaneCode) -> u64 {
     let mut hasher = *hasher;
-    hasher.write(head);
+    hasher.write(id.spelling().get(..HEAD_BYTES).unwrap_or_default());
     hasher.write(&code.0.to_be_bytes());
     u64::from(code.0) << 32 | hasher.finish() >> 32
-}
-
-fn with_tail(id: &[u8], tail: u64) -> Option<[u8; UUID_BYTES]> {
-    let mut minted: [u8; UUID_BYTES] = id.try_into().ok()?;
-    write_hex(minted.get_mut(HEAD_BYTES..)?, tail);
-    Some(minted)
-}
-
-fn number(digits: &[u8]) -> u64 {
-    digits.iter().fold(0, |number, digit| number << 4 | u64::from(hex_value(*digit)))
-}
-
-pub(crate) fn write_hex(digits: &mut [u8], mut value: u64) {
-    for digit in digits.iter_mut().rev() {
-        *digit = hex_digit(value & 0xF);
-        value >>= 4;
-    }
-}
-
-pub(crate) fn hex_digit(value: u64) -> u8 {
-    usize::try_from(value).ok().and_then(|value| b"0123456789abcdef".get(value)).copied().unwrap_or(b'0')
-}
-
-fn hex_value(digit: u8) -> u32 {
-    char::from(digit).to_digit(16).unwrap_or_default()
 }

@@ -13,8 +13,8 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use crate::correlation::{FlowId, FlowIds, IdSource, hex};
-use crate::request_id::write_hex;
+use crate::correlation::{FlowId, FlowIds, IdSource};
+use crate::hex;
 
 /// The header that carries a mark.
 pub const TRACE_HEADER: &str = "x-canary-trace";
@@ -67,7 +67,7 @@ impl TraceKey {
     /// [`TraceKeyError`].
     pub fn parse(text: &str) -> Result<Self, TraceKeyError> {
         let digits = Some(text.as_bytes()).filter(|digits| digits.len() == 2 * KEY_BYTES);
-        digits.and_then(hex).map(|key| Self(key.to_be_bytes())).ok_or(TraceKeyError)
+        digits.and_then(hex::number).map(|key| Self(key.to_be_bytes())).ok_or(TraceKeyError)
     }
 
     /// The mark as the header carries it: trace, call, and a MAC of both.
@@ -76,9 +76,9 @@ impl TraceKey {
         let mut text = [0; MARK_BYTES];
         let (said, mac) = text.split_at_mut(2 * NUMBER_BYTES);
         let (trace, span) = said.split_at_mut(NUMBER_BYTES);
-        write_hex(trace, mark.trace);
-        write_hex(span, mark.span);
-        write_hex(mac, self.mac(said).unwrap_or_default());
+        hex::write(trace, mark.trace);
+        hex::write(span, mark.span);
+        hex::write(mac, self.mac(said).unwrap_or_default());
         text
     }
 
@@ -86,8 +86,8 @@ impl TraceKey {
     #[must_use]
     pub fn verify(&self, value: &[u8]) -> Option<Mark> {
         let (said, mac) = value.split_at_checked(2 * NUMBER_BYTES)?;
-        let is_ours = mac.len() == NUMBER_BYTES && hex(mac)? == u128::from(self.mac(said)?);
-        let number = hex(said).filter(|_| is_ours)?;
+        let is_ours = mac.len() == NUMBER_BYTES && hex::number(mac)? == u128::from(self.mac(said)?);
+        let number = hex::number(said).filter(|_| is_ours)?;
         let half = |number| u64::try_from(number).ok();
         Some(Mark { trace: half(number >> 64)?, span: half(number & u128::from(u64::MAX))? })
     }

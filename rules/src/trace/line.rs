@@ -7,7 +7,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::request_id::{hex_digit, write_hex};
+use crate::hex;
 
 /// How a line begins.
 pub const PREFIX: &str = "canaryctl.trace/1";
@@ -75,9 +75,8 @@ impl Line {
             if byte.is_ascii_alphanumeric() || b"-_.:/|,~*+@".contains(byte) {
                 line.push(char::from(*byte));
             } else {
-                line.push('%');
-                line.push(char::from(hex_digit(u64::from(byte >> 4))));
-                line.push(char::from(hex_digit(u64::from(byte & 0xf))));
+                let [.., high, low] = hex::text(u32::from(*byte));
+                line.extend(['%', char::from(high), char::from(low)]);
             }
         }
     }
@@ -85,7 +84,7 @@ impl Line {
     /// Says a number.
     pub fn number(&mut self, key: &str, value: u64) {
         let mut digits = [0; 16];
-        write_hex(&mut digits, value);
+        hex::write(&mut digits, value);
         self.field(key, &digits);
     }
 
