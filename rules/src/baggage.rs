@@ -48,6 +48,11 @@ pub fn saying<'a>(
     key: &BaggageKey,
     value: &str,
 ) -> Option<Vec<u8>> {
+    if lines.clone().next().is_none() {
+        let mut list =
+            List::with_capacity(key.as_bytes().len().saturating_add(value.len()).saturating_add(1));
+        return list.push_pair(key, value).ok().map(|()| list.line);
+    }
     if values(lines.clone(), key).eq([value.as_bytes()]) {
         return None;
     }

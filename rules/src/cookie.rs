@@ -29,16 +29,12 @@ impl<'a> Iterator for Pairs<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
-            let (mut equals, mut end) = (None, self.rest.len());
-            for (at, byte) in self.rest.iter().enumerate() {
-                if *byte == b';' {
-                    end = at;
-                    break;
-                }
-                if *byte == b'=' && equals.is_none() {
-                    equals = Some(at);
-                }
-            }
+            // Most of a line is values, which are only looked through for their end.
+            let equals = self.rest.iter().position(|byte| matches!(byte, b'=' | b';'));
+            let equals = equals.filter(|at| self.rest.get(*at) == Some(&b'='));
+            let from = equals.unwrap_or_default();
+            let length = self.rest.iter().skip(from).position(|byte| *byte == b';');
+            let end = length.map_or(self.rest.len(), |length| from.saturating_add(length));
             let (piece, rest) = self.rest.split_at_checked(end)?;
             self.rest = rest.get(1..).unwrap_or_default();
             let Some((name, value)) = equals.and_then(|at| piece.split_at_checked(at)) else { continue };
