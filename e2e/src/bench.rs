@@ -3,7 +3,7 @@
 //! Envoy's side is one process with one worker and a listener per [`Variant`](variants::Variant), each with 20
 //! copies of what is measured in one chain, and a listener pair per [`Hop`](hops::Hop) with a single copy. All
 //! of them are loaded in turns, in shuffled order, round after round, so that whatever the machine does besides
-//! hits all alike; what is reported are medians over rounds of differences within a round.
+//! hits all alike; what is reported are medians over rounds of differences and ratios within a round.
 //!
 //! Times are never asserted, only reported. What a run asserts is that every variant did what it is there for,
 //! and that the exact counts keep their budgets.

@@ -87,10 +87,33 @@ impl Measured {
     /// # Errors
     /// Either was not measured.
     pub fn cost_us(&self, variant: &Variant) -> Result<Sample> {
+        Ok(Sample::new(self.costs_us(variant)?))
+    }
+
+    /// How many times the cost of `other` a variant has: one number per round, of turns in the same round.
+    ///
+    /// # Errors
+    /// Either was not measured.
+    pub fn ratio(&self, variant: &Variant, other: &Variant) -> Result<Sample> {
+        let (costs, others) = (self.costs_us(variant)?, self.costs_us(other)?);
+        Ok(Sample::new(costs.into_iter().zip(others).map(|(cost, other)| ratio(cost, other))))
+    }
+
+    /// By round.
+    fn costs_us(&self, variant: &Variant) -> Result<Vec<f64>> {
         let of = |name: &str| self.stacked.get(name).with_context(|| format!("{name} was not measured"));
         let (with, without) = (of(&variant.name)?, of(&variant.base().name)?);
         let pairs = with.iter().zip(without);
-        Ok(Sample::new(pairs.map(|(with, without)| (with.cpu_us - without.cpu_us) / COPIES as f64)))
+        Ok(pairs.map(|(with, without)| (with.cpu_us - without.cpu_us) / COPIES as f64).collect())
+    }
+}
+
+/// Of differences, which can be 0 and less: then there is no ratio, but still one of the two is the greater.
+fn ratio(cost: f64, other: f64) -> f64 {
+    match other > 0.0 {
+        true => cost / other,
+        false if cost > other => f64::INFINITY,
+        false => 0.0,
     }
 }
 
@@ -227,4 +250,32 @@ fn outbound_of(hop: &Hop) -> String {
 
 fn inbound_of(hop: &Hop) -> String {
     format!("hop {}, inbound", hop.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::variants::{self, names};
+
+    #[test]
+    fn a_ratio_is_above_1_where_the_cost_is_the_greater() {
+        for (cost, other) in [(3.0, 2.0), (0.1, 0.0), (0.0, -0.1), (-0.1, -0.2)] {
+            assert!(ratio(cost, other) > 1.0, "{cost} and {other}");
+            assert!(ratio(other, cost) < 1.0, "{other} and {cost}");
+        }
+    }
+
+    #[test]
+    fn ratios_are_of_turns_in_the_same_round() {
+        let variants = variants::all().expect("made");
+        let named = |name| variants.iter().find(|variant| variant.name == name).expect("a variant");
+        let (ours, other) = (named(names::NO_LANE), named(names::EMPTY));
+        // The machine is ten times as slow in the second round.
+        let turns = |costs: [f64; 2]| costs.map(|cost| Stacked { cpu_us: cost * COPIES as f64 }).to_vec();
+        let mut measured = Measured::default();
+        measured.stacked.insert(names::NOTHING.to_owned(), turns([0.0, 0.0]));
+        measured.stacked.insert(ours.name.clone(), turns([1.0, 10.0]));
+        measured.stacked.insert(other.name.clone(), turns([2.0, 20.0]));
+        assert_eq!(measured.ratio(ours, other).expect("measured").quartiles(), (0.5, 0.5));
+    }
 }

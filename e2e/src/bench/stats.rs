@@ -33,7 +33,31 @@ impl Sample {
     pub fn quartiles(&self) -> (f64, f64) {
         (self.quantile(0.25), self.quantile(0.75))
     }
+
+    /// Between which two of the values the median of everything that could have been drawn lies, in at least 95 of
+    /// 100 samples; `None` of fewer than six values. By the sign test, so whatever the values' distribution is.
+    #[must_use]
+    pub fn median_interval(&self) -> Option<(f64, f64)> {
+        let Self(values) = self;
+        // How likely it is that no more than so many values are below that median: tosses of a coin.
+        let mut of_one = 0.5_f64.powi(i32::try_from(values.len()).ok()?);
+        let mut at_most = of_one;
+        let mut low = None;
+        for place in 0..values.len() / 2 {
+            if at_most > BEYOND_EACH_END_MAX {
+                break;
+            }
+            low = Some(place);
+            of_one *= (values.len() - place) as f64 / (place + 1) as f64;
+            at_most += of_one;
+        }
+        let low = low?;
+        Some((*values.get(low)?, *values.get(values.len() - 1 - low)?))
+    }
 }
+
+/// How likely a median is to be beyond either end of its interval.
+const BEYOND_EACH_END_MAX: f64 = 0.025;
 
 #[cfg(test)]
 mod tests {
@@ -63,5 +87,21 @@ mod tests {
     #[test]
     fn of_nothing_is_nothing() {
         check(&[], 0.5, 0.0);
+    }
+
+    #[track_caller]
+    fn check_interval(values: u32, expected: Option<(f64, f64)>) {
+        assert_eq!(Sample::new((1..=values).map(f64::from)).median_interval(), expected);
+    }
+
+    #[test]
+    fn a_median_s_interval_is_that_of_the_tables() {
+        check_interval(0, None);
+        check_interval(5, None);
+        check_interval(6, Some((1.0, 6.0)));
+        check_interval(8, Some((1.0, 8.0)));
+        check_interval(9, Some((2.0, 8.0)));
+        check_interval(15, Some((4.0, 12.0)));
+        check_interval(25, Some((8.0, 18.0)));
     }
 }

@@ -139,8 +139,17 @@ pub(super) fn room(room: &[Room]) -> String {
 impl Results {
     /// What one copy of a variant costs.
     pub(super) fn cost_us(&self, name: &str) -> Result<Sample> {
+        self.measured.cost_us(self.variant(name)?)
+    }
+
+    /// How many times the cost of another variant one has.
+    pub(super) fn ratio(&self, name: &str, other: &str) -> Result<Sample> {
+        self.measured.ratio(self.variant(name)?, self.variant(other)?)
+    }
+
+    fn variant(&self, name: &str) -> Result<&Variant> {
         let variant = self.variants.iter().find(|variant| variant.name == name);
-        self.measured.cost_us(variant.with_context(|| format!("no variant {name}"))?)
+        variant.with_context(|| format!("no variant {name}"))
     }
 
     /// How many times the cost of an edge with one rule an edge with the most rules has.

@@ -17,7 +17,40 @@ const GZIP_BYTES_MAX: usize = 70_000;
 struct Target {
     target: String,
     measured: String,
-    is_met: bool,
+    verdict: Verdict,
+}
+
+/// Whether a target is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Met,
+    Missed,
+    /// The measurement does not tell.
+    Draw,
+}
+
+impl Verdict {
+    /// Of a count or a size.
+    fn of(is_met: bool) -> Self {
+        if is_met { Self::Met } else { Self::Missed }
+    }
+
+    /// Of a ratio that is to be below 1, by the interval that it lies in.
+    fn of_ratio(interval: Option<(f64, f64)>) -> Self {
+        match interval {
+            Some((_, high)) if high < 1.0 => Self::Met,
+            Some((low, _)) if low > 1.0 => Self::Missed,
+            _ => Self::Draw,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Met => "yes",
+            Self::Missed => "**no**",
+            Self::Draw => "draw",
+        }
+    }
 }
 
 pub(super) fn table(results: &Results) -> Result<String> {
@@ -25,9 +58,8 @@ pub(super) fn table(results: &Results) -> Result<String> {
     targets.extend(times(results)?);
     targets.extend(sizes(results)?);
     let mut table = "| target | measured | met |\n|---|---|---|\n".to_owned();
-    for Target { target, measured, is_met } in targets {
-        let met = if is_met { "yes" } else { "**no**" };
-        let _ = writeln!(table, "| {target} | {measured} | {met} |");
+    for Target { target, measured, verdict } in targets {
+        let _ = writeln!(table, "| {target} | {measured} | {} |", verdict.text());
     }
     Ok(table)
 }
@@ -40,8 +72,8 @@ fn host_calls(results: &Results) -> Result<Vec<Target>> {
     let most = |target: &str, passes: &[&str]| {
         let passes = passes.iter().map(|name| calls(name)).collect::<Result<Vec<_>>>()?;
         let most = passes.iter().map(|pass| pass.cost.host_calls()).max().unwrap_or_default();
-        let is_met = passes.iter().all(|pass| pass.is_within_budget());
-        Ok::<_, anyhow::Error>(Target { target: target.to_owned(), measured: most.to_string(), is_met })
+        let verdict = Verdict::of(passes.iter().all(|pass| pass.is_within_budget()));
+        Ok::<_, anyhow::Error>(Target { target: target.to_owned(), measured: most.to_string(), verdict })
     };
     Ok(vec![
         most("no lane: at most 1 host call per sidecar pass", &[names::NO_LANE])?,
@@ -51,11 +83,14 @@ fn host_calls(results: &Results) -> Result<Vec<Target>> {
 }
 
 fn times(results: &Results) -> Result<Vec<Target>> {
-    let cost = |name: &str| Ok::<_, anyhow::Error>(results.cost_us(name)?.median());
     let cheaper = |target: &str, ours: &str, other: &str| {
-        let (ours, other) = (cost(ours)?, cost(other)?);
-        let measured = format!("{ours:.2} µs against {other:.2} µs ({:.2})", ours / other);
-        Ok::<_, anyhow::Error>(Target { target: target.to_owned(), measured, is_met: ours <= other })
+        let ratio = results.ratio(ours, other)?;
+        let (ours, other) = (results.cost_us(ours)?.median(), results.cost_us(other)?.median());
+        let interval = ratio.median_interval();
+        let within = interval.map(|(low, high)| format!(", {low:.2} – {high:.2}")).unwrap_or_default();
+        let measured = format!("{ours:.2} µs against {other:.2} µs (× {:.2}{within})", ratio.median());
+        let verdict = Verdict::of_ratio(interval);
+        Ok::<_, anyhow::Error>(Target { target: target.to_owned(), measured, verdict })
     };
     let mut times = vec![
         cheaper("no lane: no dearer than the stock SDK's empty filter", names::NO_LANE, names::EMPTY)?,
@@ -77,7 +112,7 @@ fn times(results: &Results) -> Result<Vec<Target>> {
     times.push(Target {
         target: format!("edge: grows less than the rules do, {one} to {most}"),
         measured: format!("× {ours:.1} (Lua × {lua:.1})"),
-        is_met: ours < (most / one) as f64,
+        verdict: Verdict::of(ours < (most / one) as f64),
     });
     Ok(times)
 }
@@ -87,7 +122,7 @@ fn sizes(results: &Results) -> Result<Vec<Target>> {
     let size = |target: &str, bytes: usize, max: usize| Target {
         target: target.to_owned(),
         measured: format!("{:.1} KB", bytes as f64 / 1e3),
-        is_met: bytes <= max,
+        verdict: Verdict::of(bytes <= max),
     };
     let last = results.map.readings.last().context("the map was not measured")?;
     let readings = &results.map.readings;
@@ -98,7 +133,21 @@ fn sizes(results: &Results) -> Result<Vec<Target>> {
         Target {
             target: format!("correlation map: at most 8 MB, flat over {} requests", last.requests),
             measured: format!("{:.2} MB, {}", last.bytes as f64 / 1e6, if flat { "flat" } else { "grows" }),
-            is_met: flat && last.bytes <= MAP_BYTES_MAX,
+            verdict: Verdict::of(flat && last.bytes <= MAP_BYTES_MAX),
         },
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_interval_on_one_side_of_1_decides() {
+        assert_eq!(Verdict::of_ratio(Some((0.69, 0.98))), Verdict::Met);
+        assert_eq!(Verdict::of_ratio(Some((1.02, f64::INFINITY))), Verdict::Missed);
+        assert_eq!(Verdict::of_ratio(Some((0.69, 1.34))), Verdict::Draw);
+        assert_eq!(Verdict::of_ratio(Some((0.0, 1.0))), Verdict::Draw);
+        assert_eq!(Verdict::of_ratio(None), Verdict::Draw);
+    }
 }
