@@ -1,6 +1,7 @@
 //! A developer's machine and a cluster as one network: the agent in a pod, the way to it, and what is served here.
 
 pub mod agent;
+pub mod environment;
 pub mod job;
 pub mod launch;
 #[cfg(target_os = "linux")]
@@ -9,3 +10,4 @@ pub mod proxy;
 pub mod report;
 pub mod session;
 mod way;
+pub mod workload;

@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 
 pub use handover::{Prepared, Running};
 pub use outside::{Network, Outside};
-pub use stack::Stack;
+pub use stack::{Ports, Stack};
 
 /// The program's address. RFC 7335 keeps these for what no other machine sees.
 const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 2);

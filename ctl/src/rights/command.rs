@@ -32,6 +32,7 @@ pub enum Command {
     Mesh,
     DevList,
     DevStop,
+    DevEnv,
 }
 
 /// Who removes every trace.
@@ -67,6 +68,7 @@ impl Command {
             Self::Mesh => "mesh, exchange",
             Self::DevList => "dev list",
             Self::DevStop => "dev stop, clean",
+            Self::DevEnv => "dev env",
         }
     }
 
@@ -111,6 +113,7 @@ impl Command {
             .concat(),
             Self::Connect | Self::Forward | Self::Run => [vec![image()], in_each(&agent)].concat(),
             Self::Mesh => [mesh(), in_each(&taken)].concat(),
+            Self::DevEnv => in_each(&environment),
             Self::DevList => in_each(&|namespace| vec![takeovers(&["list"]).within(namespace)]),
             Self::DevStop => in_each(&|namespace| {
                 vec![
@@ -190,6 +193,21 @@ fn agent(namespace: &str) -> Vec<Rule> {
         Rule::new("", "pods", &["get", "list"]).within(namespace),
         Rule::new("", "pods/portforward", &["get", "create"]).within(namespace),
         events.of(Whose::Else("it is not told why an agent gets no pod")),
+    ]
+}
+
+/// What a workload's environment comes from.
+fn environment(namespace: &str) -> Vec<Rule> {
+    let get = |group: &str, resource: &str, of: Whose| {
+        Rule::new(group, resource, &["get"]).within(namespace).of(of)
+    };
+    vec![
+        get(APPS, "deployments", Whose::All),
+        get(APPS, "statefulsets", Whose::Saying("for a statefulset/NAME")),
+        get(APPS, "daemonsets", Whose::Saying("for a daemonset/NAME")),
+        get("", "pods", Whose::Saying("for a pod/NAME")),
+        get("", "configmaps", Whose::Saying("where variables come from ConfigMaps")),
+        get("", "secrets", Whose::Saying("with --with-secrets")),
     ]
 }
 

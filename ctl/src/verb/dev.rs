@@ -1,5 +1,7 @@
 //! `canaryctl dev`: who has which service, and how to end that.
 
+mod env;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -25,6 +27,16 @@ pub enum Verb {
     Stop(StopArgs),
     /// End those of your own that nobody serves any more.
     Clean(CleanArgs),
+    /// Write the environment of a workload's container, for a process on this machine.
+    #[command(after_help = "\
+Variables of its manifest and of ConfigMaps, with references resolved as in a pod. Those of Secrets are left out, and no
+Secret is read, without --with-secrets. What only a pod has, as its address, is named on standard error.
+
+Examples:
+  canaryctl -n shop dev env cart --file .env
+  canaryctl -n shop dev env statefulset/stock --container app --with-secrets -o json
+  eval \"$(canaryctl -n shop dev env cart -o shell)\"")]
+    Env(env::EnvArgs),
 }
 
 /// The arguments of `list`.
@@ -77,6 +89,7 @@ pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
             Verb::List(args) => list(args, &cluster).await,
             Verb::Stop(args) => stop(args, &cluster).await,
             Verb::Clean(args) => clean(args, &cluster).await,
+            Verb::Env(args) => env::run(args, &cluster).await,
         }
     })
 }

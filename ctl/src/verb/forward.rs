@@ -41,9 +41,9 @@ pub struct Args {
 
 /// A port here, and one there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ports {
-    local: u16,
-    remote: u16,
+pub(super) struct Ports {
+    pub(super) local: u16,
+    pub(super) remote: u16,
 }
 
 impl FromStr for Ports {

@@ -6,7 +6,9 @@ use std::ffi::OsString;
 mod linux;
 
 use super::connect::LaunchArgs;
+use super::forward::Ports;
 use crate::cluster::ClusterArgs;
+use crate::develop::workload::Which;
 use crate::failure::Failure;
 
 /// The verb's arguments.
@@ -22,7 +24,7 @@ signal that ended it. Linux only; elsewhere: canaryctl connect.
 
 Examples:
   canaryctl run -n shop curl http://cart/
-  canaryctl run -n shop -- ./stock --listen :8080
+  canaryctl run -n shop --env-of cart --publish 8080 -- ./cart --listen :8080
   canaryctl run -n shop --lane gray bash       a shell whose requests are all in lane gray
   canaryctl run --cluster-range 10.244.0.0/16 psql -h 10.244.1.7")]
 pub struct Args {
@@ -30,6 +32,15 @@ pub struct Args {
     #[arg(long, value_name = "CIDR")]
     #[cfg(target_os = "linux")]
     cluster_range: Vec<crate::develop::netns::Network>,
+    /// Bring a port that the program listens on to this machine's loopback, to another port where one is before it; may
+    /// be repeated.
+    #[arg(long, short, value_name = "[LOCAL:]PORT")]
+    publish: Vec<Ports>,
+    /// Give the program the environment of this workload's container: a Deployment, or statefulset/NAME, pod/NAME.
+    #[arg(long, value_name = "WORKLOAD")]
+    env_of: Option<String>,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     launch: LaunchArgs,
     /// The program and its arguments.

@@ -82,6 +82,7 @@ pub(crate) async fn develop(shop: &Shop) {
             .replace(".shop.", &format!(".{}.", shop.namespace()));
         let words: Vec<&str> = ours.split(' ').collect();
         match (words[0], words[1]) {
+            ("canaryctl", "-n") => drop(shop.cluster().canaryctl(&words[1..]).ok()),
             ("canaryctl", "run") => {
                 let ran = shop.cluster().canaryctl(&words[1..]).ok();
                 assert!(ran.stdout.contains("cart."), "{ran}");

@@ -115,8 +115,11 @@ fn main() -> ExitCode {
     suite.test("a_machine_beside_the_cluster_is_in_the_lane_it_names", develop::in_a_lane);
     suite.test("a_program_reaches_what_a_pod_reaches", programs::reach);
     suite.test("a_program_reaches_this_machine_as_before", programs::machine);
+    suite.test("a_program_is_reached_by_ports_that_are_published", programs::published);
+    suite.test("a_program_has_sent_what_it_wrote_when_it_ends", programs::written);
     suite.test("a_program_is_in_the_lane_it_is_run_in", programs::in_a_lane);
     suite.test("a_program_is_run_as_if_it_were_run_directly", programs::as_directly);
+    suite.test("a_program_is_given_a_workloads_environment", programs::with_environment);
     suite.test("a_program_is_run_without_root", programs::without_root);
     suite.test("an_agent_whose_machine_is_gone_ends_by_itself", develop::killed);
     suite.test("an_agent_that_dies_is_followed_by_another", develop::replaced);

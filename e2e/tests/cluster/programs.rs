@@ -1,10 +1,12 @@
 //! `canaryctl run`: programs of this machine that know of no proxy, in the cluster's network.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use canary_localmesh::Tree;
-use tokio::io::AsyncWriteExt as _;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::cluster::Ran;
@@ -77,6 +79,57 @@ pub(crate) async fn machine(shop: &Shop) {
     assert!(refused.code == 7, "{refused}");
 }
 
+/// A service that is run is reached from this machine by a port that is published, though it listens on its loopback alone.
+pub(crate) async fn published(shop: &Shop) {
+    shop.installed();
+    let free =
+        TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
+    let config = tempfile::NamedTempFile::new().expect("a file");
+    let says = json!({
+        "service": "own.here", "version": "laptop", "listen": "127.0.0.1:8080",
+        "behaviour": {"calls": [], "forward": []},
+    });
+    std::fs::write(config.path(), says.to_string()).expect("written");
+    let publish = format!("{free}:8080");
+    let config = config.path().to_str().expect("a path");
+    let mut command = shop.cluster().command("canaryctl");
+    command.args(["run", "-n", shop.namespace(), "--publish", &publish, "--"]);
+    let mut service = command.args(["canaryctl", "demo-app", "--config", config]).spawn().expect("it starts");
+    let url = format!("http://127.0.0.1:{free}/");
+    let answer = shop.cluster().until("the service answers", Duration::from_secs(90), || {
+        let ran = shop.cluster().run("curl", &["-sS", "--max-time", "5", &url], None);
+        (ran.code == 0).then_some(ran.stdout)
+    });
+    let tree: Tree = serde_json::from_str(&answer).expect("the service's answer");
+    assert_eq!((tree.service.as_str(), tree.version.as_str()), ("own.here", "laptop"));
+    shop.cluster().run("kill", &["-TERM", &service.id().to_string()], None).ok();
+    service.wait().expect("it ends");
+}
+
+/// What a program has written arrives whole, although it has ended and the other end takes it slowly and has nothing to say.
+pub(crate) async fn written(shop: &Shop) {
+    const BYTES: usize = 16 << 20;
+    shop.installed();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let reading = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.expect("a connection");
+        connection.shutdown().await.expect("told");
+        let (mut count, mut buffer) = (0, vec![0; 64 << 10]);
+        loop {
+            match connection.read(&mut buffer).await.expect("bytes") {
+                0 => break count,
+                read => count += read,
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    let script =
+        format!("exec 3<>/dev/tcp/host.canaryctl.internal/{port}; cat <&3; head -c {BYTES} /dev/zero >&3");
+    tokio::task::block_in_place(|| run(shop, &[], &["bash", "-c", &script])).ok();
+    assert_eq!(reading.await.expect("it reads"), BYTES);
+}
+
 /// Every flow of the program's is in the lane that is named.
 pub(crate) async fn in_a_lane(shop: &Shop) {
     shop.installed();
@@ -101,7 +154,7 @@ pub(crate) async fn as_directly(shop: &Shop) {
     let mut cat = started(shop, &["cat"]);
     cat.stdin.take().expect("a pipe").write_all(b"what is typed\n").expect("written");
     let mut echoed = String::new();
-    cat.stdout.take().expect("a pipe").read_to_string(&mut echoed).expect("read");
+    Read::read_to_string(&mut cat.stdout.take().expect("a pipe"), &mut echoed).expect("read");
     assert_eq!((echoed.as_str(), cat.wait().expect("it ends").code()), ("what is typed\n", Some(0)));
 
     // It is asked to end, and ends as it likes.
@@ -117,10 +170,52 @@ pub(crate) async fn as_directly(shop: &Shop) {
     lost.kill().expect("killed");
     lost.wait().expect("it ends");
     let place = format!("/proc/{program}");
-    shop.cluster().until("the program is gone", std::time::Duration::from_secs(5), || {
+    shop.cluster().until("the program is gone", Duration::from_secs(5), || {
         (!std::path::Path::new(&place).exists()).then_some(())
     });
     shop.kubectl(&["delete", "jobs", "-l", "app.kubernetes.io/managed-by=canaryctl", "--wait=false"]).ok();
+}
+
+/// A workload's environment is handed on; of Secrets only where that is said.
+pub(crate) async fn with_environment(shop: &Shop) {
+    shop.installed();
+    let namespace = shop.namespace();
+    let metadata = |name: &str| json!({"name": name, "namespace": namespace});
+    let from = |kind: &str, name: &str, key: &str| json!({(kind): {"name": name, "key": key}});
+    shop.cluster().apply(&[
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("looks"), "data": {"colour": "gray"}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata("api"), "stringData": {"token": "s3cr3t"}}),
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata("dressed"),
+            "spec": {
+                "replicas": 0, "selector": {"matchLabels": {"app": "dressed"}},
+                "template": {
+                    "metadata": {"labels": {"app": "dressed"}},
+                    "spec": {"containers": [{
+                        "name": "app", "image": "none",
+                        "env": [
+                            {"name": "COLOUR", "valueFrom": from("configMapKeyRef", "looks", "colour")},
+                            {"name": "SHADE", "value": "dark $(COLOUR)"},
+                            {"name": "TOKEN", "valueFrom": from("secretKeyRef", "api", "token")},
+                            {"name": "PATH", "value": "/nowhere"},
+                        ],
+                    }]},
+                },
+            },
+        }),
+    ]);
+    let script = "echo $SHADE/$TOKEN";
+    let plain = shell(shop, &["--env-of", "dressed"], script).ok();
+    assert_eq!(plain.stdout, "dark gray/\n");
+    assert!(plain.stderr.contains("without TOKEN: --with-secrets"), "{plain}");
+    let secret = shell(shop, &["--env-of", "deploy/dressed", "--with-secrets"], script).ok();
+    assert_eq!(secret.stdout, "dark gray/s3cr3t\n");
+
+    let written = shop.cluster().canaryctl(&["-n", namespace, "dev", "env", "dressed"]).ok();
+    assert_eq!(written.stdout, "COLOUR=gray\nSHADE='dark gray'\nPATH=/nowhere\n");
+    let none = shop.cluster().canaryctl(&["-n", namespace, "dev", "env", "nobody"]);
+    assert!(none.code == 1 && none.stderr.contains(&format!("no Deployment {namespace}/nobody")), "{none}");
+    shop.kubectl(&["delete", "deployment/dressed", "configmap/looks", "secret/api"]).ok();
 }
 
 /// Nobody need be root: the user has no right on this machine but to open the device, as most systems have it.

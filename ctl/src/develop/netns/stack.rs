@@ -10,6 +10,7 @@ mod packet;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpCidr};
-use tokio::sync::mpsc;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use super::outside::{Far, Outside};
@@ -37,6 +39,8 @@ const FLOWS_MAX: usize = 4096;
 const PACKETS_AT_ONCE: usize = 64;
 /// The port of DNS.
 const DNS: u16 = 53;
+/// The first port from which the program is called: IANA's dynamic ones.
+const PORT_FIRST: u16 = 49_152;
 /// How long to wait at least where a socket would send and cannot.
 const BLOCKED: Duration = Duration::from_millis(10);
 /// How long to wait where no socket says when it has something to do.
@@ -46,6 +50,21 @@ const IDLE: Duration = Duration::from_secs(60);
 enum Found {
     Dialled(SocketHandle, Ends, io::Result<Box<dyn Far>>),
     Answered(Datagram),
+    /// Somebody wants to connect to the program's port.
+    Called(Box<dyn Far>, u16),
+}
+
+/// The way to ports of the program.
+#[derive(Clone)]
+pub struct Ports(mpsc::UnboundedSender<Found>);
+
+impl Ports {
+    /// Joins a connection with one to the program's port, on whichever address it listens; ends it where it does not.
+    pub fn connect(&self, connection: TcpStream, port: u16) {
+        let _ = connection.set_nodelay(true);
+        // Without a stack there is no program.
+        let _ = self.0.send(Found::Called(Box::new(connection), port));
+    }
 }
 
 /// The stack. It serves as long as it is awaited.
@@ -57,6 +76,10 @@ pub struct Stack {
     outside: Arc<Outside>,
     tell: mpsc::UnboundedSender<Found>,
     found: mpsc::UnboundedReceiver<Found>,
+    /// How many connections have bytes of the program's, or their end, that the outside lacks.
+    unfinished: watch::Sender<usize>,
+    /// From where the program was called last.
+    last_port: u16,
     began: tokio::time::Instant,
     timer: Pin<Box<Sleep>>,
 }
@@ -86,9 +109,23 @@ impl Stack {
             outside: Arc::new(outside),
             tell,
             found,
+            unfinished: watch::Sender::new(0),
+            last_port: PORT_FIRST,
             began: tokio::time::Instant::now(),
             timer: Box::pin(sleep(IDLE)),
         })
+    }
+
+    /// The way to ports of the program.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        Ports(self.tell.clone())
+    }
+
+    /// How many connections there are of which the outside has not got all that the program sends, now and from now on.
+    #[must_use]
+    pub fn unfinished(&self) -> watch::Receiver<usize> {
+        self.unfinished.subscribe()
     }
 
     /// Serves until the device fails.
@@ -115,6 +152,8 @@ impl Stack {
                 return Poll::Ready(error);
             }
             self.remove();
+            let unfinished = self.flows.values().filter(|flow| !flow.told_end).count();
+            self.unfinished.send_if_modified(|before| std::mem::replace(before, unfinished) != unfinished);
             let may_send_more = was_behind && !self.link.is_behind();
             if !read && !moved && !may_send_more && !self.is_due(cx) {
                 return Poll::Pending;
@@ -154,22 +193,36 @@ impl Stack {
         if self.flows.len() >= FLOWS_MAX || self.flows.values().any(|flow| flow.ends == ends) {
             return;
         }
-        let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER_BYTES]);
-        let mut socket = tcp::Socket::new(buffer(), buffer());
-        socket.set_nagle_enabled(false);
-        socket.set_ack_delay(None);
+        let mut socket = socket();
         socket.pause_synack(true);
         if socket.listen((*ends.to.ip(), ends.to.port())).is_err() {
             return;
         }
         let handle = self.sockets.add(socket);
-        self.flows.insert(handle, Flow::new(ends));
+        self.flows.insert(handle, Flow::new(ends, None));
         let (outside, tell) = (self.outside.clone(), self.tell.clone());
         tokio::spawn(async move {
             let dialled = outside.dial(ends.to).await;
             // Without a stack nobody asks.
             let _ = tell.send(Found::Dialled(handle, ends, dialled));
         });
+    }
+
+    /// Connects to a port of the program, on its loopback: there it is whether it listens on that alone or on all.
+    fn call(&mut self, from: Box<dyn Far>, port: u16) {
+        if self.flows.len() >= FLOWS_MAX {
+            return;
+        }
+        self.last_port = self.last_port.checked_add(1).unwrap_or(PORT_FIRST);
+        let ends = Ends {
+            from: SocketAddrV4::new(HERE, self.last_port),
+            to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+        };
+        let mut socket = socket();
+        let remote = (*ends.to.ip(), port);
+        if socket.connect(self.interface.context(), remote, (HERE, self.last_port)).is_ok() {
+            self.flows.insert(self.sockets.add(socket), Flow::new(ends, Some(from)));
+        }
     }
 
     fn ask(&mut self, query: Datagram) {
@@ -184,6 +237,7 @@ impl Stack {
 
     fn learn(&mut self, found: Found) {
         match found {
+            Found::Called(from, port) => self.call(from, port),
             Found::Answered(datagram) => self.link.send(packet::write(&datagram)),
             Found::Dialled(handle, ends, dialled) => {
                 // The program may have given up, and another connection be there.
@@ -219,8 +273,8 @@ impl Stack {
 
     fn remove(&mut self) {
         let sockets = &mut self.sockets;
-        self.flows.retain(|handle, _| {
-            let over = flow::is_over(sockets.get(*handle));
+        self.flows.retain(|handle, flow| {
+            let over = flow.is_over(sockets.get(*handle));
             if over {
                 sockets.remove(*handle);
             }
@@ -236,4 +290,12 @@ impl Stack {
         self.timer.as_mut().reset(tokio::time::Instant::now() + wait.max(BLOCKED));
         self.timer.as_mut().poll(cx).is_ready()
     }
+}
+
+fn socket() -> tcp::Socket<'static> {
+    let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER_BYTES]);
+    let mut socket = tcp::Socket::new(buffer(), buffer());
+    socket.set_nagle_enabled(false);
+    socket.set_ack_delay(None);
+    socket
 }

@@ -17,13 +17,15 @@ pub(super) struct Flow {
     pub(super) far: Option<Box<dyn Far>>,
     /// Whether the outside has sent its last byte.
     far_ended: bool,
-    /// Whether the outside was told that the program has.
-    told_end: bool,
+    /// Whether the program has.
+    ended: bool,
+    /// Whether the outside was told so.
+    pub(super) told_end: bool,
 }
 
 impl Flow {
-    pub(super) fn new(ends: Ends) -> Self {
-        Self { ends, far: None, far_ended: false, told_end: false }
+    pub(super) fn new(ends: Ends, far: Option<Box<dyn Far>>) -> Self {
+        Self { ends, far, far_ended: false, ended: false, told_end: false }
     }
 
     /// Moves what can be moved both ways; true where something was.
@@ -35,6 +37,19 @@ impl Flow {
             socket.abort();
             true
         })
+    }
+
+    /// Whether nothing more comes of it: the connection is over here and the outside has all of its bytes, or it was
+    /// never made.
+    pub(super) fn is_over(&self, socket: &Socket<'_>) -> bool {
+        let is_told = !socket.can_recv() && (self.told_end || !self.ended);
+        match socket.state() {
+            State::Listen => true,
+            // One that was aborted has its ends until the program has been told.
+            State::Closed => socket.remote_endpoint().is_none() && (self.far.is_none() || is_told),
+            State::TimeWait => self.far.is_none() || is_told,
+            _ => false,
+        }
     }
 
     /// From the program to the outside.
@@ -54,7 +69,8 @@ impl Flow {
             }
         }
         let _ = Pin::new(&mut *far).poll_flush(cx)?;
-        if has_ended(socket) && !self.told_end && Pin::new(far).poll_shutdown(cx)?.is_ready() {
+        self.ended |= has_ended(socket);
+        if self.ended && !socket.can_recv() && !self.told_end && Pin::new(far).poll_shutdown(cx)?.is_ready() {
             self.told_end = true;
         }
         Ok(moved)
@@ -87,23 +103,7 @@ impl Flow {
     }
 }
 
-/// Whether the program has sent its last byte, and all of them are on their way.
+/// Whether the program has sent its last byte; some may still wait to be taken.
 fn has_ended(socket: &Socket<'_>) -> bool {
-    let ended =
-        matches!(socket.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
-    ended && !socket.may_recv()
-}
-
-/// Whether nothing more comes of a socket: its connection is over, or was never made.
-pub(super) fn is_over(socket: &Socket<'_>) -> bool {
-    match socket.state() {
-        State::Closed => !has_reset_to_send(socket),
-        State::TimeWait | State::Listen => true,
-        _ => false,
-    }
-}
-
-/// A socket that was aborted has its ends until it has said so.
-fn has_reset_to_send(socket: &Socket<'_>) -> bool {
-    socket.remote_endpoint().is_some()
+    matches!(socket.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
 }
