@@ -9,21 +9,8 @@ use crate::failure::Failure;
 use crate::verb;
 
 /// Verbs that ask no cluster.
-const VERBS_WITHOUT_CLUSTER: [&str; 13] = [
-    "agent",
-    "gate",
-    "netns",
-    "demo",
-    "render",
-    "explain",
-    "trace",
-    "rules",
-    "image",
-    "filter",
-    "completion",
-    "man",
-    "demo-app",
-];
+const VERBS_WITHOUT_CLUSTER: [&str; 11] =
+    ["agent", "gate", "netns", "demo", "render", "rules", "image", "filter", "completion", "man", "demo-app"];
 
 /// Full-link gray routing for Istio meshes.
 ///
@@ -177,8 +164,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Netns(args) => verb::netns::run(&args),
         Verb::Agent(args) => verb::agent::run(args),
         Verb::Demo(args) => verb::demo::run(&args),
-        Verb::Explain(args) => verb::explain::run(&args),
-        Verb::Trace(args) => verb::trace::run(&args),
+        Verb::Explain(args) => verb::explain::run(&args, cluster),
+        Verb::Trace(args) => verb::trace::run(&args, cluster),
         Verb::Rules(args) => verb::rules::run(&args),
         Verb::Gate(args) => verb::gate::run(&args),
         Verb::DemoApp(args) => verb::demo_app::run(&args),

@@ -12,6 +12,7 @@ mod releases;
 mod report;
 mod run;
 mod takeovers;
+mod traces;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -14,6 +14,8 @@ pub const FILTER_SERVER: &str = "canaryctl-filter";
 pub const SETTINGS: &str = "canaryctl-settings";
 /// The Secret with the signing keys.
 pub const KEYS: &str = "canaryctl-keys";
+/// The Secret with the key for traces, while somebody traces.
+pub const TRACE: &str = "canaryctl-trace";
 /// The webhook's configuration, its Service and the Secret with its certificates.
 pub const WEBHOOK: &str = "canaryctl-webhook";
 /// What a configuration of webhooks is to the API server.

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use canary_istio::{Object, ObjectRef, simulate};
 use canary_rules::settings::MeshSettings;
-use kube::Client;
+use canary_rules::trace::Tracing;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
 use serde_json::Value;
 
 use crate::cluster::api_failure;
@@ -15,6 +18,7 @@ use crate::failure::{Code, Failure};
 use crate::names;
 use crate::settings::{self, Installation};
 use crate::steer::Course;
+use crate::trace_key::Asked;
 use crate::world::{self, MeshConfigs, Seen, World};
 
 pub use labels::{Unlabelled, unlabelled};
@@ -35,10 +39,11 @@ impl Scene {
     pub async fn live(client: &Client) -> Result<Self, Failure> {
         let installed = Installation::read(client, names::NAMESPACE).await;
         let installed = installed.map_err(|error| Failure::from_error(Code::Failed, &error))?;
-        let (root_namespace, settings) = match installed {
+        let (root_namespace, mut settings) = match installed {
             Some((found, settings)) => (found.presence.root_namespace, settings),
             None => (names::ROOT_NAMESPACE.to_owned(), defaults()?),
         };
+        settings.trace = tracing(client).await?;
         let configs = MeshConfigs::read(client, &root_namespace).await;
         let configs = configs.map_err(|error| api_failure("read Istio's settings", &error))?;
         let world = world::list(client).await;
@@ -91,6 +96,19 @@ impl Scene {
             self.seen.lanes.push(lane);
         }
         Ok(())
+    }
+}
+
+/// The key that proxies have while somebody traces; who may not read it sees it as one that goes.
+async fn tracing(client: &Client) -> Result<Option<Tracing>, Failure> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), names::NAMESPACE);
+    match api.get_opt(names::TRACE).await {
+        Ok(found) => {
+            let now_unix_s = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
+            Ok(found.as_ref().and_then(Asked::read).and_then(|asked| asked.tracing(now_unix_s)))
+        }
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(error) => Err(api_failure("read the key for traces", &error)),
     }
 }
 

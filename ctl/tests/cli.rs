@@ -211,7 +211,8 @@ fn a_verb_shows_the_flags_of_a_cluster_if_it_asks_one() {
         ("version", true),
         ("filter push", false),
         ("image save", false),
-        ("explain", false),
+        ("explain", true),
+        ("rules check", false),
     ] {
         let args: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
         let help = String::from_utf8(canaryctl(&args).stdout).expect("text");

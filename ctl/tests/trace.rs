@@ -86,7 +86,8 @@ fn traces_of_the_demo_are_as_documented() {
 #[test]
 fn where_no_mesh_is_the_next_command_is_named() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_canaryctl"));
-    let output = command.args(["trace", "http://127.0.0.1:1/"]).output().expect("canaryctl runs");
+    command.env("KUBECONFIG", "/nowhere").args(["trace", "http://127.0.0.1:1/"]);
+    let output = command.output().expect("canaryctl runs");
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("127.0.0.1:1") && stderr.contains("canaryctl demo --keep"), "{stderr}");

@@ -13,7 +13,8 @@ use crate::world::{self, REVISION_LABEL};
 /// Istio's note on what it has put into a pod.
 const STATUS_ANNOTATION: &str = "sidecar.istio.io/status";
 const TEMPLATES_ANNOTATION: &str = "inject.istio.io/templates";
-const PROXY: &str = "istio-proxy";
+/// The container of a proxy.
+pub(crate) const PROXY: &str = "istio-proxy";
 /// Label of the pods that Istio makes for a Gateway of the Gateway API, which nobody injects anything into.
 const MANAGED_LABEL: &str = "gateway.istio.io/managed";
 const MANAGED: &str = "istio.io-gateway-controller";
@@ -40,6 +41,12 @@ impl Sidecars {
             .await
             .map_err(|source| ArrivalError::Api { tried: "list pods".into(), source: Box::new(source) })?;
         Ok(Self(pods.iter().filter_map(|pod| sidecar(&pod["metadata"])).collect()))
+    }
+
+    /// Whether this pod is one of them.
+    #[must_use]
+    pub fn has(&self, namespace: &str, name: &str) -> bool {
+        self.0.contains_key(&format!("{name}.{namespace}"))
     }
 
     /// Those that belong to one of these revisions; one that states none does.

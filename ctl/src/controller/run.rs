@@ -17,6 +17,7 @@ use super::metrics::Metrics;
 use super::releases::{self, Measures};
 use super::report::{Outcome, Reporter};
 use super::takeovers::{self, Arrivals, Looked};
+use super::traces::Traces;
 use crate::apply::{ApplyError, Written};
 use crate::arrival::Labelled;
 use crate::failure::chain;
@@ -47,6 +48,7 @@ pub(super) struct Run<'a> {
     events: Events,
     measures: Measures,
     arrivals: Arrivals,
+    traces: Traces,
     /// Whether a run before this one may have written what proxies do not have yet.
     unsettled: bool,
     /// Whether plugins came or went, and that is not proven.
@@ -109,6 +111,7 @@ impl<'a> Run<'a> {
     pub(super) fn new(client: Client, options: Options, watched: &'a Watched, metrics: Arc<Metrics>) -> Self {
         let events = Events::new(client.clone(), &options.identity);
         let reporter = Reporter::new(client.clone(), events.clone());
+        let traces = Traces::new(&client, &options.namespace);
         Self {
             client,
             options,
@@ -119,6 +122,7 @@ impl<'a> Run<'a> {
             events,
             measures: Measures::default(),
             arrivals: Arrivals::default(),
+            traces,
             unsettled: true,
             plugins_unproven: false,
             unproven: Vec::new(),
@@ -161,6 +165,7 @@ impl<'a> Run<'a> {
                 () = self.news.changed() => tokio::time::sleep(SETTLE).await,
                 () = self.measures.answered() => {}
                 () = self.arrivals.ended() => {}
+                () = self.traces.changed() => {}
                 () = tokio::time::sleep(next) => {}
             }
         }
@@ -178,7 +183,10 @@ impl<'a> Run<'a> {
         self.metrics.runs.fetch_add(1, Ordering::Relaxed);
         self.hear().await;
         self.reporter.begin();
-        let (settings, root_namespace) = self.settings().await?;
+        let (mut settings, root_namespace) = self.settings().await?;
+        let now_unix_s = Timestamp::now().as_second();
+        let traced = self.traces.look(now_unix_s).await?;
+        settings.trace = traced.tracing;
         let configs = MeshConfigs::read(&self.client, &root_namespace).await;
         let configs = configs.map_err(|error| RunError::Read("Istio's settings", Box::new(error)))?;
         let seen = self.watched.world().see(&configs)?;
@@ -189,7 +197,7 @@ impl<'a> Run<'a> {
         // A release that cannot go on keeps no lane from being as it should be.
         let released = releases::round(&self.client, &seen, &mut self.measures, &self.events).await;
         self.unheard.extend(released.written);
-        let course = steer::course(&seen, &settings, Timestamp::now().as_second());
+        let course = steer::course(&seen, &settings, now_unix_s);
         self.count_what_is(&seen, &course);
 
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
@@ -214,9 +222,10 @@ impl<'a> Run<'a> {
                 self.reporter.release(&seen, &course).await?;
                 takeovers::release(&client, &seen).await?;
                 let ends = takeovers::report(&client, looked(&outcome), &mut self.arrivals).await?;
+                self.traces.report(&traced, &outcome).await?;
                 // The lanes are served; the pod is tried again.
                 refused.map_or(Ok(()), Err)?;
-                Ok([next, released.again_in, ends].into_iter().flatten().min())
+                Ok([next, released.again_in, ends, traced.ends_in].into_iter().flatten().min())
             }
             // Somebody was faster, or what was planned by was old: the next plan knows better.
             Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => Err(error.into()),
@@ -225,6 +234,7 @@ impl<'a> Run<'a> {
                 let outcome = Outcome::Stuck(chain(&error));
                 self.reporter.report(&seen, &course, &outcome).await?;
                 takeovers::report(&client, looked(&outcome), &mut self.arrivals).await?;
+                self.traces.report(&traced, &outcome).await?;
                 Err(error.into())
             }
         }

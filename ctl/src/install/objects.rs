@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Plan, webhook};
-use crate::names::{CONTROLLER, DEVELOPER, FILTER_SERVER, KEYS, SETTINGS};
+use crate::names::{CONTROLLER, DEVELOPER, FILTER_SERVER, KEYS, SETTINGS, TRACE};
 
 /// Where the controller serves health and metrics.
 const CONTROLLER_PORT: u16 = 8080;
@@ -61,6 +61,11 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
     let mut own_rules = vec![
         json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [SETTINGS], "verbs": ["get"]}),
         json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [KEYS], "verbs": ["get"]}),
+        // It says until when every proxy has the key, and removes what no run wants any more.
+        json!({
+            "apiGroups": [""], "resources": ["secrets"],
+            "resourceNames": [TRACE], "verbs": ["get", "list", "watch", "patch", "delete"],
+        }),
         rule("coordination.k8s.io", &["leases"], &["create"]),
         json!({
             "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],

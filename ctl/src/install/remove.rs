@@ -98,6 +98,7 @@ pub async fn remove(
         ("v1", "ServiceAccount", names::CONTROLLER),
         ("coordination.k8s.io/v1", "Lease", names::CONTROLLER),
         ("v1", "ConfigMap", names::SETTINGS),
+        ("v1", "Secret", names::TRACE),
     ];
     for (api_version, kind, name) in own {
         delete_kind(client, api_version, kind, Some(namespace), name).await?;

@@ -22,6 +22,8 @@ pub enum Command {
     Disable,
     Lanes,
     LanesDescribe,
+    Trace,
+    Explain,
     ReleasePlan,
     ReleaseStart,
     ReleaseStatus,
@@ -42,6 +44,9 @@ pub const WITHOUT_WEBHOOK: Whose = Whose::Saying("with --no-webhook");
 /// What somebody may leave out of an `enable`, or of a release.
 pub const WITH_RULES: Whose = Whose::Saying("with rules or shares of users");
 
+/// Who enters at a gateway's pod.
+pub const THROUGH: Whose = Whose::Saying("with --through");
+
 impl Command {
     /// What it is called as it is typed; of several, all.
     #[must_use]
@@ -58,6 +63,8 @@ impl Command {
             Self::Disable => "disable",
             Self::Lanes => "lanes",
             Self::LanesDescribe => "lanes describe",
+            Self::Trace => "trace",
+            Self::Explain => "explain --live",
             Self::ReleasePlan => "release plan, render, diff",
             Self::ReleaseStart => "release start",
             Self::ReleaseStatus => "release status, list, history",
@@ -95,6 +102,11 @@ impl Command {
             Self::Diff => reading::diff(),
             Self::Lanes => vec![Rule::new(OURS, "lanes", &["list"])],
             Self::LanesDescribe => reading::describe(),
+            Self::Trace => {
+                let through = reading::through().into_iter().map(|rule| rule.of(THROUGH));
+                reading::trace().into_iter().chain(through).collect()
+            }
+            Self::Explain => reading::explain(),
             Self::Enable => enable(),
             Self::Disable => vec![
                 Rule::new(OURS, "lanes", &["list", "delete"]),

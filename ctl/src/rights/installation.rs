@@ -11,7 +11,7 @@ use super::group::{ADMISSION, APPS, DEFINITIONS, ISTIO, OURS, PLUGINS, RBAC};
 use super::{Rule, Whose, reading};
 use crate::failure::{Code, Failure};
 use crate::install::{Plan, Secrets};
-use crate::names::{CONTROLLER, FILTER_SERVER, NAMESPACE, ROOT_NAMESPACE, SETTINGS, WEBHOOK};
+use crate::names::{CONTROLLER, FILTER_SERVER, NAMESPACE, ROOT_NAMESPACE, SETTINGS, TRACE, WEBHOOK};
 use crate::settings::Installation;
 use crate::world;
 
@@ -104,6 +104,7 @@ pub(super) fn uninstall() -> Vec<Rule> {
         own("", "services", FILTER_SERVER),
         own("", "services", WEBHOOK),
         own("", "secrets", WEBHOOK),
+        own("", "secrets", TRACE),
         own("policy", "poddisruptionbudgets", FILTER_SERVER),
         own("policy", "poddisruptionbudgets", CONTROLLER),
         own("", "serviceaccounts", CONTROLLER),

@@ -3,7 +3,7 @@
 use super::command::plugins;
 use super::group::{ADMISSION, APPS, DEFINITIONS, OURS};
 use super::{Rule, Whose};
-use crate::names::{CONTROLLER, FILTER_SERVER, KEYS, NAMESPACE, ROOT_NAMESPACE, SETTINGS, WEBHOOK};
+use crate::names::{CONTROLLER, FILTER_SERVER, KEYS, NAMESPACE, ROOT_NAMESPACE, SETTINGS, TRACE, WEBHOOK};
 use crate::world::WORLD;
 
 /// Everything that a plan looks at.
@@ -37,6 +37,8 @@ fn webhook() -> Rule {
 pub(super) fn diff() -> Vec<Rule> {
     let mut rules = world(&["list"]);
     rules.extend(settings());
+    let key = Rule::new("", "secrets", &["get"]).within(NAMESPACE).named(TRACE);
+    rules.push(key.of(Whose::Else("while somebody traces, the key for it shows as one that goes")));
     rules
 }
 
@@ -90,6 +92,32 @@ pub(super) fn dashboard() -> Vec<Rule> {
     let mut rules = world(&["list", "watch"]);
     rules.push(asked.of(Whose::Else("its buttons say which right they lack")));
     rules
+}
+
+/// Who may write the key for traces may have proxies tell of requests.
+pub(super) fn trace() -> Vec<Rule> {
+    let key = |verbs: &[&str]| Rule::new("", "secrets", verbs).within(NAMESPACE);
+    vec![
+        key(&["create"]),
+        key(&["get", "list", "watch", "patch", "delete"]).named(TRACE),
+        Rule::new("", "pods", &["list"]),
+        Rule::new("", "pods/log", &["get"]),
+        plugins(&["list"]).of(Whose::Else("the rule that decided is not said")),
+    ]
+}
+
+/// Who has a request enter at a gateway's pod.
+pub(super) fn through() -> Vec<Rule> {
+    vec![
+        plugins(&["list"]),
+        Rule::new("", "pods", &["get"]).within(ROOT_NAMESPACE),
+        Rule::new("", "services", &["list"]).within(ROOT_NAMESPACE),
+        Rule::new("", "pods/portforward", &["get", "create"]).within(ROOT_NAMESPACE),
+    ]
+}
+
+pub(super) fn explain() -> Vec<Rule> {
+    vec![plugins(&["list"])]
 }
 
 pub(super) fn describe() -> Vec<Rule> {

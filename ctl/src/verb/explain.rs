@@ -1,28 +1,35 @@
-//! `canaryctl explain`: the edge's decision on one request, and why, without a cluster.
+//! `canaryctl explain`: the edge's decision on one request, and why: by Lane files, or by what a cluster's edges are told.
 
 mod print;
 
 use std::path::PathBuf;
 
 use canary_rules::inquiry::{self, Request, RequestError};
+use canary_rules::wire::FilterConfig;
 use jiff::Timestamp;
 
+use crate::cluster::{Cluster, ClusterArgs, block_on};
+use crate::edges_now::{self, EdgeNow};
 use crate::failure::{Code, Failure};
 use crate::files;
 use crate::output::TextOrJson;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:  canaryctl explain -f lanes.yaml --url 'http://shop.test/cart' -H 'cookie: gray=1'
+#[command(after_help = "Examples:
+  canaryctl explain -f lanes.yaml --url 'http://shop.test/cart' -H 'cookie: gray=1'
+  canaryctl explain --live --url 'http://shop.test/cart' -H 'cookie: gray=1'
 
-Signed values are shown with a key of this command's own; no mesh accepts them.
-A user without any key is shown with an id made of the request, so that the same request gives the same answer."
-)]
+With files signed values are shown with a key of this command's own; no mesh accepts them. With --live the mesh's own
+keys sign and prove, and shares of users and epochs are those in force.
+A user without any key is shown with an id made of the request, so that the same request gives the same answer.")]
 pub struct Args {
     /// A Lane file, YAML or JSON; may be repeated, `-` reads standard input.
-    #[arg(short, long, value_name = "FILE", required = true)]
+    #[arg(short, long, value_name = "FILE", required_unless_present = "live")]
     filename: Vec<PathBuf>,
+    /// Decide as the cluster's edges do now.
+    #[arg(long, conflicts_with_all = ["filename", "trusted_hops"])]
+    live: bool,
     /// What is requested.
     #[arg(long, value_name = "URL")]
     url: String,
@@ -49,11 +56,16 @@ pub struct Args {
 /// Runs `explain`.
 ///
 /// # Errors
-/// Files with faults, or a request that is none.
-pub fn run(args: &Args) -> Result<(), Failure> {
-    let documents = files::read(&args.filename)?;
+/// Files with faults, a cluster that does not say, or a request that is none.
+pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
-    let config = inquiry::config(&documents, args.trusted_hops).map_err(|error| failed(&error))?;
+    let config = match args.live {
+        true => block_on(live(cluster))?,
+        false => {
+            let documents = files::read(&args.filename)?;
+            inquiry::config(&documents, args.trusted_hops).map_err(|error| failed(&error))?
+        }
+    };
     let edge = inquiry::edge(config).map_err(|error| failed(&error))?;
     let headers = args.header.iter().map(String::as_str);
     let request = Request::new(&args.method, &args.url, headers).map_err(|error| wrong(&error))?;
@@ -66,6 +78,24 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         TextOrJson::Json => print::json(&explanation),
     }
     Ok(())
+}
+
+/// What the edges are told. All are told the same, but for those that somebody switched off.
+async fn live(cluster: &ClusterArgs) -> Result<FilterConfig, Failure> {
+    let cluster = Cluster::connect(cluster).await?;
+    let edges = edges_now::some(&cluster.client).await?;
+    let (off, on): (Vec<EdgeNow>, Vec<EdgeNow>) = edges.into_iter().partition(|edge| edge.is_off);
+    if let Some(config) = on.iter().find_map(|edge| edge.config.clone()) {
+        return Ok(config);
+    }
+    Err(match (off.first(), on.first()) {
+        (_, Some(edge)) => {
+            let message = format!("WasmPlugin {} says nothing that this version can read", edge.plugin);
+            Failure::new(Code::Failed, message).help("canaryctl version shows both versions")
+        }
+        _ => Failure::new(Code::Failed, "every edge is switched off by hand: all requests get the baseline")
+            .help("canaryctl status says how each is switched on again"),
+    })
 }
 
 /// What was typed wrongly, by the flag that it was typed after.

@@ -1,6 +1,9 @@
 //! `canaryctl trace`: the way of one request through the mesh, and who lost its tag.
 
-mod collect;
+mod demo;
+mod entry;
+mod in_cluster;
+mod mesh;
 mod print;
 mod send;
 
@@ -8,23 +11,33 @@ use std::time::Duration;
 
 use canary_rules::inquiry;
 use canary_rules::trace::Mark;
-use canary_trace::{Pod, Trace};
+use canary_trace::Trace;
 use jiff::Timestamp;
 
+use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::demo_mesh::DemoMesh;
 use crate::failure::{Code, Failure};
 use crate::output::TextOrJson;
-use collect::Logs;
-use send::Sent;
+use crate::rights::{self, Command};
+use crate::trace_key::Turn;
+use crate::{duration, signals};
+use demo::Demo;
+use entry::Entry;
+use in_cluster::InCluster;
+use mesh::Mesh;
+use send::{Sent, Target};
 
 /// Arguments of `trace`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  canaryctl demo --keep                                             in one terminal
+  canaryctl trace https://shop.example/cart --cookie gray=1
+  canaryctl trace http://shop.example/cart --cookie gray=1 --through gateway
+  canaryctl demo --keep                                             without a cluster: in one terminal
   canaryctl trace http://localhost:8080/cart --cookie gray=1        in another one
 
 Sends one request that is marked, so that every proxy on its way tells of it, and of no other request.
-Applications do not see the mark. Exits with 3 where a tag was lost.")]
+Applications do not see the mark. In a cluster proxies get a key for marks first, and lose it afterwards.
+Exits with 3 where a tag was lost.")]
 pub struct Args {
     /// What to request, at a gateway of the mesh.
     #[arg(value_name = "URL")]
@@ -38,6 +51,13 @@ pub struct Args {
     /// The method.
     #[arg(short = 'X', long = "request", value_name = "METHOD", default_value = "GET")]
     method: String,
+    /// Enter at a gateway's pod, by the API server: `gateway` for any that is ready, or the pod's name. The request asks
+    /// for the URL's host, which needs no address then.
+    #[arg(long, value_name = "gateway|POD")]
+    through: Option<String>,
+    /// How long every proxy of a cluster may take to have the key.
+    #[arg(long, default_value = "60s", value_parser = duration::parse, value_name = "TIME")]
+    timeout: Duration,
     /// How long to listen for calls that are made after the response, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     late: u64,
@@ -52,16 +72,16 @@ struct Traced {
     /// The gateway's reason, where it decided as its rules say.
     reason: Option<String>,
     trace: Trace,
+    /// Whose words are missing.
+    unheard: Vec<String>,
 }
 
 /// Runs `trace`.
 ///
 /// # Errors
 /// A request that is none, no mesh to ask, no answer, or nothing told; and a tag that was lost.
-pub fn run(args: &Args) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::new(Code::Failed, format!("cannot start: {error}")))?;
-    let traced = runtime.block_on(trace(args))?;
+pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
+    let traced = block_on(trace(args, cluster))?;
     match args.output {
         TextOrJson::Text => print::text(&traced),
         TextOrJson::Json => print::json(&traced)?,
@@ -73,37 +93,87 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-async fn trace(args: &Args) -> Result<Traced, Failure> {
+async fn trace(args: &Args, cluster: &ClusterArgs) -> Result<Traced, Failure> {
     let request = send::request(args)?;
-    let address = send::address(&args.url, &request).await?;
-    let mesh = DemoMesh::at(address.port()).filter(|_| address.ip().is_loopback()).ok_or_else(|| {
-        Failure::new(Code::Failed, format!("no mesh of `canaryctl demo` has its gateway at {address}"))
-            .help("canaryctl demo --keep")
-    })?;
-    let trace = fresh_trace()?;
-    let mark = mesh.trace_key.sign(Mark { trace, span: 0 });
-    let logs = Logs::from_now_on(&mesh.proxies);
-    let sent = send::send(&request, address, &mark).await?;
-    let pod = |name: &str| {
-        let proxy = mesh.proxies.iter().find(|proxy| proxy.name == name)?;
-        let (service, version, lane) = (proxy.service.clone(), proxy.version.clone(), proxy.lane.clone());
-        Some(Pod { name: name.into(), service, version, lane })
-    };
-    let told = logs.trace(trace, &pod, Duration::from_secs(args.late)).await;
-    if told.hops.is_empty() {
-        let message = format!("{address} answered {}, and no proxy told of it", sent.status);
-        return Err(Failure::new(Code::Failed, message).help("canaryctl demo --keep, and try it there"));
+    let target = Target::read(&args.url)?;
+    if args.through.is_some() {
+        return in_cluster(args, &request, &target, &Cluster::connect(cluster).await?).await;
     }
-    let reason = reason(&mesh, &request, &told)?;
-    Ok(Traced { sent, reason, trace: told })
+    let address = target.address().await?;
+    if let Some(mesh) = DemoMesh::at(address.port()).filter(|_| address.ip().is_loopback()) {
+        return take(args, &request, &target, &Demo::new(mesh), &Entry::At(address)).await;
+    }
+    let connected = Cluster::connect(cluster).await.map_err(|failure| match address.ip().is_loopback() {
+        true => Failure::new(
+            Code::Failed,
+            format!("no mesh of `canaryctl demo` has its gateway at {address}, and {failure}"),
+        )
+        .help("canaryctl demo --keep, or name a cluster with --kubeconfig"),
+        false => failure,
+    })?;
+    in_cluster(args, &request, &target, &connected).await
+}
+
+/// A trace in a cluster: its proxies have a key as long as it takes.
+async fn in_cluster(
+    args: &Args,
+    request: &inquiry::Request,
+    target: &Target,
+    cluster: &Cluster,
+) -> Result<Traced, Failure> {
+    let besides = args.through.as_ref().map(|_| rights::command::THROUGH);
+    rights::held(&cluster.client, Command::Trace, &[], besides.as_slice()).await?;
+    let entry = match &args.through {
+        Some(through) => Entry::through(cluster, through, target.port).await?,
+        None => Entry::At(target.address().await?),
+    };
+    let turn = Turn::begin(&cluster.client).await?;
+    let traced = async {
+        turn.arrived(args.timeout).await?;
+        let mesh = InCluster::new(&cluster.client, turn.key()).await?;
+        take(args, request, target, &mesh, &entry).await
+    };
+    let traced = tokio::select! {
+        traced = traced => traced,
+        failure = turn.keep() => Err(failure),
+        () = signals::stopped() => Err(Failure::silent(Code::Interrupted)),
+    };
+    match (traced, turn.end().await) {
+        (Ok(_), Err(left)) => Err(left.context("the trace is taken, but its key ends later, by itself")),
+        (traced, _) => traced,
+    }
+}
+
+/// Sends the request and listens.
+async fn take<M: Mesh>(
+    args: &Args,
+    request: &inquiry::Request,
+    target: &Target,
+    mesh: &M,
+    entry: &Entry,
+) -> Result<Traced, Failure> {
+    let trace = fresh_trace()?;
+    let mark = mesh.key().sign(Mark { trace, span: 0 });
+    let sent = send::send(request, target, entry, &mark).await?;
+    let (told, unheard) = mesh::follow(mesh, trace, Duration::from_secs(args.late)).await;
+    if told.hops.is_empty() {
+        let message = format!("{entry} answered {}, and no proxy told of it", sent.status);
+        let message = unheard.iter().fold(message, |message, why| format!("{message}; {why}"));
+        return Err(Failure::new(Code::Failed, message).help(
+            "is that address an edge of this mesh? canaryctl status lists them; --through gateway asks one",
+        ));
+    }
+    let reason = reason(mesh, request, &told)?;
+    Ok(Traced { sent, reason, trace: told, unheard })
 }
 
 /// Why the gateway decided as it did, by the same rules; none where a user's draw made it decide otherwise.
-fn reason(mesh: &DemoMesh, request: &inquiry::Request, told: &Trace) -> Result<Option<String>, Failure> {
+fn reason(mesh: &impl Mesh, request: &inquiry::Request, told: &Trace) -> Result<Option<String>, Failure> {
+    let Some(config) = mesh.edge() else { return Ok(None) };
     let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
-    let edge = inquiry::edge(mesh.edge.clone()).map_err(|error| failed(&error))?;
+    let edge = inquiry::edge(config.clone()).map_err(|error| failed(&error))?;
     let now_unix_s = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
-    let explained = inquiry::ask(&edge, request, Some("127.0.0.1"), now_unix_s);
+    let explained = inquiry::ask(&edge, request, mesh.client(), now_unix_s);
     let agrees = explained.decision.lane.map(|lane| lane.as_str()) == told.lane();
     Ok(agrees.then_some(explained.reason))
 }

@@ -6,7 +6,7 @@ use super::Traced;
 use crate::failure::{Code, Failure};
 
 pub(super) fn text(traced: &Traced) {
-    let Traced { sent, reason, trace } = traced;
+    let Traced { sent, reason, trace, unheard } = traced;
     let lane = trace.lane().unwrap_or("baseline");
     let reason = reason.as_ref().map(|reason| format!("   {reason}")).unwrap_or_default();
     println!("{} → {} in {:.1} ms", sent.request, sent.status, sent.took.as_secs_f64() * 1000.0);
@@ -15,10 +15,13 @@ pub(super) fn text(traced: &Traced) {
     for culprit in &trace.culprits {
         println!("\n{culprit}");
     }
+    for why in unheard {
+        println!("\nnot heard: {why}");
+    }
 }
 
 pub(super) fn json(traced: &Traced) -> Result<(), Failure> {
-    let Traced { sent, reason, trace } = traced;
+    let Traced { sent, reason, trace, unheard } = traced;
     let document = json!({
         "request": sent.request,
         "status": sent.status,
@@ -27,6 +30,7 @@ pub(super) fn json(traced: &Traced) -> Result<(), Failure> {
         "reason": reason,
         "hops": trace.hops,
         "culprits": trace.culprits,
+        "unheard": unheard,
     });
     let text = serde_json::to_string_pretty(&document);
     println!("{}", text.map_err(|error| Failure::from_error(Code::Failed, &error))?);

@@ -1,0 +1,98 @@
+//! The Secret by which a cluster's proxies tell of marked requests: there while somebody traces.
+//!
+//! It holds one key, and for each run that traces the time until which it wants the key in force. Who may write it
+//! may trace, and nobody else: the controller gives the key to proxies for as long as a run wants it. After that time
+//! no proxy believes it, whoever died meanwhile.
+
+mod turn;
+
+use std::collections::BTreeMap;
+
+use canary_rules::trace::{TraceKey, Tracing};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+pub use turn::Turn;
+pub(crate) use turn::remove;
+
+/// Annotation by which the controller says until when every proxy believes the key (Unix, in seconds).
+pub const IN_FORCE: &str = "canaryctl.io/in-force-until";
+/// Annotation by which the controller says what keeps the key from every proxy.
+pub const TROUBLE: &str = "canaryctl.io/trouble";
+
+/// The entry of the key.
+const KEY: &str = "key";
+/// An entry of a run, before its name.
+const RUN: &str = "run.";
+
+/// What a Secret asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Makes and proves marks.
+    pub key: TraceKey,
+    /// Until when each run wants it (Unix, in seconds).
+    runs: BTreeMap<String, u64>,
+}
+
+impl Asked {
+    /// Reads it; none where the Secret holds no key.
+    #[must_use]
+    pub fn read(secret: &Secret) -> Option<Self> {
+        let data = secret.data.as_ref()?;
+        let text = |value: &ByteString| String::from_utf8(value.0.clone()).ok();
+        let key = TraceKey::parse(&text(data.get(KEY)?)?).ok()?;
+        let run = |(name, value): (&String, &ByteString)| {
+            Some((name.strip_prefix(RUN)?.to_owned(), text(value)?.parse().ok()?))
+        };
+        Some(Self { key, runs: data.iter().filter_map(run).collect() })
+    }
+
+    /// What proxies are to be told at this time (Unix, in seconds); none once no run wants it.
+    #[must_use]
+    pub fn tracing(&self, now_unix_s: u64) -> Option<Tracing> {
+        let expires_unix_s = self.runs.values().copied().max()?;
+        (expires_unix_s > now_unix_s).then_some(Tracing { key: self.key, expires_unix_s })
+    }
+}
+
+/// Until when every proxy believes the key of a Secret, as the controller says.
+#[must_use]
+pub fn in_force_until(secret: &Secret) -> Option<u64> {
+    secret.metadata.annotations.as_ref()?.get(IN_FORCE)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const HEX: &str = "61206b657920666f7220747261636573";
+
+    fn asked(data: &[(&str, &str)]) -> Option<Asked> {
+        let data: BTreeMap<_, _> =
+            data.iter().map(|(name, text)| (*name, ByteString((*text).into()))).collect();
+        let secret: Value = json!({"metadata": {}, "data": data});
+        Asked::read(&serde_json::from_value(secret).expect("a Secret"))
+    }
+
+    #[test]
+    fn a_key_is_in_force_until_the_last_run_that_wants_it() {
+        let asked = asked(&[("key", HEX), ("run.a", "110"), ("run.b", "130"), ("other", "900")]);
+        let asked = asked.expect("a key");
+        let expires = |now| asked.tracing(now).map(|tracing| tracing.expires_unix_s);
+        assert_eq!(expires(100), Some(130));
+        assert_eq!(expires(129), Some(130));
+        assert_eq!(expires(130), None);
+    }
+
+    #[test]
+    fn what_is_no_key_or_no_time_turns_nothing_on() {
+        assert_eq!(asked(&[("run.a", "110")]), None);
+        assert_eq!(asked(&[("key", "short"), ("run.a", "110")]), None);
+        for run in ["soon", "", "-1"] {
+            let asked = asked(&[("key", HEX), ("run.a", run)]).expect("a key");
+            assert_eq!(asked.tracing(0), None, "{run}");
+        }
+    }
+}
