@@ -43,12 +43,6 @@ impl Sidecars {
         Ok(Self(pods.iter().filter_map(|pod| sidecar(&pod["metadata"])).collect()))
     }
 
-    /// Whether this pod is one of them.
-    #[must_use]
-    pub fn has(&self, namespace: &str, name: &str) -> bool {
-        self.0.contains_key(&format!("{name}.{namespace}"))
-    }
-
     /// Those that belong to one of these revisions; one that states none does.
     pub(super) fn of_revisions(&self, revisions: &BTreeSet<String>) -> impl Iterator<Item = &str> {
         let asks_them =

@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use canary_istio::Object;
 use canary_istio::failover::LANE_KEY_PREFIX;
 use canary_istio::lane::LANE_LABEL;
 use canary_rules::trace::TraceKey;
 use canary_rules::wire::FilterConfig;
 use canary_trace::{Pod, Record};
 use futures_util::{AsyncBufReadExt as _, StreamExt as _, stream};
-use kube::api::LogParams;
-use kube::{Api, Client};
-use serde_json::Value;
+use k8s_openapi::api::core::v1;
+use kube::api::{ListParams, LogParams};
+use kube::{Api, Client, ResourceExt as _};
 
 use super::mesh::{Mesh, Told};
-use crate::arrival::{PROXY, Sidecars};
+use crate::arrival::{PROXY, has_proxy};
 use crate::cluster::api_failure;
 use crate::edges_now;
-use crate::failure::{Code, Failure};
-use crate::world;
+use crate::failure::Failure;
 
+/// Pods in one page of the list.
+const PAGE: u32 = 500;
 /// How many logs are read at a time.
 const LOGS_AT_A_TIME: usize = 32;
 /// Most of one log that is read, in bytes: what busy proxies log of all their requests in the meantime.
@@ -49,15 +49,10 @@ impl InCluster {
     /// # Errors
     /// When pods cannot be listed.
     pub(super) async fn new(client: &Client, key: TraceKey) -> Result<Self, Failure> {
-        let listed = world::list_named(client, "Pod").await;
-        let listed = listed.map_err(|error| api_failure("list pods", &error))?;
-        let objects: Result<Vec<Object>, _> = listed.into_iter().map(Object::new).collect();
-        let objects = objects.map_err(|error| Failure::from_error(Code::Failed, &error))?;
-        let sidecars = Sidecars::of(&objects);
-        let has_proxy = |pod: &&Object| sidecars.has(&pod.reference().namespace, pod.name());
-        let pods = objects.iter().filter(has_proxy).map(|pod| {
-            let namespace = pod.reference().namespace.clone();
-            (format!("{}.{namespace}", pod.name()), Proxy { pod: about(pod), namespace })
+        let listed = list(client).await.map_err(|error| api_failure("list pods", &error))?;
+        let pods = listed.iter().filter(|pod| has_proxy(pod)).map(|pod| {
+            let namespace = pod.namespace().unwrap_or_default();
+            (format!("{}.{namespace}", pod.name_any()), Proxy { pod: about(pod), namespace })
         });
         // Who may not know shows no rule.
         let edges = edges_now::list(client).await.unwrap_or_default();
@@ -76,8 +71,7 @@ impl InCluster {
             limit_bytes: i64::try_from(LOG_BYTES_MAX).ok(),
             ..LogParams::default()
         };
-        let api: Api<k8s_openapi::api::core::v1::Pod> =
-            Api::namespaced(self.client.clone(), &proxy.namespace);
+        let api: Api<v1::Pod> = Api::namespaced(self.client.clone(), &proxy.namespace);
         let log = match api.log_stream(&proxy.pod.name, &params).await {
             Ok(log) => log,
             // It is gone, or has not begun.
@@ -138,19 +132,33 @@ impl Mesh for InCluster {
     }
 }
 
+/// Every pod. Which containers it has is in no list of names alone.
+async fn list(client: &Client) -> Result<Vec<v1::Pod>, kube::Error> {
+    let api: Api<v1::Pod> = Api::all(client.clone());
+    let mut params = ListParams::default().limit(PAGE);
+    let mut pods = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        pods.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(pods),
+        }
+    }
+}
+
 /// Who a pod is, in the words of Istio's telemetry.
-fn about(pod: &Object) -> Pod {
-    let labels = &pod.value()["metadata"]["labels"];
-    let first = |keys: &[&str]| keys.iter().find_map(|key| labels[*key].as_str()).unwrap_or_default();
-    let service =
-        first(&["service.istio.io/canonical-name", "app.kubernetes.io/name", "app", "istio"]).to_owned();
-    let version = first(&["version", "app.kubernetes.io/version"]).to_owned();
+fn about(pod: &v1::Pod) -> Pod {
+    let labels = pod.labels();
+    let first = |keys: &[&str]| keys.iter().find_map(|key| labels.get(*key)).cloned().unwrap_or_default();
+    let service = first(&["service.istio.io/canonical-name", "app.kubernetes.io/name", "app", "istio"]);
+    let version = first(&["version", "app.kubernetes.io/version"]);
     Pod {
-        name: pod.name().to_owned(),
+        name: pod.name_any(),
         service: if service.is_empty() {
             service
         } else {
-            format!("{service}.{}", pod.reference().namespace)
+            format!("{service}.{}", pod.namespace().unwrap_or_default())
         },
         version,
         lane: lane_of(labels),
@@ -158,10 +166,9 @@ fn about(pod: &Object) -> Pod {
 }
 
 /// The lane whose member a pod is: by its own label, or by the one that a member gets that a Lane names.
-fn lane_of(labels: &Value) -> Option<String> {
-    let own = labels[LANE_LABEL].as_str().filter(|lane| !lane.is_empty());
-    let mut keys = labels.as_object().into_iter().flat_map(|labels| labels.keys());
-    own.or_else(|| keys.find_map(|key| key.strip_prefix(LANE_KEY_PREFIX))).map(str::to_owned)
+fn lane_of(labels: &BTreeMap<String, String>) -> Option<String> {
+    let own = labels.get(LANE_LABEL).filter(|lane| !lane.is_empty()).map(String::as_str);
+    own.or_else(|| labels.keys().find_map(|key| key.strip_prefix(LANE_KEY_PREFIX))).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -171,10 +178,9 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(labels: Value, want: (&str, &str, Option<&str>)) {
-        let pod = json!({"apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "p", "namespace": "shop", "labels": labels}});
-        let about = about(&Object::new(pod).expect("an object"));
+    fn check(labels: serde_json::Value, want: (&str, &str, Option<&str>)) {
+        let pod = json!({"metadata": {"name": "p", "namespace": "shop", "labels": labels}});
+        let about = about(&serde_json::from_value(pod).expect("a pod"));
         assert_eq!((about.service.as_str(), about.version.as_str(), about.lane.as_deref()), want);
     }
 
@@ -186,6 +192,6 @@ mod tests {
             ("web.shop", "", Some("gray")),
         );
         check(json!({"app": "web", "lane.canaryctl.io/gray": "member"}), ("web.shop", "", Some("gray")));
-        check(Value::Null, ("", "", None));
+        check(json!({}), ("", "", None));
     }
 }
