@@ -11,7 +11,7 @@ use crate::shop::Shop;
 
 /// How many flows each strategy is to stand; all of them are tried where it is said.
 const FLOWS_ENV: &str = "CANARY_RELEASE_FLOWS";
-const FLOWS: usize = 5000;
+const FLOWS: usize = 2000;
 /// Flows of one user, half of which go each way: that none goes one of them is not to be thought of.
 const DRAWN: usize = 60;
 
