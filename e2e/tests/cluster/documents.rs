@@ -111,7 +111,8 @@ pub(crate) async fn readme(shop: &Shop) {
         .lines()
         .filter_map(|line| line.strip_prefix("$ canaryctl "))
         .map(|args| {
-            let output = shop.cluster().canaryctl_as_shown(&args.split(' ').collect::<Vec<_>>());
+            let ours = args.replace("shop.test", &shop.host());
+            let output = shop.cluster().canaryctl_as_shown(&ours.split(' ').collect::<Vec<_>>());
             format!("$ canaryctl {args}\n{}", output.replace(shop.namespace(), "shop"))
         })
         .collect();
@@ -135,7 +136,7 @@ fn transcript(readme: &str) -> &str {
     blocks.into_iter().find(|block| block.starts_with("$ canaryctl check --pre")).expect("a transcript")
 }
 
-/// A transcript without what is another in each cluster and run: versions, times, how many proxies there are.
+/// A transcript without what is another in each cluster and run: versions, times, pods' names, how many proxies there are.
 fn lasting(transcript: &str) -> Vec<String> {
     transcript.lines().map(|line| lasting_of(&line.split_whitespace().collect::<Vec<_>>())).collect()
 }
@@ -146,10 +147,19 @@ fn lasting_of(words: &[&str]) -> String {
         let next = words.get(at + 1).copied();
         match (words[at], next, words.get(at + 2)) {
             (of, Some("of"), Some(all)) if of == *all => (left[at], left[at + 2]) = ("all", "all"),
-            (time, Some("s"), _) if time.parse::<f64>().is_ok() => left[at] = "some",
+            (time, Some("s" | "ms"), _) if time.parse::<f64>().is_ok() => left[at] = "some",
             ("Kubernetes" | "Istio", Some(_), _) => left[at + 1] = "some version",
-            _ => {}
+            (pod, ..) => left[at] = workload(pod).unwrap_or(pod),
         }
     }
     left.join(" ")
+}
+
+/// Whose pod this names, if it is a Deployment's: after it come its ReplicaSet's hash and five drawn letters.
+fn workload(word: &str) -> Option<&str> {
+    let (rest, drawn) = word.rsplit_once('-')?;
+    let (workload, hash) = rest.rsplit_once('-')?;
+    let is_drawn = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+    (drawn.len() == 5 && (8..=10).contains(&hash.len()) && is_drawn(drawn) && is_drawn(hash))
+        .then_some(workload)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use canary_localmesh::Tree;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::cluster::Ran;
@@ -66,7 +66,13 @@ pub(crate) async fn machine(shop: &Shop) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let serving = tokio::spawn(async move {
-        while let Ok((mut connection, _)) = listener.accept().await {
+        while let Ok((connection, _)) = listener.accept().await {
+            let mut connection = tokio::io::BufReader::new(connection);
+            // What is closed with a request unread is reset.
+            let mut line = String::new();
+            while connection.read_line(&mut line).await.is_ok_and(|read| read > 2) {
+                line.clear();
+            }
             let _ = connection.write_all(b"HTTP/1.0 200 OK\r\n\r\nthe machine's own\n").await;
         }
     });
