@@ -221,13 +221,20 @@ pub(crate) async fn reading(shop: &Shop) {
             codes: &[0],
             spared: &["get deployments canaryctl-controller", "list pods"],
         },
-        Case { command: "diff", args: &["diff"], codes: &[0], spared: &[] },
+        Case {
+            command: "diff",
+            args: &["diff"],
+            codes: &[0],
+            // Nobody traces here.
+            spared: &["get secrets canaryctl-trace"],
+        },
         Case {
             command: "check",
             args: &["check"],
             codes: &[0],
             spared: &[
                 "get mutatingwebhookconfigurations canaryctl-webhook",
+                "get secrets canaryctl-trace",
                 "get secrets canaryctl-webhook",
                 "list networkpolicies",
                 "list authorizationpolicies",
