@@ -43,10 +43,7 @@ pub(crate) async fn restarts(shop: &Shop) {
         // Nobody notices while nothing is to change.
         restart().await.expect("no panic");
         load.more(60).await;
-        load.rules(Rules::Moving);
-        shop.cluster().canaryctl_beside(&["disable", "--timeout", "180s"]).await.ok();
-        load.rules(Rules::Off);
-        load.more(60).await;
+        load.across(shop, &["disable", "--timeout", "180s"], Rules::Off, 60).await;
     }
     load.end().await.clean(400);
     lane_pods_saw_only(shop, "gray", "gray", 20);

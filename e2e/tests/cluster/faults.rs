@@ -58,10 +58,7 @@ pub(crate) async fn controller(shop: &Shop) {
         enabled.ok();
         load.rules(Rules::On);
         load.more(60).await;
-        load.rules(Rules::Moving);
-        shop.cluster().canaryctl_beside(&["disable", "--timeout", "120s"]).await.ok();
-        load.rules(Rules::Off);
-        load.more(60).await;
+        load.across(shop, &["disable", "--timeout", "120s"], Rules::Off, 60).await;
     }
     load.end().await.clean(400);
     lane_pods_saw_only(shop, "gray", "gray", 20);
@@ -93,10 +90,7 @@ pub(crate) async fn istiods(shop: &Shop) {
         enabled.ok();
         load.rules(Rules::On);
         load.more(60).await;
-        load.rules(Rules::Moving);
-        shop.cluster().canaryctl_beside(&["disable", "--timeout", "120s"]).await.ok();
-        load.rules(Rules::Off);
-        load.more(60).await;
+        load.across(shop, &["disable", "--timeout", "120s"], Rules::Off, 60).await;
     }
     load.end().await.clean(300);
     lane_pods_saw_only(shop, "gray", "gray", 20);
@@ -143,14 +137,8 @@ pub(crate) async fn restricted(shop: &Shop) {
     shop.gray("gray", "gray", &GRAY_SERVICES);
     let load = Load::start(shop, Rules::Off);
     for _ in 0..3 {
-        load.rules(Rules::Moving);
-        shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1"]).await.ok();
-        load.rules(Rules::On);
-        load.more(60).await;
-        load.rules(Rules::Moving);
-        shop.cluster().canaryctl_beside(&["disable"]).await.ok();
-        load.rules(Rules::Off);
-        load.more(60).await;
+        load.across(shop, &["enable", "--cookie", "gray=1"], Rules::On, 60).await;
+        load.across(shop, &["disable"], Rules::Off, 60).await;
     }
     load.end().await.clean(350);
     shop.kubectl(&["delete", "sidecar", "default"]).ok();
@@ -184,10 +172,7 @@ pub(crate) async fn refused_elsewhere(shop: &Shop) {
     shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1", "--timeout", "60s"]).await.ok();
     load.rules(Rules::On);
     load.more(60).await;
-    load.rules(Rules::Moving);
-    shop.cluster().canaryctl_beside(&["disable", "--timeout", "60s"]).await.ok();
-    load.rules(Rules::Off);
-    load.more(60).await;
+    load.across(shop, &["disable", "--timeout", "60s"], Rules::Off, 60).await;
     load.end().await.clean(150);
     shop.kubectl(&["delete", "envoyfilter", "broken"]).ok();
     lane_pods_saw_only(shop, "gray", "gray", 20);

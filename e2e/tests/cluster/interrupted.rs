@@ -25,14 +25,8 @@ pub(crate) async fn refused(shop: &Shop) {
     let api = FaultyApi::start(shop.cluster(), Faults::Refusals).await;
     let controller = Controller::start(shop.cluster(), &api);
     for _ in 0..2 {
-        load.rules(Rules::Moving);
-        shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1", "--timeout", "90s"]).await.ok();
-        load.rules(Rules::On);
-        load.more(60).await;
-        load.rules(Rules::Moving);
-        shop.cluster().canaryctl_beside(&["disable", "--timeout", "90s"]).await.ok();
-        load.rules(Rules::Off);
-        load.more(60).await;
+        load.across(shop, &["enable", "--cookie", "gray=1", "--timeout", "90s"], Rules::On, 60).await;
+        load.across(shop, &["disable", "--timeout", "90s"], Rules::Off, 60).await;
     }
     load.end().await.clean(240);
     assert!(api.refused() > 10, "only {} requests were refused", api.refused());

@@ -38,10 +38,7 @@ pub(crate) async fn come_and_go(shop: &Shop) {
         load.rules(Rules::On);
         assert!(on.stdout.contains("Live."), "{on}");
         load.more(300).await;
-        load.rules(Rules::Moving);
-        shop.cluster().canaryctl_beside(&["disable", "gray"]).await.ok();
-        load.rules(Rules::Off);
-        load.more(100).await;
+        load.across(shop, &["disable", "gray"], Rules::Off, 100).await;
     }
     load.end().await.clean(1300);
     lane_pods_saw_only(shop, "gray", "gray", 200);

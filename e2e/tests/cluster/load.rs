@@ -82,17 +82,19 @@ impl Load {
         }
     }
 
+    /// Has a command done beside it, and lets so many flows go on under the rules that hold once it is done.
+    pub(crate) async fn across(&self, shop: &Shop, command: &[&str], after: Rules, flows: usize) {
+        self.rules(Rules::Moving);
+        shop.cluster().canaryctl_beside(command).await.ok();
+        self.rules(after);
+        self.more(flows).await;
+    }
+
     /// Has the lane come and go twice beside it.
     pub(crate) async fn beside_a_lane_that_comes_and_goes(&self, shop: &Shop) {
         for _ in 0..2 {
-            self.rules(Rules::Moving);
-            shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1"]).await.ok();
-            self.rules(Rules::On);
-            self.more(200).await;
-            self.rules(Rules::Moving);
-            shop.cluster().canaryctl_beside(&["disable"]).await.ok();
-            self.rules(Rules::Off);
-            self.more(50).await;
+            self.across(shop, &["enable", "--cookie", "gray=1"], Rules::On, 200).await;
+            self.across(shop, &["disable"], Rules::Off, 50).await;
         }
     }
 

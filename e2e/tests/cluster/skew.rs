@@ -92,14 +92,8 @@ pub(crate) async fn upgraded(shop: &Shop) {
     load.more(200).await;
     let check = shop.cluster().canaryctl_beside(&["check"]).await;
     assert!(check.stdout.contains("CC226"), "{check}");
-    load.rules(Rules::Moving);
-    shop.cluster().canaryctl_beside(&["disable"]).await.ok();
-    load.rules(Rules::Off);
-    load.more(50).await;
-    load.rules(Rules::Moving);
-    shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1"]).await.ok();
-    load.rules(Rules::On);
-    load.more(200).await;
+    load.across(shop, &["disable"], Rules::Off, 50).await;
+    load.across(shop, &["enable", "--cookie", "gray=1"], Rules::On, 200).await;
     // A pod that starts now has the other build from its start.
     shop.kubectl(&["rollout", "restart", "deploy", "cart-v1"]).ok();
     shop.rolled_out();

@@ -64,10 +64,7 @@ pub(crate) async fn kept(shop: &Shop) {
     load.more(100).await;
     shop.kubectl(&["scale", "deploy", "stock-near", "--replicas=1"]).ok();
     settles(&caller, "stock-near").await;
-    load.rules(Rules::Moving);
-    shop.cluster().canaryctl_beside(&["disable"]).await.ok();
-    load.rules(Rules::Off);
-    load.more(100).await;
+    load.across(shop, &["disable"], Rules::Off, 100).await;
     load.end().await.clean(300);
     lane_pods_saw_only(shop, "gray", "gray", 50);
     shop.remove("gray");

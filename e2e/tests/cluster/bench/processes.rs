@@ -4,19 +4,14 @@ use std::fs;
 
 /// The canaryctl in a pod.
 pub(super) fn canaryctl(pod: &str) -> Vec<u32> {
-    let wanted = format!("HOSTNAME={pod}");
-    find(|program, environment| program.ends_with("canaryctl") && environment.contains(&wanted.as_str()))
-}
-
-fn find(is_it: impl Fn(&str, &[&str]) -> bool) -> Vec<u32> {
+    let hostname = format!("HOSTNAME={pod}");
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
-    let matches = |process: &u32| {
+    let is_its = |process: &u32| {
         let read = |file: &str| fs::read(format!("/proc/{process}/{file}")).unwrap_or_default();
         let (arguments, environment) = (read("cmdline"), read("environ"));
-        let [arguments, environment] =
-            [&arguments, &environment].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let program = arguments.split('\0').next().unwrap_or_default();
-        is_it(program, &environment.split('\0').collect::<Vec<_>>())
+        let program = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+        program.ends_with(b"canaryctl")
+            && environment.split(|byte| *byte == 0).any(|entry| entry == hostname.as_bytes())
     };
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(matches).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_its).collect()
 }
