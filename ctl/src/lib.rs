@@ -42,6 +42,7 @@ pub mod phases;
 pub mod preview;
 pub mod progress;
 pub mod prometheus;
+mod random;
 mod signals;
 pub mod trace_key;
 pub mod waiting;

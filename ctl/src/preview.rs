@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use canary_istio::{Object, ObjectRef, simulate};
 use canary_rules::settings::MeshSettings;
 use canary_rules::trace::Tracing;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use serde_json::Value;
@@ -18,7 +17,7 @@ use crate::failure::{Code, Failure};
 use crate::names;
 use crate::settings::{self, Installation};
 use crate::steer::Course;
-use crate::trace_key::Asked;
+use crate::trace_key::{Asked, now_unix_s};
 use crate::world::{self, MeshConfigs, Seen, World};
 
 pub use labels::{Unlabelled, unlabelled};
@@ -103,10 +102,7 @@ impl Scene {
 async fn tracing(client: &Client) -> Result<Option<Tracing>, Failure> {
     let api: Api<Secret> = Api::namespaced(client.clone(), names::NAMESPACE);
     match api.get_opt(names::TRACE).await {
-        Ok(found) => {
-            let now_unix_s = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
-            Ok(found.as_ref().and_then(Asked::read).and_then(|asked| asked.tracing(now_unix_s)))
-        }
+        Ok(found) => Ok(found.as_ref().and_then(Asked::read).and_then(|asked| asked.tracing(now_unix_s()))),
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
         Err(error) => Err(api_failure("read the key for traces", &error)),
     }

@@ -9,6 +9,7 @@ mod turn;
 use std::collections::BTreeMap;
 
 use canary_rules::trace::{TraceKey, Tracing};
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
@@ -59,6 +60,11 @@ impl Asked {
 #[must_use]
 pub fn in_force_until(secret: &Secret) -> Option<u64> {
     secret.metadata.annotations.as_ref()?.get(IN_FORCE)?.parse().ok()
+}
+
+/// The time by this machine's clock (Unix, in seconds).
+pub(crate) fn now_unix_s() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use crate::takeover::{self, Derived, Known};
 
 pub use kinds::{Kind, WORLD};
+pub(crate) use list::{Pages, list_named, resource};
 pub use list::{get, list};
-pub(crate) use list::{list_named, resource};
 pub use mesh_configs::MeshConfigs;
 pub(crate) use mesh_configs::{ISTIOD_SELECTOR, REVISION_LABEL};
 pub use watch::{News, Watched};

@@ -13,7 +13,8 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Response};
 
 use super::refusal::Refusal;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
+use crate::random;
 
 /// Random bytes in a token.
 const TOKEN_BYTES: usize = 32;
@@ -137,9 +138,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 
 /// Random bytes in hexadecimal.
 fn random_hex<const BYTES: usize>() -> Result<String, Failure> {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(Code::Failed, format!("the system gives no random bytes: {error}")))?;
+    let bytes: [u8; BYTES] = random::bytes()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use canary_rules::trace::TraceKey;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::{Asked, KEY, RUN, TROUBLE, in_force_until};
+use super::{Asked, KEY, RUN, TROUBLE, in_force_until, now_unix_s};
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
-use crate::names;
+use crate::{names, random};
 
 /// How long a run's word holds, in seconds: so long is the key in force if the run is killed.
 const HOLDS_S: u64 = 60;
@@ -41,19 +40,19 @@ impl Turn {
     /// When the API server refuses, or this machine's clock is far from its.
     pub async fn begin(client: &Client) -> Result<Self, Failure> {
         let api: Api<Secret> = Api::namespaced(client.clone(), names::NAMESPACE);
-        let entry = format!("{RUN}{:016x}", u64::from_le_bytes(random()?));
+        let entry = format!("{RUN}{:016x}", u64::from_le_bytes(random::bytes()?));
         for _ in 0..TRIES {
             let until_unix_s = now_unix_s() + HOLDS_S;
             let found = api.get_opt(names::TRACE).await;
             let found = found.map_err(|error| failed("read", &error))?;
             let (key, tried) = match &found {
                 None => {
-                    let key = TraceKey::new(random()?);
+                    let key = TraceKey::new(random::bytes()?);
                     (key, api.create(&PostParams::default(), &secret(key, &entry, until_unix_s)).await)
                 }
                 // One that holds no key gets one; a key that a killed run has left is as good as a new one.
                 Some(found) => {
-                    let fresh = TraceKey::new(random()?);
+                    let fresh = TraceKey::new(random::bytes()?);
                     let key = Asked::read(found).map_or(fresh, |asked| asked.key);
                     let patch = json!({
                         "metadata": {"resourceVersion": found.metadata.resource_version},
@@ -195,15 +194,4 @@ fn failed(tried: &str, error: &kube::Error) -> Failure {
 fn removed() -> Failure {
     Failure::new(Code::Conflict, format!("somebody removed Secret {} meanwhile", names::TRACE))
         .help("try again")
-}
-
-fn now_unix_s() -> u64 {
-    u64::try_from(Timestamp::now().as_second()).unwrap_or_default()
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(Code::Failed, format!("the system gives no random bytes: {error}")))?;
-    Ok(bytes)
 }

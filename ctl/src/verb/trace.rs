@@ -12,15 +12,14 @@ use std::time::Duration;
 use canary_rules::inquiry;
 use canary_rules::trace::Mark;
 use canary_trace::Trace;
-use jiff::Timestamp;
 
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::demo_mesh::DemoMesh;
 use crate::failure::{Code, Failure};
 use crate::output::TextOrJson;
 use crate::rights::{self, Command};
-use crate::trace_key::Turn;
-use crate::{duration, signals};
+use crate::trace_key::{Turn, now_unix_s};
+use crate::{duration, random, signals};
 use demo::Demo;
 use entry::Entry;
 use in_cluster::InCluster;
@@ -172,16 +171,12 @@ fn reason(mesh: &impl Mesh, request: &inquiry::Request, told: &Trace) -> Result<
     let Some(config) = mesh.edge() else { return Ok(None) };
     let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
     let edge = inquiry::edge(config.clone()).map_err(|error| failed(&error))?;
-    let now_unix_s = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
-    let explained = inquiry::ask(&edge, request, mesh.client(), now_unix_s);
+    let explained = inquiry::ask(&edge, request, mesh.client(), now_unix_s());
     let agrees = explained.decision.lane.map(|lane| lane.as_str()) == told.lane();
     Ok(agrees.then_some(explained.reason))
 }
 
 /// The number of a trace: drawn, so that it is nobody else's, and never 0.
 fn fresh_trace() -> Result<u64, Failure> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(Code::Failed, format!("the system gives no random bytes: {error}")))?;
-    Ok(u64::from_le_bytes(bytes).max(1))
+    Ok(u64::from_le_bytes(random::bytes()?).max(1))
 }

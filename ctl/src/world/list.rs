@@ -1,5 +1,6 @@
 //! Reads a cluster once.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::api::{DynamicObject, GroupVersionKind, ListParams};
 use kube::core::{ApiResource, PartialObjectMeta};
 use kube::{Api, Client};
@@ -40,24 +41,43 @@ pub(crate) async fn list_named(client: &Client, name: &str) -> Result<Vec<Value>
 
 async fn list_kind(client: &Client, kind: &Kind) -> Result<Vec<Value>, kube::Error> {
     let resource = kind.resource();
-    let mut params = ListParams::default().limit(PAGE);
+    let mut pages = Pages::default();
     let mut objects = Vec::new();
-    loop {
-        let next = if kind.metadata_only {
+    while let Some(params) = pages.params() {
+        if kind.metadata_only {
             let api = Api::<PartialObjectMeta<DynamicObject>>::all_with(client.clone(), &resource);
             let page = api.list_metadata(&params).await?;
             objects.extend(page.items.iter().map(|item| json(kind, item)));
-            page.metadata.continue_
+            pages.goes_on(page.metadata);
         } else {
             let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
             let page = api.list(&params).await?;
             objects.extend(page.items.iter().map(|item| json(kind, item)));
-            page.metadata.continue_
-        };
-        match next.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(objects),
+            pages.goes_on(page.metadata);
         }
+    }
+    Ok(objects)
+}
+
+/// The pages of a list, one after the other.
+pub(crate) struct Pages(Option<ListParams>);
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self(Some(ListParams::default().limit(PAGE)))
+    }
+}
+
+impl Pages {
+    /// What to ask for the next one; none after the last.
+    pub(crate) fn params(&mut self) -> Option<ListParams> {
+        self.0.take()
+    }
+
+    /// Whether there is another, by what a page says.
+    pub(crate) fn goes_on(&mut self, page: ListMeta) {
+        let token = page.continue_.filter(|token| !token.is_empty());
+        self.0 = token.map(|token| ListParams::default().limit(PAGE).continue_token(&token));
     }
 }
 

@@ -19,6 +19,7 @@ use canary_rules::wire::{self, Filter, FilterConfig, Peers};
 use super::chain::PATH;
 use crate::demo_mesh::{DemoMesh, DemoProxy};
 use crate::failure::{Code, Failure};
+use crate::random;
 
 /// The lanes that the demo has when it is given none.
 const LANES: &str = include_str!("lanes.yaml");
@@ -281,19 +282,12 @@ pub(super) fn apps() -> Vec<AppSpec> {
 
 /// A key for traces that lives as long as this demo.
 fn fresh_tracing() -> Result<Tracing, Failure> {
-    Ok(Tracing { key: TraceKey::new(random()?), expires_unix_s: u64::MAX })
-}
-
-fn random<const BYTES: usize>() -> Result<[u8; BYTES], Failure> {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(Code::Failed, format!("the system gives no random bytes: {error}")))?;
-    Ok(bytes)
+    Ok(Tracing { key: TraceKey::new(random::bytes()?), expires_unix_s: u64::MAX })
 }
 
 /// Keys that live as long as this demo.
 fn fresh_keys() -> Result<KeyRing, Failure> {
-    let secret: [u8; 32] = random()?;
+    let secret: [u8; 32] = random::bytes()?;
     let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
     let id = KeyId::new("demo").map_err(|error| failed(&error))?;
     let key = Key::new(id, secret.to_vec()).map_err(|error| failed(&error))?;

@@ -10,7 +10,7 @@ use canary_rules::wire::FilterConfig;
 use canary_trace::{Pod, Record};
 use futures_util::{AsyncBufReadExt as _, StreamExt as _, stream};
 use k8s_openapi::api::core::v1;
-use kube::api::{ListParams, LogParams};
+use kube::api::LogParams;
 use kube::{Api, Client, ResourceExt as _};
 
 use super::mesh::{Mesh, Told};
@@ -18,9 +18,8 @@ use crate::arrival::{PROXY, has_proxy};
 use crate::cluster::api_failure;
 use crate::edges_now;
 use crate::failure::Failure;
+use crate::world::Pages;
 
-/// Pods in one page of the list.
-const PAGE: u32 = 500;
 /// How many logs are read at a time.
 const LOGS_AT_A_TIME: usize = 32;
 /// Most of one log that is read, in bytes: what busy proxies log of all their requests in the meantime.
@@ -135,16 +134,14 @@ impl Mesh for InCluster {
 /// Every pod. Which containers it has is in no list of names alone.
 async fn list(client: &Client) -> Result<Vec<v1::Pod>, kube::Error> {
     let api: Api<v1::Pod> = Api::all(client.clone());
-    let mut params = ListParams::default().limit(PAGE);
+    let mut pages = Pages::default();
     let mut pods = Vec::new();
-    loop {
+    while let Some(params) = pages.params() {
         let page = api.list(&params).await?;
         pods.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(pods),
-        }
+        pages.goes_on(page.metadata);
     }
+    Ok(pods)
 }
 
 /// Who a pod is, in the words of Istio's telemetry.
