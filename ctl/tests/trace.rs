@@ -76,7 +76,8 @@ fn traces_of_the_demo_are_as_documented() {
         assert_eq!(output.status.code(), Some(code));
     }
 
-    let output = demo.trace("/cart", &["-o", "json"]);
+    // A user whom no percentage covers: a new one is drawn into the lane now and then.
+    let output = demo.trace("/cart", &["--cookie", "canary-uid=outsider0", "-o", "json"]);
     let traced: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&traced["lane"], &traced["status"]), (&Value::Null, &200.into()));
     assert_eq!(traced["hops"][0]["calls"][0]["name"], "web-v1");

@@ -121,7 +121,7 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     }
     block_on(async {
         let cluster = Cluster::connect(cluster).await?;
-        let plan = plan(args, &cluster).await?;
+        let (plan, is_upgrade) = plan(args, &cluster).await?;
         if args.dry_run {
             return print(&plan);
         }
@@ -139,7 +139,11 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         rights::held(&cluster.client, Command::Install, &[], &besides).await?;
         args.confirm.ask("Proxies take the filter in: streams of more than 45 s are drained once. Go on?")?;
         install::install(&cluster.client, &plan, Instant::now() + args.timeout, &mut printed).await?;
-        anstream::println!("Installed. No lane is on.   Next: canaryctl enable --cookie gray=1");
+        anstream::println!("For 45 s a connection from before may carry a request past the filter.");
+        match is_upgrade {
+            false => anstream::println!("Installed. No lane is on.   Next: canaryctl enable --cookie gray=1"),
+            true => anstream::println!("Upgraded. Lanes are as they were.   Next: canaryctl status"),
+        }
         Ok(())
     })
 }
@@ -203,7 +207,8 @@ fn unasked(args: &Args, image: String) -> Result<Plan, Failure> {
     Ok(made(args, image, Installation::new(presence(args, edges)?)))
 }
 
-async fn plan(args: &Args, cluster: &Cluster) -> Result<Plan, Failure> {
+/// The plan, and whether it is an upgrade of what is there.
+async fn plan(args: &Args, cluster: &Cluster) -> Result<(Plan, bool), Failure> {
     let image = image(args)?;
     let edges = match args.gateways.is_empty() {
         false => args.gateways.clone(),
@@ -232,13 +237,14 @@ async fn plan(args: &Args, cluster: &Cluster) -> Result<Plan, Failure> {
     // What an earlier installation decided, and no flag of this one, stays.
     let before = world::get(&cluster.client, "v1", "ConfigMap", Some(&plan.namespace), names::SETTINGS).await;
     let before = before.map_err(|error| api_failure("read the settings", &error))?;
+    let is_upgrade = before.is_some();
     if let Some(before) = before {
         let before = Installation::from_config_map(&before)
             .map_err(|error| Failure::from_error(Code::Failed, &error))?;
         let Installation { presence, peers, .. } = plan.installation;
         plan.installation = Installation { presence, peers, ..before };
     }
-    Ok(plan)
+    Ok((plan, is_upgrade))
 }
 
 fn image(args: &Args) -> Result<String, Failure> {

@@ -38,6 +38,11 @@ impl Kind {
         Self { optional: true, ..self }
     }
 
+    /// Whether an installation brings it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.group == OUR_GROUP
+    }
+
     /// As the client library wants it.
     #[must_use]
     pub fn resource(&self) -> ApiResource {
@@ -55,11 +60,14 @@ impl Kind {
     }
 }
 
+/// API group of Lanes, Releases and Takeovers.
+const OUR_GROUP: &str = "canaryctl.io";
+
 /// Everything that a plan looks at.
 pub const WORLD: [Kind; 13] = [
-    Kind::new("canaryctl.io", "v1alpha1", "Lane", "lanes"),
-    Kind::new("canaryctl.io", "v1alpha1", "Release", "releases").optional(),
-    Kind::new("canaryctl.io", "v1alpha1", "Takeover", "takeovers").optional(),
+    Kind::new(OUR_GROUP, "v1alpha1", "Lane", "lanes"),
+    Kind::new(OUR_GROUP, "v1alpha1", "Release", "releases").optional(),
+    Kind::new(OUR_GROUP, "v1alpha1", "Takeover", "takeovers").optional(),
     Kind::new("", "v1", "Namespace", "namespaces"),
     Kind::new("", "v1", "Service", "services"),
     Kind::new("", "v1", "Pod", "pods").metadata_only(),

@@ -20,7 +20,8 @@ pub async fn list(client: &Client) -> Result<World, (&'static str, kube::Error)>
     for kind in WORLD {
         match list_kind(client, &kind).await {
             Ok(found) => objects.extend(found),
-            Err(kube::Error::Api(status)) if status.code == 404 && kind.optional => {}
+            // Before an installation, and after it has been purged, no kind of ours is known.
+            Err(kube::Error::Api(status)) if status.code == 404 && (kind.optional || kind.is_ours()) => {}
             Err(error) => return Err((kind.plural, error)),
         }
     }

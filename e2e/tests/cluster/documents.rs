@@ -113,6 +113,9 @@ pub(crate) async fn readme(shop: &Shop) {
         .map(|args| {
             let ours = args.replace("shop.test", &shop.host());
             let output = shop.cluster().canaryctl_as_shown(&ours.split(' ').collect::<Vec<_>>());
+            if args.starts_with("install") {
+                shop.drained();
+            }
             format!("$ canaryctl {args}\n{}", output.replace(shop.namespace(), "shop"))
         })
         .collect();
