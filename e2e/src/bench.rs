@@ -16,6 +16,7 @@ pub mod load;
 pub mod lua;
 pub mod map;
 pub mod options;
+pub mod plans;
 pub mod report;
 pub mod requests;
 pub mod rounds;

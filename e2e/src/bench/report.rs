@@ -17,6 +17,7 @@ use super::exact::Counted;
 use super::load::CONNECTIONS;
 use super::map::{self, Watched};
 use super::options::{COPIES, Options};
+use super::plans::{self, Planning};
 use super::requests::TRACES;
 use super::rounds::Measured;
 use super::starts::Started;
@@ -40,6 +41,8 @@ pub struct Results {
     pub map: Watched,
     /// How large the modules are.
     pub sizes: Sizes,
+    /// What plans took.
+    pub planning: Planning,
     /// The machine's load when the rounds began and when they ended.
     pub load: [String; 2],
 }
@@ -114,6 +117,9 @@ pub fn document(options: &Options, results: &Results) -> Result<String> {
         ("single_requests", effort.single_requests.to_string()),
         ("starts", effort.starts.to_string()),
         ("map_rate", map::RATE.to_string()),
+        ("lanes", plans::LANES.to_string()),
+        ("members", plans::MEMBERS.to_string()),
+        ("released", plans::RELEASED.to_string()),
         ("targets", targets::table(results)?),
         ("counts", tables::counts(&results.counted)),
         ("costs", tables::costs(results)?),
@@ -122,6 +128,9 @@ pub fn document(options: &Options, results: &Results) -> Result<String> {
         ("sizes", tables::sizes(&results.sizes)),
         ("map", tables::map(&results.map.readings)),
         ("room", tables::room(&results.map.room)),
+        ("plans", tables::plans(&results.planning)),
+        ("added", tables::added(&results.planning)),
+        ("release_ms", format!("{:.1}", results.planning.release_ms.median())),
     ];
     let fill = |text: String, (name, value): &(&str, String)| {
         text.replace(&format!("{{{{{name}}}}}"), value.trim_end())

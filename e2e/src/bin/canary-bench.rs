@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use canary_e2e::bench::options::{Effort, Options};
 use canary_e2e::bench::report::{self, Results, Sizes};
-use canary_e2e::bench::{exact, hops, map, rounds, starts, usage, variants};
+use canary_e2e::bench::{exact, hops, map, plans, rounds, starts, usage, variants};
 use clap::Parser;
 
 /// Measure the filter beside other ways to do the same
@@ -59,7 +59,8 @@ fn measure(options: &Options) -> Result<Results> {
     let load = [load_before, usage::load_average()];
     let map = map::run(&options.sidecar, options.effort.map_requests)?;
     let sizes = Sizes::of(options)?;
-    Ok(Results { variants, measured, starts, counted, map, sizes, load })
+    let planning = plans::run(options.effort.rounds)?;
+    Ok(Results { variants, measured, starts, counted, map, sizes, planning, load })
 }
 
 fn save(path: &Path, document: &str) -> Result<()> {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::{Results, Size, Sizes};
 use crate::bench::exact::Counted;
 use crate::bench::map::{Reading, Room};
+use crate::bench::plans::Planning;
 use crate::bench::rounds::{Measured, Single};
 use crate::bench::starts::{self, Started};
 use crate::bench::stats::Sample;
@@ -47,6 +48,24 @@ pub(super) fn costs(results: &Results) -> Result<String> {
 /// Bases have no cost of their own to show, but the native filter that puts tags back does.
 fn is_shown(variant: &Variant) -> bool {
     variant.filter != Filter::Nothing
+}
+
+pub(super) fn plans(planning: &Planning) -> String {
+    let mut table =
+        "| services | all lanes on, ms | writes | nothing to do, ms |\n|---:|---:|---:|---:|\n".to_owned();
+    for mesh in &planning.meshes {
+        let (first, settled) = (mesh.first_ms.median(), mesh.settled_ms.median());
+        let _ = writeln!(table, "| {} | {first:.1} | {} | {settled:.1} |", mesh.services, mesh.writes);
+    }
+    table
+}
+
+pub(super) fn added(planning: &Planning) -> String {
+    let mut table = "| members | writes |\n|---:|---:|\n".to_owned();
+    for (members, writes) in &planning.added {
+        let _ = writeln!(table, "| {members} | {writes} |");
+    }
+    table
 }
 
 pub(super) fn hops(measured: &Measured) -> Result<String> {

@@ -2,16 +2,21 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::Results;
 use crate::bench::map::MAP_BYTES_MAX;
+use crate::bench::plans::{LANES, Planning, RELEASED};
 use crate::bench::variants::{RULES, names};
 
 /// Of the module as Envoy loads it, in bytes.
 const WASM_BYTES_MAX: usize = 180_000;
 /// Of the module as registries carry it, in bytes.
 const GZIP_BYTES_MAX: usize = 70_000;
+
+/// Of a plan for the largest mesh, and of one for a release, in milliseconds.
+const MESH_MS_MAX: f64 = 100.0;
+const RELEASE_MS_MAX: f64 = 50.0;
 
 /// One line of the table.
 struct Target {
@@ -57,6 +62,7 @@ pub(super) fn table(results: &Results) -> Result<String> {
     let mut targets = host_calls(results)?;
     targets.extend(times(results)?);
     targets.extend(sizes(results)?);
+    targets.extend(plans(&results.planning)?);
     let mut table = "| target | measured | met |\n|---|---|---|\n".to_owned();
     for Target { target, measured, verdict } in targets {
         let _ = writeln!(table, "| {target} | {measured} | {} |", verdict.text());
@@ -134,6 +140,33 @@ fn sizes(results: &Results) -> Result<Vec<Target>> {
             target: format!("correlation map: at most 8 MB, flat over {} requests", last.requests),
             measured: format!("{:.2} MB, {}", last.bytes as f64 / 1e6, if flat { "flat" } else { "grows" }),
             verdict: Verdict::of(flat && last.bytes <= MAP_BYTES_MAX),
+        },
+    ])
+}
+
+fn plans(planning: &Planning) -> Result<Vec<Target>> {
+    let [smallest, .., largest] = planning.meshes.as_slice() else { bail!("plans of one mesh do not grow") };
+    let (first, release) = (largest.first_ms.median(), planning.release_ms.median());
+    let growth = first / smallest.first_ms.median();
+    let services = largest.services as f64 / smallest.services as f64;
+    Ok(vec![
+        Target {
+            target: format!(
+                "plan for {} services and {LANES} lanes: at most {MESH_MS_MAX} ms",
+                largest.services
+            ),
+            measured: format!("{first:.1} ms"),
+            verdict: Verdict::of(first <= MESH_MS_MAX),
+        },
+        Target {
+            target: format!("… growing no more than services do, × {services:.0}"),
+            measured: format!("× {growth:.1}"),
+            verdict: Verdict::of(growth <= services),
+        },
+        Target {
+            target: format!("plan for a release of {RELEASED} Deployments: at most {RELEASE_MS_MAX} ms"),
+            measured: format!("{release:.1} ms"),
+            verdict: Verdict::of(release <= RELEASE_MS_MAX),
         },
     ])
 }
