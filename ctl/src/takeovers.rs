@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use canary_rules::lane::API_VERSION;
+use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::lanes::condition;
 use crate::names::FIELD_MANAGER;
-use crate::takeover::KIND;
+use crate::takeover::{EVERYTHING, KIND};
+use crate::verb::enable::document::who_of_rules;
 use crate::world;
 
 /// How long before a watch that broke is begun anew.
@@ -46,6 +49,59 @@ impl Place {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A Takeover as people are told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InWords {
+    /// Its name.
+    pub name: String,
+    /// The service as `namespace/name`.
+    pub service: String,
+    /// Whose it is, and on which machine.
+    pub owner: String,
+    /// Which requests it has.
+    pub what: String,
+    /// In a word: new, working, on, away, noagent, refused or going.
+    pub state: String,
+    /// What there is to say of its state; mostly nothing.
+    pub message: String,
+    /// When it began, Unix, in seconds.
+    pub since_unix_s: Option<i64>,
+}
+
+impl InWords {
+    /// Of an object.
+    #[must_use]
+    pub fn of(takeover: &Value) -> Self {
+        let text =
+            |pointer: &str| takeover.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let owner = match text("/spec/owner/machine") {
+            machine if machine.is_empty() => text("/spec/owner/user"),
+            machine => format!("{} on {machine}", text("/spec/owner/user")),
+        };
+        let state = match takeover["metadata"]["deletionTimestamp"].is_null() {
+            true => match text("/status/state") {
+                state if state.is_empty() => "new".into(),
+                state => state.to_lowercase(),
+            },
+            false => "going".into(),
+        };
+        let what = match takeover["spec"]["rules"].as_array() {
+            Some(rules) if !rules.is_empty() => who_of_rules(rules),
+            _ => EVERYTHING.into(),
+        };
+        let since = text("/metadata/creationTimestamp").parse::<Timestamp>();
+        Self {
+            name: text("/metadata/name"),
+            service: format!("{}/{}", text("/metadata/namespace"), text("/spec/service")),
+            owner,
+            what,
+            state,
+            message: text("/status/message"),
+            since_unix_s: since.ok().map(Timestamp::as_second),
+        }
     }
 }
 

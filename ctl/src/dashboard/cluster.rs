@@ -18,9 +18,10 @@ use super::service_graph::{Graph, id};
 use super::{Action, Picture, Source};
 use crate::cluster::{Cluster, api_failure};
 use crate::failure::{Code, Failure};
-use crate::lanes::condition;
+use crate::lanes::{Lanes, condition};
 use crate::releases::{self, Releases};
 use crate::steer;
+use crate::takeovers::InWords;
 use crate::world::{self, MeshConfigs, Seen, Watched};
 
 /// Wait after a change: several often come together.
@@ -46,14 +47,11 @@ impl ClusterSource {
         title: String,
     ) -> Result<(Self, impl Future<Output = ()> + use<>), Failure> {
         let client = &cluster.client;
+        // Where nothing is installed it says so.
+        Lanes::new(client).list().await?;
         // A watch without the right to it would be silent for ever: a list says so.
         let listed = world::list(client).await;
-        let listed = listed.map_err(|(kind, error)| match &error {
-            kube::Error::Api(status) if status.code == 404 && kind == "lanes" => {
-                Failure::new(Code::Failed, "the cluster knows no Lanes").help("canaryctl install")
-            }
-            error => api_failure(&format!("list {kind}"), error),
-        })?;
+        let listed = listed.map_err(|(kind, error)| api_failure(&format!("list {kind}"), &error))?;
         let watched = Watched::start(client).await;
         let (watched, run) = watched.map_err(|error| api_failure("watch the cluster", &error))?;
         let seen =
@@ -128,7 +126,9 @@ fn picture(title: &str, seen: &Seen) -> Picture {
         let latest = view.history.first().map_or(0, |(at, _)| *at);
         (view.waits_for.is_none(), std::cmp::Reverse(latest), view.name.clone())
     });
-    Picture { about, lanes, releases, graph: graph(seen), flows: Vec::new() }
+    let mut takeovers: Vec<InWords> = seen.takeovers.iter().map(|one| InWords::of(one.value())).collect();
+    takeovers.sort_by(|a, b| (&a.service, &a.name).cmp(&(&b.service, &b.name)));
+    Picture { about, lanes, releases, takeovers, graph: graph(seen), flows: Vec::new() }
 }
 
 /// Services of namespaces with sidecars, and where their lanes' requests go.
@@ -268,6 +268,35 @@ mod tests {
         assert_eq!(graph["entries"], json!(["shop/web"]));
         assert_eq!(graph["paths"]["gray"]["shop/web"]["workloads"], json!(["web-v2"]));
         assert_eq!(graph["paths"].get("faulty"), None, "a refused lane has no path");
+    }
+
+    #[test]
+    fn whoever_has_a_service_is_named() {
+        let takeover = |name: &str, service: &str, user: &str| {
+            json!({
+                "apiVersion": "canaryctl.io/v1alpha1", "kind": "Takeover",
+                "metadata": {"name": name, "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:10Z"},
+                "spec": {
+                    "service": service, "ports": [80], "owner": {"user": user, "machine": "laptop"},
+                    "rules": [{"when": {"header": {"name": "x-dev", "exact": user}}}], "lane": format!("dev-{user}"),
+                },
+                "status": {"state": "On"},
+            })
+        };
+        let mut objects = shop();
+        objects.extend([takeover("b", "web", "bob"), takeover("a", "web", "alice")]);
+        let picture = shown(objects);
+        let want = json!([
+            {
+                "name": "a", "service": "shop/web", "owner": "alice on laptop", "what": "header x-dev = alice",
+                "state": "on", "message": "", "since_unix_s": 1_767_225_610,
+            },
+            {
+                "name": "b", "service": "shop/web", "owner": "bob on laptop", "what": "header x-dev = bob",
+                "state": "on", "message": "", "since_unix_s": 1_767_225_610,
+            },
+        ]);
+        assert_eq!(picture["takeovers"], want);
     }
 
     #[test]

@@ -39,6 +39,7 @@ const FILES: &[File] = &[
     file!("layout.js", JS),
     file!("play.js", JS),
     file!("releases.js", JS),
+    file!("takeovers.js", JS),
     built!("rules.js", JS),
     built!("rules_bg.wasm", WASM),
 ];

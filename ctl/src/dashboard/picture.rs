@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::release_view::ReleaseView;
 use super::service_graph::Graph;
+use crate::takeovers::InWords;
 
 /// All that is shown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -15,6 +16,8 @@ pub struct Picture {
     pub lanes: Vec<LaneView>,
     /// The releases: those under way, then the latest.
     pub releases: Vec<ReleaseView>,
+    /// What developers have of services, by service.
+    pub takeovers: Vec<InWords>,
     /// The services and who calls whom.
     pub graph: Graph,
     /// Requests that were sent and where they went, the latest first: what `demo -o json` gives of each, with an `id`

@@ -13,9 +13,7 @@ use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
 use crate::rights::{self, Command, Whose};
-use crate::takeover::EVERYTHING;
-use crate::takeovers::{Place, Takeovers, who_am_i};
-use crate::verb::enable::document::who_of_rules;
+use crate::takeovers::{InWords, Place, Takeovers, who_am_i};
 use crate::waiting::Waiting;
 
 /// What to do with what developers have.
@@ -107,7 +105,8 @@ async fn list(args: &ListArgs, cluster: &Cluster) -> Result<(), Failure> {
         return Ok(());
     }
     let now = Timestamp::now().as_second();
-    let rows: Vec<[String; 6]> = found.iter().map(|takeover| row(takeover, now)).collect();
+    let told: Vec<InWords> = found.iter().map(InWords::of).collect();
+    let rows: Vec<[String; 6]> = told.iter().map(|takeover| row(takeover, now)).collect();
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
@@ -121,37 +120,17 @@ async fn list(args: &ListArgs, cluster: &Cluster) -> Result<(), Failure> {
             width(4)
         );
     }
-    for takeover in &found {
-        if let Some(message) = takeover["status"]["message"].as_str().filter(|message| !message.is_empty()) {
-            anstream::println!("  {}: {message}", takeover["metadata"]["name"].as_str().unwrap_or_default());
-        }
+    for InWords { name, message, .. } in told.iter().filter(|takeover| !takeover.message.is_empty()) {
+        anstream::println!("  {name}: {message}");
     }
     Ok(())
 }
 
 /// A takeover's line: name, service, owner, rule, state, and since when.
-fn row(takeover: &Value, now_unix_s: i64) -> [String; 6] {
-    let text =
-        |pointer: &str| takeover.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let since = text("/metadata/creationTimestamp").parse::<Timestamp>();
-    let since = since.map_or_else(|_| "?".into(), |since| duration::short(now_unix_s - since.as_second()));
-    let owner = match text("/spec/owner/machine") {
-        machine if machine.is_empty() => text("/spec/owner/user"),
-        machine => format!("{} on {machine}", text("/spec/owner/user")),
-    };
-    let state = match takeover["metadata"]["deletionTimestamp"].is_null() {
-        true => match text("/status/state") {
-            state if state.is_empty() => "new".into(),
-            state => state.to_lowercase(),
-        },
-        false => "going".into(),
-    };
-    let rule = match takeover["spec"]["rules"].as_array() {
-        Some(rules) if !rules.is_empty() => who_of_rules(rules),
-        _ => EVERYTHING.into(),
-    };
-    let service = format!("{}/{}", text("/metadata/namespace"), text("/spec/service"));
-    [text("/metadata/name"), service, owner, rule, state, format!("for {since}")]
+fn row(takeover: &InWords, now_unix_s: i64) -> [String; 6] {
+    let since = takeover.since_unix_s.map_or_else(|| "?".into(), |since| duration::short(now_unix_s - since));
+    let InWords { name, service, owner, what, state, .. } = takeover.clone();
+    [name, service, owner, what, state, format!("for {since}")]
 }
 
 async fn stop(args: &StopArgs, cluster: &Cluster) -> Result<(), Failure> {
@@ -176,8 +155,8 @@ async fn stop(args: &StopArgs, cluster: &Cluster) -> Result<(), Failure> {
 
 /// Whose a takeover is, in words.
 fn said(takeover: &Value) -> String {
-    let [name, service, owner, rule, ..] = row(takeover, 0);
-    format!("{name}, by which {owner} has {service} ({rule})")
+    let InWords { name, service, owner, what, .. } = InWords::of(takeover);
+    format!("{name}, by which {owner} has {service} ({what})")
 }
 
 async fn clean(args: &CleanArgs, cluster: &Cluster) -> Result<(), Failure> {
@@ -247,6 +226,6 @@ mod tests {
         });
         let now = "2026-01-01T12:04:00Z".parse::<Timestamp>().expect("a time").as_second();
         let want = ["cart-dev-bob", "shop/cart", "bob on bobs-laptop", "cookie dev = 1", "on", "for 12m"];
-        assert_eq!(row(&takeover, now), want);
+        assert_eq!(row(&InWords::of(&takeover), now), want);
     }
 }

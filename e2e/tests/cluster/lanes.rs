@@ -270,6 +270,8 @@ pub(crate) async fn uninstall_alone(shop: &Shop) {
     nothing_of_ours(shop);
     // Where nothing is any more, nothing is wrong.
     shop.cluster().canaryctl(&["uninstall", "--purge", "--yes"]).ok();
+    let page = shop.cluster().canaryctl(&["dashboard", "--port", "0"]);
+    assert!(page.code == 1 && page.stderr.contains("the cluster knows no Lanes"), "{page}");
     shop.remove("v2");
 }
 

@@ -6,8 +6,9 @@ import * as graph from "./graph.js";
 import * as lanes from "./lanes.js";
 import * as play from "./play.js";
 import * as releases from "./releases.js";
+import * as takeovers from "./takeovers.js";
 
-const PARTS = ["server", "about", "lanes", "releases", "graph", "flows"];
+const PARTS = ["server", "about", "lanes", "releases", "takeovers", "graph", "flows"];
 const VIEWS = ["mesh", "releases", "playground"];
 
 /** Everything that the views show. `lane` and `flow` are what is selected. */
@@ -16,6 +17,7 @@ const state = {
   about: null,
   lanes: [],
   releases: [],
+  takeovers: [],
   graph: { services: [], calls: [], entries: [], paths: {} },
   flows: [],
   lane: null,
@@ -44,6 +46,7 @@ function show(part) {
   flows.show(state, part);
   play.show(state, part);
   releases.show(state, part);
+  takeovers.show(state, part);
 }
 
 function about() {

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         mesh::what_cannot_be_sent_is_said,
         mesh::five_hundred_services_are_drawn_at_once,
         mesh::nothing_is_wider_than_a_phone,
+        mesh::whoever_has_a_service_is_listed,
         playground::it_decides_as_one_types,
         playground::a_fault_has_its_place,
     ];

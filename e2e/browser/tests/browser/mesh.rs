@@ -159,3 +159,33 @@ pub(crate) async fn nothing_is_wider_than_a_phone(stage: &'static Stage) {
         page.close().await;
     }
 }
+
+/// The demo has no developers: the page is told of some.
+pub(crate) async fn whoever_has_a_service_is_listed(stage: &'static Stage) {
+    let page = stage.browser.open(&stage.demo.url, PHONE).await;
+    let is_hidden: bool = page.get("document.querySelector('#takeovers').hidden").await;
+    assert!(is_hidden, "nobody has anything");
+    let told = "(async () => {
+        const { show } = await import('./page/takeovers.js');
+        const one = (name, state, message) => ({
+            name, service: 'shop/a-service-with-a-long-name', owner: `${name} on laptop`, what: `header x-dev = ${name}`,
+            state, message, since_unix_s: 1767225610,
+        });
+        show({ takeovers: [one('alice', 'on', ''), one('bob', 'away', 'nobody <b>answers</b>')] }, 'takeovers');
+        return document.documentElement.scrollWidth;
+    })()";
+    let width: u32 = page.get(told).await;
+    assert!(width <= PHONE.width, "{width}");
+    let rows: Vec<String> =
+        page.get("[...document.querySelectorAll('#takeover-list li')].map((row) => row.textContent)").await;
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    for (row, parts) in rows.iter().zip([
+        ["shop/a-service-with-a-long-name", "on", "header x-dev = alice", "alice on laptop since"],
+        ["away", "header x-dev = bob", "bob on laptop since", "nobody <b>answers</b>"],
+    ]) {
+        for part in parts {
+            assert!(row.contains(part), "{part} is not in {row}");
+        }
+    }
+    page.close().await;
+}
