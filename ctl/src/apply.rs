@@ -9,7 +9,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use crate::names::FIELD_MANAGER;
-use crate::world;
+use crate::world::{self, REVISION_LABEL};
 
 /// A write that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,16 @@ pub struct Written {
     pub object: ObjectRef,
     /// The version that it has now; none once it is gone.
     pub resource_version: Option<String>,
+    /// The revision of Istio that alone reads it, if its labels name one.
+    pub revision: Option<String>,
+}
+
+impl Written {
+    /// A write of an object that every revision of Istio reads.
+    #[must_use]
+    pub fn new(object: ObjectRef, resource_version: Option<String>) -> Self {
+        Self { object, resource_version, revision: None }
+    }
 }
 
 /// Why a write was not made.
@@ -87,10 +97,10 @@ pub async fn change(
                 .map(|version| Preconditions { resource_version: Some(version), ..Preconditions::default() });
             let params = DeleteParams { preconditions, ..DeleteParams::default() };
             return match api.delete(name, &params).await {
-                Ok(_) => Ok(Written { object: change.object.clone(), resource_version: None }),
+                Ok(_) => Ok(Written::new(change.object.clone(), None)),
                 // Gone is what was wanted.
                 Err(kube::Error::Api(status)) if status.code == 404 => {
-                    Ok(Written { object: change.object.clone(), resource_version: None })
+                    Ok(Written::new(change.object.clone(), None))
                 }
                 Err(error) => Err(failed(change.verb(), &change.object, error)),
             };
@@ -99,7 +109,8 @@ pub async fn change(
     let object = result.map_err(|error| failed(change.verb(), &change.object, error))?;
     let version = object.metadata.resource_version.unwrap_or_default();
     versions.0.insert(change.object.clone(), version.clone());
-    Ok(Written { object: change.object.clone(), resource_version: Some(version) })
+    let revision = object.metadata.labels.and_then(|mut labels| labels.remove(REVISION_LABEL));
+    Ok(Written { revision, ..Written::new(change.object.clone(), Some(version)) })
 }
 
 /// Changes a running pod's labels; returns its addresses, or nothing where it is gone by now.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::apply::{self, ApplyError, Versions, Written};
 use crate::arrival::{self, ArrivalError, Labelled, News, Sidecars};
 use crate::steer::PodChange;
-use crate::world::Seen;
+use crate::world::{REVISION_LABEL, Seen};
 
 /// Makes changes, phase by phase.
 pub struct Phases<'a> {
@@ -230,8 +230,8 @@ fn there(observed: &Observed, labelled: &[Labelled], plugins_come_or_go: bool) -
     let ours = objects.filter(|object| object.is_ours() || object.is_edited());
     let ours = ours.chain(observed.edge.iter().filter(|plugin| plugins::role_of(plugin).is_some()));
     let written = ours.map(|object| Written {
-        object: object.reference().clone(),
-        resource_version: object.resource_version().map(str::to_owned),
+        revision: object.value()["metadata"]["labels"][REVISION_LABEL].as_str().map(str::to_owned),
+        ..Written::new(object.reference().clone(), object.resource_version().map(str::to_owned))
     });
     News {
         written: written.collect(),

@@ -253,7 +253,7 @@ async fn missing(debug: &mut Debug, news: &News, gone: &BTreeSet<ObjectRef>) -> 
     let pod = debug.pod().to_owned();
     let found = async {
         let written: Vec<&Written> =
-            news.written.iter().filter(|write| !gone.contains(&write.object)).collect();
+            news.written.iter().filter(|write| !gone.contains(&write.object) && debug.reads(write)).collect();
         if !written.is_empty()
             && let Some(write) = judge::unknown(&debug.config().await?, written.into_iter())
         {

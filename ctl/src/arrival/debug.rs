@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::judge::{self, Endpoints, Proxy, Sync, Watches};
 use super::marker::Marked;
 use super::{ArrivalError, Part, sidecars};
+use crate::apply::Written;
 use crate::world::{ISTIOD_SELECTOR, REVISION_LABEL};
 
 /// istiod's monitoring port.
@@ -81,6 +82,7 @@ impl Istiods {
         let debug = |pod: &Serving| Debug {
             api: Api::namespaced(client.clone(), &self.namespace),
             pod: pod.name.clone(),
+            revision: pod.revision.clone(),
             connection: None,
         };
         self.pods.iter().map(|pod| (debug(pod), pod.is_ready)).collect()
@@ -107,12 +109,19 @@ impl Serving {
 pub(super) struct Debug {
     api: Api<Pod>,
     pod: String,
+    revision: String,
     connection: Option<SendRequest<Empty<Bytes>>>,
 }
 
 impl Debug {
     pub(super) fn pod(&self) -> &str {
         &self.pod
+    }
+
+    /// Whether it reads this object: one that names a revision is read by that one alone.
+    pub(super) fn reads(&self, write: &Written) -> bool {
+        // An istiod without a revision reads everything.
+        self.revision.is_empty() || write.revision.as_ref().is_none_or(|revision| *revision == self.revision)
     }
 
     /// What is in its store.

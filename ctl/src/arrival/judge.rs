@@ -276,7 +276,7 @@ mod tests {
         .expect("sync");
         let written = |kind: &str| {
             let object = ObjectRef { kind: kind.into(), namespace: "shop".into(), name: "x".into() };
-            vec![Written { object, resource_version: None }]
+            vec![Written::new(object, None)]
         };
         let settled = |news: &News| is_settled(std::slice::from_ref(&sync), "a.shop", &news.parts());
         let of = |kind: &str| News { written: written(kind), ..News::default() };
@@ -358,7 +358,7 @@ mod tests {
             .collect();
         let object =
             ObjectRef { kind: "VirtualService".into(), namespace: "shop".into(), name: "web".into() };
-        let written = [Written { object, resource_version: ours.map(str::to_owned) }];
+        let written = [Written::new(object, ours.map(str::to_owned))];
         assert_eq!(unknown(&config, written.iter()).is_none(), is_known, "{theirs:?} {ours:?}");
     }
 

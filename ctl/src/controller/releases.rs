@@ -203,7 +203,7 @@ impl<'a> Journal<'a> {
         let patched = api.patch_status(self.object.name(), &params, &Patch::Merge(&patch)).await;
         let patched = patched.map_err(|error| failed(self.object, error))?;
         self.version = patched.metadata.resource_version;
-        Ok(Written { object: self.object.reference().clone(), resource_version: self.version.clone() })
+        Ok(Written::new(self.object.reference().clone(), self.version.clone()))
     }
 }
 

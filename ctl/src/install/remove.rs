@@ -297,13 +297,13 @@ async fn remove_plugins(client: &Client, root_namespace: &str, deadline: Instant
     if plugins.is_empty() {
         return Ok(0);
     }
-    let gone = |object: &DynamicObject| Written {
-        object: ObjectRef {
+    let gone = |object: &DynamicObject| {
+        let object = ObjectRef {
             kind: "WasmPlugin".into(),
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
             name: object.metadata.name.clone().unwrap_or_default(),
-        },
-        resource_version: None,
+        };
+        Written::new(object, None)
     };
     let written = plugins.iter().map(gone).collect();
     let news = News { written, plugins_come_or_go: true, ..News::default() };

@@ -123,7 +123,7 @@ async fn apply(client: &Client, object: &Value) -> Result<Written, Failure> {
     let applied = applied.map_err(|error| api_failure(&format!("apply {kind} {name}"), &error))?;
     let namespace = text(&object["metadata"]["namespace"]);
     let object = ObjectRef { kind, namespace, name };
-    Ok(Written { object, resource_version: applied.metadata.resource_version })
+    Ok(Written::new(object, applied.metadata.resource_version))
 }
 
 async fn await_deployment(

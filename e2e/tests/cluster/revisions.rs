@@ -40,6 +40,12 @@ pub(crate) async fn beside(shop: &Shop) {
     let pods = pods.ok().stdout;
     assert!(!pods.is_empty() && pods.split(' ').all(|one| one == REVISION), "{pods}");
 
+    // Read by one revision alone; the other never hears of what becomes of it.
+    cluster.apply(&[json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": "price", "namespace": other.namespace(), "labels": {"istio.io/rev": REVISION}},
+        "spec": {"hosts": ["price"], "http": [{"route": [{"destination": {"host": "price"}}]}]},
+    })]);
     let load = Load::start(&other, Rules::Off);
     for _ in 0..2 {
         load.rules(Rules::Moving);
@@ -52,6 +58,8 @@ pub(crate) async fn beside(shop: &Shop) {
         members.sort_unstable();
         let wanted = ["price", "stock", "web"].map(|name| format!("{}/{name}", other.namespace()));
         assert_eq!(members, wanted);
+        let rule = other.kubectl(&["get", "vs", "price", "-o", "jsonpath={.spec.http}"]).ok().stdout;
+        assert!(rule.contains("x-canary-lane"), "the lane has its route in it: {rule}");
         load.rules(Rules::Moving);
         cluster.canaryctl_beside(&["disable", "--timeout", "60s"]).await.ok();
         load.rules(Rules::Off);

@@ -82,7 +82,7 @@ async fn create(client: &Client, deployment: &Value) -> Result<Written, ApplyErr
     let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
     let api = deployments(client, &object.namespace);
     match api.create(&params, &body).await {
-        Ok(created) => Ok(Written { object, resource_version: created.metadata.resource_version }),
+        Ok(created) => Ok(Written::new(object, created.metadata.resource_version)),
         // Made by a run that was not heard of yet; one of somebody else is told apart by its label next time.
         Err(kube::Error::Api(status)) if status.code == 409 => {
             Err(ApplyError::Conflict { object: object.clone() })
@@ -100,7 +100,7 @@ async fn change(
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patched = deployments(client, &deployment.namespace).patch(&deployment.name, &params, patch).await;
     let patched = patched.map_err(|source| failed("change", &object, source))?;
-    Ok(Written { object, resource_version: patched.metadata.resource_version })
+    Ok(Written::new(object, patched.metadata.resource_version))
 }
 
 async fn apply_lane(client: &Client, lane: &Value) -> Result<Written, ApplyError> {
@@ -116,7 +116,7 @@ async fn apply_lane(client: &Client, lane: &Value) -> Result<Written, ApplyError
     }
     let params = PatchParams::apply(LANE_MANAGER).force();
     let applied = lanes(client).patch(name, &params, &Patch::Apply(lane)).await.map_err(failed)?;
-    Ok(Written { object, resource_version: applied.metadata.resource_version })
+    Ok(Written::new(object, applied.metadata.resource_version))
 }
 
 /// What is deleted may go on being there for a while: a lane until no proxy routes by it.
