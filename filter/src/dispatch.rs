@@ -1,73 +1,128 @@
-//! The SDK's callbacks, handed to the streams. Nothing else: what a callback does is elsewhere.
+//! The proxy's callbacks, handed to plugins and streams. Nothing else: what a callback does is elsewhere.
+//!
+//! The SDK's dispatcher keeps sixty callbacks for each kind of context, a sixth of the module, and
+//! ends the VM over a number that it does not know. Here such a number has nothing done for it.
+//!
+//! Source: proxy-wasm/spec, abi-versions/v0.2.1.
 
+#![allow(unsafe_code, reason = "callbacks are exported by name")]
+
+use std::cell::RefCell;
 use std::rc::Rc;
-
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
 
 use crate::host::envoy::Envoy;
 use crate::root::{Root, Stream};
 use crate::stream::Next;
+use crate::streams::Streams;
 use crate::vm::Vm;
 
-thread_local! {
-    /// A VM has one thread; what is here outlives every configuration.
-    static VM: Rc<Vm> = Rc::default();
+/// Everything of a VM that has a number.
+struct Contexts {
+    /// Outlives every plugin.
+    vm: Option<Rc<Vm>>,
+    plugins: Vec<(u32, Root<Envoy>)>,
+    /// Streams with which nothing is done are not in here.
+    streams: Streams<Stream<Envoy>>,
 }
 
-proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::new(Root::new(Envoy, VM.with(Rc::clone))));
-}}
+thread_local! {
+    /// A VM has one thread.
+    static CONTEXTS: RefCell<Contexts> =
+        const { RefCell::new(Contexts { vm: None, plugins: Vec::new(), streams: Streams::new() }) };
+}
 
-impl From<Next> for Action {
-    fn from(next: Next) -> Self {
-        match next {
-            Next::Continue => Self::Continue,
-            Next::Stop => Self::Pause,
+/// Status of a callback that the proxy asks for one: all is well.
+const CONTENT: u32 = 1;
+/// To the next filter, or no further.
+const CONTINUE: u32 = 0;
+const PAUSE: u32 = 1;
+
+impl Contexts {
+    fn create(&mut self, number: u32, parent: u32) {
+        if parent == 0 {
+            let vm = self.vm.get_or_insert_default();
+            self.plugins.push((number, Root::new(Envoy, Rc::clone(vm))));
+        } else {
+            match self.plugin(parent).map(|plugin| plugin.stream()) {
+                Some(Stream::Passthrough) | None => {}
+                Some(stream) => self.streams.open(number, stream),
+            }
+        }
+    }
+
+    fn plugin(&mut self, number: u32) -> Option<&mut Root<Envoy>> {
+        self.plugins.iter_mut().find(|(known, _)| *known == number).map(|(_, plugin)| plugin)
+    }
+
+    fn delete(&mut self, number: u32) {
+        if self.streams.close(number).is_none() {
+            self.plugins.retain(|(known, _)| *known != number);
         }
     }
 }
 
-impl Context for Root<Envoy> {}
-
-impl RootContext for Root<Envoy> {
-    fn on_configure(&mut self, _plugin_configuration_size: usize) -> bool {
-        Root::on_configure(self);
-        true
-    }
-
-    fn on_tick(&mut self) {
-        Root::on_tick(self);
-    }
-
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match self.stream() {
-            Stream::Passthrough => Box::new(Passthrough),
-            stream => Box::new(stream),
-        })
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
+/// The proxy enters a VM once at a time, so what is here is never in use already.
+fn contexts<R: Default>(callback: impl FnOnce(&mut Contexts) -> R) -> R {
+    let entered =
+        CONTEXTS.try_with(|contexts| contexts.try_borrow_mut().ok().map(|mut all| callback(&mut all)));
+    entered.ok().flatten().unwrap_or_default()
 }
 
-/// A stream with which nothing is done. Has no size, so its box allocates nothing.
-struct Passthrough;
+fn on_headers(number: u32, callback: fn(&mut Stream<Envoy>) -> Next) -> u32 {
+    contexts(|all| match all.streams.get_mut(number).map(callback) {
+        Some(Next::Stop) => PAUSE,
+        Some(Next::Continue) | None => CONTINUE,
+    })
+}
 
-impl Context for Passthrough {}
+// SAFETY of the exports: each name is the ABI's, with the ABI's signature, and no other crate exports it.
 
-impl HttpContext for Passthrough {}
+unsafe extern "C" {
+    fn __wasm_call_ctors();
+}
 
-// One type for all other roles: each type would bring its own copy of the SDK's sixty callbacks.
-impl Context for Stream<Envoy> {}
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    // SAFETY: the linker's; the proxy calls this once, before everything else.
+    unsafe { __wasm_call_ctors() }
+}
 
-impl HttpContext for Stream<Envoy> {
-    fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        self.on_request_headers().into()
-    }
+/// Says by its name which ABI the module is of.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_1() {}
 
-    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        self.on_response_headers().into()
-    }
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(number: u32, parent: u32) {
+    contexts(|all| all.create(number, parent));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_vm_start(_plugin: u32, _configuration_size: u32) -> u32 {
+    CONTENT
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(plugin: u32, _configuration_size: u32) -> u32 {
+    contexts(|all| all.plugin(plugin).map(Root::on_configure));
+    CONTENT
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(plugin: u32) {
+    contexts(|all| all.plugin(plugin).map(|plugin| plugin.on_tick()));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(stream: u32, _count: u32, _end_of_stream: u32) -> u32 {
+    on_headers(stream, Stream::on_request_headers)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(stream: u32, _count: u32, _end_of_stream: u32) -> u32 {
+    on_headers(stream, Stream::on_response_headers)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(number: u32) {
+    contexts(|all| all.delete(number));
 }

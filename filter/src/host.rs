@@ -1,7 +1,7 @@
 //! What the filter asks of the proxy it runs in.
 //!
 //! Every call has a declared outcome for "no": the proxy's status codes never become a panic. The real
-//! proxy is [`envoy`], the only unsafe code of the crate; tests have a fake with the same semantics.
+//! proxy is [`envoy`], all unsafe code of the crate but the names of callbacks; tests have a fake with the same semantics.
 
 #[cfg(target_family = "wasm")]
 pub mod envoy;

@@ -42,6 +42,7 @@ pub mod plugin;
 pub mod root;
 pub mod spans;
 pub mod stream;
+pub mod streams;
 pub mod traced;
 pub mod vm;
 

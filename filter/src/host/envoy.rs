@@ -1,11 +1,14 @@
-//! Envoy, by the proxy-wasm ABI 0.2.1 and WASI. The only unsafe code of the crate.
+//! Envoy, by the proxy-wasm ABI 0.2.1 and WASI.
 //!
-//! The SDK's own host calls panic on a status they do not expect and on text that is not UTF-8, so
+//! The SDK's host calls panic on a status they do not expect and on text that is not UTF-8, so
 //! these are made here: a status that is not OK is "no".
 //!
 //! Source: proxy-wasm/spec, abi-versions/v0.2.1; proxy-wasm-cpp-host, src/exports.cc.
 
 #![allow(unsafe_code, reason = "the calls into the proxy; each block says why it is sound")]
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
 
 use super::{CounterId, HeaderMap, Host, SetError, Shared};
 use crate::pairs::HeaderPairs;
@@ -99,6 +102,17 @@ unsafe extern "C" {
     fn random_get(data: *mut u8, size: usize) -> u32;
 }
 
+/// Room for bytes that the host hands over; none where there is no memory left.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    match Layout::array::<u8>(size) {
+        // SAFETY: the layout has a size.
+        Ok(layout) if size > 0 => unsafe { std::alloc::alloc(layout) },
+        Ok(_) => NonNull::dangling().as_ptr(),
+        Err(_) => std::ptr::null_mut(),
+    }
+}
+
 /// Calls a host function that hands over bytes it had this module allocate.
 fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Option<Vec<u8>> {
     let mut data = core::ptr::null_mut();
@@ -109,8 +123,8 @@ fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Option<Vec
     if data.is_null() || size == 0 {
         return Some(Vec::new());
     }
-    // SAFETY: the host got `data` from this module's proxy_on_memory_allocate, which leaks a boxed
-    // slice of exactly `size` bytes of the global allocator, filled them, and gave them up.
+    // SAFETY: the host got `data` from proxy_on_memory_allocate, `size` bytes of the global allocator with
+    // the layout of as many `u8`, filled them, and gave them up.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 

@@ -1,4 +1,4 @@
-//! Drops the callbacks that the SDK exports for every filter and ours does not use.
+//! Holds the filter to the callbacks that it uses, and strips everything that Envoy does not need.
 //!
 //! Envoy calls only what a module exports: a missing callback costs nothing per request, an empty one costs an
 //! entry into the VM.
