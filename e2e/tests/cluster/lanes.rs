@@ -277,7 +277,7 @@ pub(crate) async fn uninstall_alone(shop: &Shop) {
 
 /// Asserts that no object in the cluster is ours.
 #[track_caller]
-fn nothing_of_ours(shop: &Shop) {
+pub(crate) fn nothing_of_ours(shop: &Shop) {
     let ours = shop.cluster().kubectl(&[
         "get",
         "ns,crd,vs,dr,wasmplugins,clusterroles,clusterrolebindings,roles,rolebindings,\

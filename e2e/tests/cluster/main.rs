@@ -133,6 +133,7 @@ fn main() -> ExitCode {
     suite.test("who_may_just_read_reads_and_hears_which_right_is_lacking", rights::reading);
     suite.test("who_may_just_release_does_and_nothing_is_changed_without_a_right", rights::writing);
     suite.test("who_may_just_develop_does_and_nothing_is_begun_without_a_right", rights::developing);
+    suite.test("who_may_just_install_does_and_nothing_is_changed_without_a_right", rights::installing);
     suite.test("an_uninstallation_under_load_leaves_no_trace", lanes::uninstall);
     suite.test("an_uninstallation_needs_no_controller", lanes::uninstall_alone);
     suite.test("what_the_readme_shows_of_a_cluster_is_what_is_said", documents::readme);

@@ -9,7 +9,7 @@ use crate::shop::Shop;
 
 mod writing;
 
-pub(crate) use writing::{developing, writing};
+pub(crate) use writing::{developing, installing, writing};
 
 /// How long the API server may take to hear of a role.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(20);
@@ -90,15 +90,15 @@ fn rights(roles: &[Value]) -> Vec<Right> {
     rights
 }
 
-/// The same roles for this user; one right less.
-fn of(roles: &[Value], user: &str, without: Option<&Right>) -> Vec<Value> {
+/// The same roles for this user, without these rights.
+fn of(roles: &[Value], user: &str, without: &[&Right]) -> Vec<Value> {
     let mut roles = roles.to_vec();
-    if let Some(Right { verb, at: (object, rule), .. }) = without {
+    for Right { verb, at: (object, rule), .. } in without {
         let verbs = roles[*object]["rules"][*rule]["verbs"].as_array_mut().expect("verbs");
         verbs.retain(|other| other != verb);
-        if verbs.is_empty() {
-            roles[*object]["rules"].as_array_mut().expect("rules").remove(*rule);
-        }
+    }
+    for rules in roles.iter_mut().filter_map(|role| role["rules"].as_array_mut()) {
+        rules.retain(|rule| rule["verbs"] != json!([]));
     }
     for role in &mut roles {
         role["metadata"]["labels"] = json!({LABEL.0: LABEL.1});
@@ -143,7 +143,7 @@ fn take_all(shop: &Shop) {
     let kinds = "clusterroles,clusterrolebindings,roles,rolebindings";
     let label = format!("{}={}", LABEL.0, LABEL.1);
     for namespace in [shop.namespace(), "canaryctl-system", "istio-system"] {
-        shop.cluster().kubectl(&["-n", namespace, "delete", kinds, "-l", &label]);
+        shop.cluster().kubectl(&["-n", namespace, "delete", kinds, "-l", &label, "--wait=false"]);
     }
 }
 
@@ -155,7 +155,7 @@ fn without_each(shop: &Shop, case: &Case<'_>) {
     let rights: Vec<Right> = rights(&roles);
     let chosen: Vec<(usize, &Right)> = rights.iter().enumerate().collect();
     let user = |at: usize| format!("tester-{}-{at}", case.command);
-    let all: Vec<Value> = chosen.iter().flat_map(|(at, right)| of(&roles, &user(*at), Some(right))).collect();
+    let all: Vec<Value> = chosen.iter().flat_map(|(at, right)| of(&roles, &user(*at), &[right])).collect();
     shop.cluster().apply(&all);
     for (at, right) in chosen {
         let words = right.words();
@@ -184,7 +184,7 @@ fn without_each(shop: &Shop, case: &Case<'_>) {
 #[track_caller]
 fn with_all(shop: &Shop, case: &Case<'_>) {
     let user = format!("tester-{}", case.command);
-    shop.cluster().apply(&of(&roles(shop, case.command), &user, None));
+    shop.cluster().apply(&of(&roles(shop, case.command), &user, &[]));
     let ran = shop.cluster().until(&format!("{} is let", case.command), IN_FORCE_WITHIN, || {
         let ran = run(shop, case.args, &user);
         if lacking(&ran).is_empty() {

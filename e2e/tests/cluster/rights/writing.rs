@@ -1,20 +1,31 @@
 //! Commands that write: one right less, and nothing is changed; just those, and all of it is done.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Case, IN_FORCE_WITHIN, Right, lacking, of, rights, roles, run, take_all};
 use crate::develop::Beside;
-use crate::manifests::NEXT_IMAGE;
-use crate::shop::Shop;
+use crate::lanes::nothing_of_ours;
+use crate::manifests::{self, NEXT_IMAGE};
+use crate::shop::{INSTALL, Shop};
 
-/// What people's commands write.
+/// In how many lots rights to write are taken away.
+const LOTS: usize = 5;
+
+/// What people's commands write, and what of an installation is told by label.
 const WRITTEN: &str = "lanes,releases,takeovers,jobs,deployments";
+const INSTALLED: &str = "wasmplugins,configmaps,secrets,services,serviceaccounts,poddisruptionbudgets,roles,rolebindings,\
+    clusterroles,clusterrolebindings,customresourcedefinitions,mutatingwebhookconfigurations,\
+    validatingadmissionpolicies,validatingadmissionpolicybindings";
+const OURS: &str = "app.kubernetes.io/managed-by=canaryctl";
 
 /// The cluster's objects as people see them changed: without what the API server and controllers keep of them.
 #[track_caller]
 fn state(shop: &Shop) -> Vec<Value> {
-    let found = shop.cluster().get(&[WRITTEN, "-A"]);
-    let mut objects = found["items"].as_array().cloned().expect("a list");
+    let list = |args: &[&str]| shop.cluster().get(args)["items"].as_array().cloned().expect("a list");
+    let mut objects = list(&[WRITTEN, "-A"]);
+    objects.extend(list(&[INSTALLED, "-A", "-l", OURS]));
     for object in &mut objects {
         let object = object.as_object_mut().expect("an object");
         object.remove("status");
@@ -29,20 +40,44 @@ fn state(shop: &Shop) -> Vec<Value> {
 #[track_caller]
 fn refused_without_each(shop: &Shop, case: &Case<'_>) {
     let roles = roles(shop, case.command);
-    let rights: Vec<Right> = rights(&roles).into_iter().filter(|right| !right.is_spared(case)).collect();
+    let rights = needed(&roles, case);
+    refused_without(shop, case, &roles, &rights.iter().map(|right| vec![right]).collect::<Vec<_>>());
+}
+
+/// The same of a command that asks for its many rights to write at once, before it does: it names each of those that
+/// somebody lacks.
+#[track_caller]
+fn refused_without_some(shop: &Shop, case: &Case<'_>) {
+    let roles = roles(shop, case.command);
+    let rights = needed(&roles, case);
+    let reads = |right: &&Right| ["get", "list", "watch"].contains(&right.verb.as_str());
+    let (reading, writing): (Vec<&Right>, Vec<&Right>) = rights.iter().partition(reads);
+    // Verbs of one thing are next to each other, and so in different lots.
+    let lots = (0..LOTS).map(|first| writing.iter().skip(first).step_by(LOTS).copied().collect());
+    let all: Vec<Vec<&Right>> = reading.into_iter().map(|right| vec![right]).chain(lots).collect();
+    refused_without(shop, case, &roles, &all);
+}
+
+fn needed(roles: &[Value], case: &Case<'_>) -> Vec<Right> {
+    rights(roles).into_iter().filter(|right| !right.is_spared(case)).collect()
+}
+
+/// Runs it as people who lack these rights each.
+#[track_caller]
+fn refused_without(shop: &Shop, case: &Case<'_>, roles: &[Value], lacks: &[Vec<&Right>]) {
     let user = |at: usize| format!("tester-{}-{at}", case.command);
-    let lacks = |(at, right)| of(&roles, &user(at), Some(right));
-    let all: Vec<Value> = rights.iter().enumerate().flat_map(lacks).collect();
+    let all: Vec<Value> =
+        lacks.iter().enumerate().flat_map(|(at, lacked)| of(roles, &user(at), lacked)).collect();
     shop.cluster().apply(&all);
     let before = state(shop);
-    for (at, right) in rights.iter().enumerate() {
-        let words = right.words();
-        let what = format!("{:?} without the right to {words}{} is refused", case.args, right.name);
+    for (at, lacked) in lacks.iter().enumerate() {
+        let words: BTreeSet<String> = lacked.iter().map(|right| right.words()).collect();
+        let what = format!("{:?} without the rights to {words:?} is refused", case.args);
         shop.cluster().until(&what, IN_FORCE_WITHIN, || {
             let ran = run(shop, case.args, &user(at));
-            let named = lacking(&ran);
+            let named: BTreeSet<String> = lacking(&ran).into_iter().collect();
             assert!(ran.code != 0 && !named.is_empty(), "{what}: {ran}");
-            named.iter().all(|one| *one == words).then_some(())
+            (named == words).then_some(())
         });
     }
     assert_eq!(state(shop), before, "{:?} has changed something", case.args);
@@ -52,10 +87,13 @@ fn refused_without_each(shop: &Shop, case: &Case<'_>) {
 /// Gives somebody the rights of a command alone, and waits until they are in force.
 #[track_caller]
 fn give(shop: &Shop, command: &str) -> String {
-    let user = format!("tester-{command}");
+    // A name of their own: roles of somebody before them may be in force yet.
+    let user = format!("tester-{command}-{:08x}", fastrand::u32(..));
     let roles = roles(shop, command);
-    shop.cluster().apply(&of(&roles, &user, None));
-    for Right { verb, resource, group, namespace, name, .. } in rights(&roles) {
+    shop.cluster().apply(&of(&roles, &user, &[]));
+    let mut one_of_each_role = rights(&roles);
+    one_of_each_role.dedup_by_key(|right| right.at.0);
+    for Right { verb, resource, group, namespace, name, .. } in one_of_each_role {
         let (plain, subresource) = resource.split_once('/').unwrap_or((&resource, ""));
         let group = if group.is_empty() { String::new() } else { format!(".{group}") };
         let object = name.trim().to_owned();
@@ -164,4 +202,39 @@ fn stopped(shop: &Shop, owner: &str) {
     );
     assert!(!found.is_empty(), "{owner} has nothing");
     done(shop, "dev-stop", &stop);
+}
+
+/// What only `--no-webhook` takes.
+const WITH_WEBHOOK: [&str; 3] = [
+    "delete mutatingwebhookconfigurations canaryctl-webhook",
+    "delete secrets canaryctl-webhook",
+    "delete services canaryctl-webhook",
+];
+
+pub(crate) async fn installing(shop: &Shop) {
+    shop.installed();
+    shop.cluster().apply(&[manifests::deployment(shop.namespace(), Shop::service("stock"), "v2", None, 1)]);
+    shop.rolled_out();
+    let enable = ["enable", "--cookie", "gray=1", "--member", "stock=version:v2"];
+    let controller = shop.cluster().get(&["-n", "canaryctl-system", "deploy", "canaryctl-controller"]);
+    let image = controller["spec"]["template"]["spec"]["containers"][0]["image"].as_str().expect("an image");
+    let install = [INSTALL.as_slice(), &["--image", image]].concat();
+    let uninstall = ["uninstall", "--purge", "--yes"];
+    refused_without_some(shop, &case("install", &install, &WITH_WEBHOOK));
+    refused_without_some(shop, &case("uninstall", &uninstall, &[]));
+    // Lanes end by their controller, or without one.
+    shop.cluster().canaryctl(&enable).ok();
+    done(shop, "uninstall", &uninstall);
+    nothing_of_ours(shop);
+    // Rights of a namespace are granted in one that is there.
+    shop.cluster().kubectl(&["create", "namespace", "canaryctl-system"]).ok();
+    done(shop, "install", &install);
+    shop.cluster().canaryctl(&enable).ok();
+    for alone in [&["scale", "--replicas=0"][..], &["rollout", "status"]] {
+        let of_controller = ["-n", "canaryctl-system", "deploy/canaryctl-controller"];
+        shop.cluster().kubectl(&[alone, &of_controller].concat()).ok();
+    }
+    done(shop, "uninstall", &uninstall);
+    nothing_of_ours(shop);
+    shop.remove("v2");
 }
