@@ -15,6 +15,7 @@ mod faults;
 mod faulty_api;
 mod flows;
 mod interrupted;
+mod jobs;
 mod judge;
 mod lanes;
 mod laptop;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
     suite.test("a_release_that_measures_well_goes_on_and_is_undone_at_once", measured::good);
     suite.test("no_lane_is_routed_at_a_headless_service", rows::headless);
     suite.test("a_client_without_a_sidecar_meets_lane_pods_in_the_selector_only", rows::without_sidecar);
+    suite.test("a_job_without_a_sidecar_fails_no_call_while_a_lane_comes_and_goes", jobs::beside_a_lane);
     suite.test("no_lane_is_routed_where_another_namespace_has_a_rule_of_its_own", rows::foreign_rule);
     suite.test("grpc_calls_between_pods_stay_in_their_lane", protocols::grpc);
     suite.test("a_websocket_stays_where_it_was_opened", protocols::websockets);
