@@ -5,11 +5,14 @@
 //! printable changes of Istio's objects, the user's own among them. Pure: no I/O, no cluster, no clock.
 
 pub mod change;
+pub mod chosen;
 pub mod compile;
+mod delegates;
 pub mod failover;
 pub mod finding;
 mod hosts;
 pub mod lane;
+pub mod matching;
 mod merge;
 pub mod observed;
 pub mod own;

@@ -1,19 +1,20 @@
-//! What the tests of several modules share: meshes to plan for, and a reference of how Istio reads them.
+//! What the tests of several modules share: meshes to plan for, and how Istio reads them.
 
 pub(crate) mod arbitrary;
-pub(crate) mod delegates;
 pub(crate) mod effective;
-pub(crate) mod matching;
 pub(crate) mod meshes;
 
 use std::collections::BTreeMap;
 
 use canary_rules::name::{HeaderName, LaneName};
+use serde_json::{Value, json};
 
 use crate::compile::compile;
 use crate::lane::{LANE_LABEL, LaneRouting, Mode, RefusalStatus};
+use crate::matching::{self, Request, Terms};
 use crate::observed::{HttpRoutes, Observed, ObservedService, Port};
 use crate::plan::RoutingPlan;
+use crate::routes::matches_of;
 use crate::service::{Labels, Service, Workload};
 
 pub(crate) const TAG_HEADER: &str = "x-canary-lane";
@@ -89,4 +90,35 @@ pub(crate) fn mesh_of(services: &[(&str, &[&str])]) -> Observed {
         exchanged: false,
     };
     Observed { services: services.iter().map(observed).collect(), ..Observed::default() }
+}
+
+impl Request {
+    pub(crate) fn tagged(mut self, lane: &str) -> Self {
+        self.headers.insert(TAG_HEADER.into(), lane.into());
+        self
+    }
+
+    /// One of which everything is known.
+    fn known(mut self) -> Self {
+        self.scheme.get_or_insert_default();
+        self.authority.get_or_insert_default();
+        self.source_labels.get_or_insert_default();
+        self.source_namespace.get_or_insert_default();
+        self
+    }
+}
+
+/// The route that serves a request: the first that matches.
+pub(crate) fn choose<'a>(http: &'a [Value], request: &Request) -> Option<&'a Value> {
+    let request = request.clone().known();
+    let matches = |one: &Value| {
+        let is = |terms: Option<Terms>| terms.is_some_and(|terms| terms.is_empty());
+        is(matching::placed(one, &request)) && is(matching::holds(one, &request))
+    };
+    http.iter().find(|route| matches_of(route).is_empty() || matches_of(route).iter().any(matches))
+}
+
+/// A route that delegates.
+pub(crate) fn delegating(matches: Value, namespace: &str, name: &str) -> Value {
+    json!({"match": matches, "delegate": {"namespace": namespace, "name": name}})
 }

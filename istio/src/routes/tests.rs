@@ -2,8 +2,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::matching::Request;
 use crate::testing::arbitrary::{http_match, http_routes, request};
-use crate::testing::matching::{Request, choose};
+use crate::testing::choose;
 use crate::testing::{
     child, compiled, header, lane, lanes_of_every_sort, service, services_of_every_sort, strict,
 };

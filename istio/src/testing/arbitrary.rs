@@ -9,7 +9,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::TAG_HEADER;
-use super::matching::Request;
+use crate::matching::Request;
 
 /// An object of some of these fields, in any order.
 pub(crate) fn object(fields: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
@@ -241,14 +241,14 @@ pub(crate) fn request() -> BoxedStrategy<Request> {
                 Request {
                     path,
                     method,
-                    scheme,
-                    authority,
+                    scheme: Some(scheme),
+                    authority: Some(authority),
                     headers,
                     query,
                     port,
                     gateway,
-                    source_labels: BTreeMap::from([("app".into(), app.into())]),
-                    source_namespace,
+                    source_labels: Some(BTreeMap::from([("app".into(), app.into())])),
+                    source_namespace: Some(source_namespace),
                 }
             },
         )

@@ -1,7 +1,8 @@
 //! Lanes in delegates, as Istio sees them after merging them into their roots.
 
 use super::*;
-use crate::testing::delegates::{delegating, expand};
+use crate::delegates::expand;
+use crate::testing::delegating;
 
 fn terms(ignore_uri_case: bool, source_namespace: &str) -> RootTerms {
     RootTerms { ignore_uri_case, source_namespace: source_namespace.into() }
@@ -9,7 +10,8 @@ fn terms(ignore_uri_case: bool, source_namespace: &str) -> RootTerms {
 
 /// A root whose only route delegates, and what it expands to with a delegate of these routes.
 fn merged(root: &Value, delegate: &[Value]) -> Vec<Value> {
-    expand(std::slice::from_ref(root), "shop", &|_, _| delegate.to_vec())
+    let merged = expand([((), root)], "shop", |_, _| delegate.iter().map(|route| ((), route)).collect());
+    merged.into_iter().map(|((), route)| route).collect()
 }
 
 fn edited(delegate: &[Value], roots: &[RootTerms]) -> Vec<Value> {
@@ -23,7 +25,8 @@ fn edited(delegate: &[Value], roots: &[RootTerms]) -> Vec<Value> {
 fn check_served(matches: Value, roots: &[RootTerms]) {
     let delegate = [json!({"route": [{"destination": {"host": "web"}}]})];
     let http = merged(&delegating(matches, "shop", "web"), &edited(&delegate, roots));
-    let request = Request { path: "/API".into(), source_namespace: "front".into(), ..Request::default() };
+    let request =
+        Request { path: "/API".into(), source_namespace: Some("front".into()), ..Request::default() };
     let subset = |request: &Request| {
         choose(&http, request).expect("a route")["route"][0]["destination"]["subset"].clone()
     };

@@ -1,22 +1,26 @@
-//! A reference of how Istio merges delegates into their roots.
+//! How Istio merges delegates into their roots.
 //!
 //! Source: `mergeVirtualServices` and `MergeHTTPRoutes` in pilot/pkg/model.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-/// The routes of a root with each delegation replaced by the delegate's routes.
+/// The routes of a root with each delegation replaced by the delegate's routes; each route has its origin with it.
 /// `find` gives a delegate's routes by namespace and name.
-pub(crate) fn expand(root: &[Value], namespace: &str, find: &dyn Fn(&str, &str) -> Vec<Value>) -> Vec<Value> {
+pub(crate) fn expand<'v, O>(
+    root: impl IntoIterator<Item = (O, &'v Value)>,
+    namespace: &str,
+    find: impl Fn(&str, &str) -> Vec<(O, &'v Value)>,
+) -> Vec<(O, Value)> {
     let mut merged = Vec::new();
-    for route in root {
+    for (origin, route) in root {
         let delegate = &route["delegate"];
         if delegate.is_null() {
-            merged.push(route.clone());
+            merged.push((origin, route.clone()));
             continue;
         }
         let namespace = delegate["namespace"].as_str().filter(|text| !text.is_empty()).unwrap_or(namespace);
-        let routes = find(namespace, delegate["name"].as_str().unwrap_or_default());
-        merged.extend(routes.iter().filter_map(|leaf| merge(route, leaf)));
+        let leaves = find(namespace, delegate["name"].as_str().unwrap_or_default());
+        merged.extend(leaves.into_iter().filter_map(|(origin, leaf)| Some((origin, merge(route, leaf)?))));
     }
     merged
 }
@@ -129,9 +133,4 @@ fn strings_conflict(root: &Value, leaf: &Value) -> bool {
         }
     }
     true
-}
-
-/// A route that delegates.
-pub(crate) fn delegating(matches: Value, namespace: &str, name: &str) -> Value {
-    json!({"match": matches, "delegate": {"namespace": namespace, "name": name}})
 }
