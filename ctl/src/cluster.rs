@@ -6,6 +6,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use canary_istio::Host;
 use http::Uri;
 use kube::Client;
 use kube::client::ClientBuilder;
@@ -77,6 +78,22 @@ impl Cluster {
             .map_err(|error| Failure::from_error(Code::Failed, &error).help("check the kubeconfig"))?;
         Ok(Self { client, namespace })
     }
+
+    /// The service that is typed as `NAME[.NAMESPACE]`.
+    ///
+    /// # Errors
+    /// When it is no name of one.
+    pub fn host(&self, typed: &str) -> Result<Host, Failure> {
+        let (name, namespace) = typed.split_once('.').unwrap_or((typed, &self.namespace));
+        Host::new(name, namespace).map_err(|error| Failure::new(Code::Usage, error))
+    }
+}
+
+/// There is no such service.
+pub(crate) fn no_service(host: &Host) -> Failure {
+    let (name, namespace) = (host.name(), host.namespace());
+    Failure::new(Code::Failed, format!("there is no Service {name} in namespace {namespace}"))
+        .help(format!("kubectl get services -n {namespace}"))
 }
 
 impl ClusterArgs {

@@ -1,10 +1,13 @@
 //! Rules of commands that change nothing.
 
 use super::command::plugins;
-use super::group::{ADMISSION, APPS, DEFINITIONS, OURS};
+use super::group::{ADMISSION, APPS, DEFINITIONS, ISTIO, OURS};
 use super::{Rule, Whose};
 use crate::names::{CONTROLLER, FILTER_SERVER, KEYS, NAMESPACE, ROOT_NAMESPACE, SETTINGS, TRACE, WEBHOOK};
 use crate::world::WORLD;
+
+/// Who asks what becomes of a call.
+const AT_SERVICE: Whose = Whose::Saying("with --service");
 
 /// Everything that a plan looks at.
 pub(super) fn world(verbs: &[&str]) -> Vec<Rule> {
@@ -117,7 +120,14 @@ pub(super) fn through() -> Vec<Rule> {
 }
 
 pub(super) fn explain() -> Vec<Rule> {
-    vec![plugins(&["list"])]
+    let at_service = |group, resource| Rule::new(group, resource, &["list"]).of(AT_SERVICE);
+    vec![
+        plugins(&["list"]),
+        at_service("", "services"),
+        at_service(ISTIO, "virtualservices"),
+        at_service(ISTIO, "destinationrules"),
+        at_service("gateway.networking.k8s.io", "httproutes"),
+    ]
 }
 
 pub(super) fn describe() -> Vec<Rule> {
