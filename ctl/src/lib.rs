@@ -39,6 +39,7 @@ pub mod lanes;
 pub mod oci;
 pub mod output;
 pub mod phases;
+mod pod_port;
 pub mod preview;
 pub mod progress;
 pub mod prometheus;

@@ -1,12 +1,8 @@
 //! Asks istiods what they know, through the API server: they answer callers from their own host only.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -17,14 +13,11 @@ use super::judge::{self, Endpoints, Proxy, Sync, Watches};
 use super::marker::Marked;
 use super::{ArrivalError, Part, sidecars};
 use crate::apply::Written;
+use crate::pod_port::PodPort;
 use crate::world::{ISTIOD_SELECTOR, REVISION_LABEL};
 
 /// istiod's monitoring port.
 const PORT: u16 = 15014;
-/// How long one answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Every istiod of a mesh: all revisions, all replicas.
 #[derive(Debug, Clone)]
@@ -80,10 +73,8 @@ impl Istiods {
     /// A connection to each, made when first used, and whether it says that it can serve proxies.
     pub(super) fn connect(&self, client: &Client) -> Vec<(Debug, bool)> {
         let debug = |pod: &Serving| Debug {
-            api: Api::namespaced(client.clone(), &self.namespace),
-            pod: pod.name.clone(),
+            port: PodPort::new(client, &self.namespace, &pod.name, PORT),
             revision: pod.revision.clone(),
-            connection: None,
         };
         self.pods.iter().map(|pod| (debug(pod), pod.is_ready)).collect()
     }
@@ -107,15 +98,13 @@ impl Serving {
 
 /// The debug interface of one istiod.
 pub(super) struct Debug {
-    api: Api<Pod>,
-    pod: String,
+    port: PodPort,
     revision: String,
-    connection: Option<SendRequest<Empty<Bytes>>>,
 }
 
 impl Debug {
     pub(super) fn pod(&self) -> &str {
-        &self.pod
+        self.port.pod()
     }
 
     /// Whether it reads this object: one that names a revision is read by that one alone.
@@ -148,52 +137,13 @@ impl Debug {
     async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ArrivalError> {
         let body = self.text(path).await?;
         serde_json::from_slice(&body).map_err(|error| ArrivalError::Silent {
-            pod: self.pod.clone(),
+            pod: self.pod().to_owned(),
             why: format!("{path} is not as expected: {error}"),
         })
     }
 
     async fn text(&mut self, path: &str) -> Result<Bytes, ArrivalError> {
-        let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.ask(path)).await;
-        let answer = asked.unwrap_or_else(|_| Err("it takes too long".into()));
-        answer.map_err(|why| {
-            // The next question gets a connection of its own.
-            self.connection = None;
-            ArrivalError::Silent { pod: self.pod.clone(), why }
-        })
-    }
-
-    async fn ask(&mut self, path: &str) -> Result<Bytes, String> {
-        let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
-            Some(connection) => connection,
-            None => self.dial().await?,
-        };
-        let text = |error: &dyn std::fmt::Display| error.to_string();
-        connection.ready().await.map_err(|error| text(&error))?;
-        let request = http::Request::get(path).header("host", "localhost").body(Empty::new());
-        let request = request.map_err(|error| text(&error))?;
-        let response = connection.send_request(request).await.map_err(|error| text(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| text(&error))?.to_bytes();
-        if !status.is_success() {
-            return Err(format!("{path} answers {status}"));
-        }
-        self.connection = Some(connection);
-        Ok(body)
-    }
-
-    async fn dial(&self) -> Result<SendRequest<Empty<Bytes>>, String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
-        let mut forwarder = self.api.portforward(&self.pod, &[PORT]).await.map_err(|error| text(&error))?;
-        let stream = forwarder.take_stream(PORT).ok_or("the port is not forwarded")?;
-        let (send, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;
-        tokio::spawn(async move {
-            // Its end shows in the next question.
-            let _ = connection.await;
-            forwarder.abort();
-        });
-        Ok(send)
+        let answer = self.port.get(path).await;
+        answer.map_err(|why| ArrivalError::Silent { pod: self.pod().to_owned(), why })
     }
 }
