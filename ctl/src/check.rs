@@ -123,7 +123,8 @@ fn planner(course: &Course, report: &mut Report) {
     }
 }
 
-fn of(finding: &Finding) -> Issue {
+/// One of the planner's findings.
+pub(crate) fn of(finding: &Finding) -> Issue {
     let weight = match finding.severity() {
         Severity::Info => Weight::Info,
         Severity::Warning => Weight::Warning,

@@ -46,6 +46,8 @@ enum Verb {
     Lanes(verb::lanes::Args),
     /// Show what is on, whether everything is well, and how to turn all of it off at once.
     Status(verb::status::Args),
+    /// Tell how the workloads of services are: proxies, filters, what they hand on, and what mends them.
+    Doctor(verb::doctor::Args),
     /// Show lanes, releases and services on a page of this machine.
     Dashboard(verb::dashboard::Args),
     /// Have requests of a service that a rule matches come to a process on this machine.
@@ -143,6 +145,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Disable(args) => verb::disable::run(&args, cluster),
         Verb::Lanes(args) => verb::lanes::run(&args, cluster),
         Verb::Status(args) => verb::status::run(&args, cluster),
+        Verb::Doctor(args) => verb::doctor::run(&args, cluster),
         Verb::Dashboard(args) => verb::dashboard::run(&args, cluster),
         Verb::Mesh(args) => verb::mesh::run(&args, cluster),
         Verb::Exchange(args) => verb::exchange::run(&args, cluster),

@@ -32,6 +32,7 @@ pub mod crd;
 pub mod dashboard;
 pub mod demo_mesh;
 pub mod develop;
+pub mod doctor;
 pub mod duration;
 pub mod filter_server;
 pub mod install;

@@ -11,6 +11,7 @@ pub mod demo_app;
 pub mod dev;
 pub mod diff;
 pub mod disable;
+pub mod doctor;
 pub mod enable;
 pub mod exchange;
 pub mod explain;

@@ -282,6 +282,39 @@ impl Finding {
         }
     }
 
+    /// The service that it is about, if it is about one.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        match self {
+            Self::NoSuchMember { host, .. }
+            | Self::IdleWorkload { host, .. }
+            | Self::NoBaseline { host, .. }
+            | Self::PortNotHttp { host, .. }
+            | Self::PortGuessed { host, .. }
+            | Self::Headless { host, .. }
+            | Self::Ambient { host, .. }
+            | Self::MeshHttpRoute { host, .. }
+            | Self::GatewayHttpRoute { host, .. }
+            | Self::TwoVirtualServices { host, .. }
+            | Self::NoHttpRoutes { host, .. }
+            | Self::HalfQualified { host, .. }
+            | Self::PinnedSubset { host, .. }
+            | Self::ForeignRule { host, .. }
+            | Self::PartialRule { host, .. }
+            | Self::RulesApart { host, .. }
+            | Self::Unrankable { host, .. }
+            | Self::Ejects { host, .. }
+            | Self::CopiedRule { host, .. }
+            | Self::NameTaken { host, .. }
+            | Self::SubsetTaken { host, .. } => Some(host),
+            Self::UnknownService { .. }
+            | Self::ExportedPartly { .. }
+            | Self::RouteMatchesTag { .. }
+            | Self::RouteWritesTag { .. }
+            | Self::SubsetOfLanePods { .. } => None,
+        }
+    }
+
     /// The lane that it names, if it is about one lane.
     #[must_use]
     pub fn lane(&self) -> Option<&LaneName> {

@@ -136,6 +136,72 @@ pub const ALL: &[Known] = &[
         "Policies cannot be read: whether they hold for lanes' pods is not known.",
         "Ask for the right to list them.",
     ),
+    known(
+        "CC401",
+        Weight::Warning,
+        "A pod is not ready: nobody is sent there.",
+        "`kubectl describe pod` says why.",
+    ),
+    known(
+        "CC402",
+        Weight::Warning,
+        "A pod has no sidecar: what it calls is in no lane.",
+        "Turn injection on in its namespace, and restart it.",
+    ),
+    known(
+        "CC403",
+        Weight::Warning,
+        "A pod's proxy does not answer.",
+        "`kubectl logs POD -c istio-proxy` says why.",
+    ),
+    known(
+        "CC404",
+        Weight::Error,
+        "The filter in a proxy does nothing: its module did not come, or its threads are dead.",
+        "Restart the pod.",
+    ),
+    known(
+        "CC405",
+        Weight::Error,
+        "A proxy has no filter: it carries no tags.",
+        "`canaryctl check` says whether one is installed for that namespace.",
+    ),
+    known(
+        "CC406",
+        Weight::Warning,
+        "A workload drops every tag: tagged requests came, and no call of it carries one.",
+        "Let it hand on `baggage` or `traceparent` with its calls.",
+    ),
+    known(
+        "CC407",
+        Weight::Info,
+        "Calls of a workload had ids that nobody knows: their flow began there, or their tag is lost.",
+        "Let it hand on `baggage` or `traceparent` with its calls.",
+    ),
+    known(
+        "CC408",
+        Weight::Info,
+        "Requests went to the baseline because their ids are of two flows at once.",
+        "Let each flow have a trace id of its own.",
+    ),
+    known(
+        "CC409",
+        Weight::Warning,
+        "Tags were removed, or will be: the caller's proxy is not shown to be of the mesh.",
+        "Give the caller a sidecar; mutual TLS shows who it is.",
+    ),
+    known(
+        "CC410",
+        Weight::Warning,
+        "Filters of a workload refused a configuration; the one before stays in force.",
+        "`canaryctl version` shows both versions.",
+    ),
+    known(
+        "CC411",
+        Weight::Warning,
+        "This machine's clock is not the API server's: an expiry given from here is off.",
+        "Set the clock.",
+    ),
 ];
 
 #[cfg(test)]
@@ -171,7 +237,7 @@ mod tests {
     fn every_code_is_known_with_the_weight_that_it_is_said_with() {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut said = BTreeMap::new();
-        for part in ["check", "preview"] {
+        for part in ["check", "doctor", "preview"] {
             written(&sources.join(part), &mut said);
         }
         let codes: Vec<&str> = ALL.iter().map(|known| known.code).collect();

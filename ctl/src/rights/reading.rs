@@ -71,6 +71,22 @@ pub(super) fn check() -> Vec<Rule> {
     rules
 }
 
+pub(super) fn doctor() -> Vec<Rule> {
+    let mut rules = diff();
+    let authentications = Rule::new("security.istio.io", "peerauthentications", &["list"]);
+    rules.push(authentications.of(Whose::Else("the mode of mutual TLS is not known")));
+    rules
+}
+
+/// Who asks proxies themselves.
+pub(super) fn doctored(namespace: &str) -> Vec<Rule> {
+    let asked = Rule::new("", "pods/portforward", &["get", "create"]).within(namespace);
+    vec![
+        Rule::new("", "pods", &["list"]).within(namespace),
+        asked.of(Whose::Else("CC403 says that a proxy does not answer")),
+    ]
+}
+
 pub(super) fn status() -> Vec<Rule> {
     let deployment = |name| Rule::new(APPS, "deployments", &["get"]).within(NAMESPACE).named(name);
     vec![

@@ -1,6 +1,6 @@
 //! `canaryctl check`: is the cluster fit for lanes, and is all well?
 
-use crate::check::{self, Report, Weight};
+use crate::check::{self, Issue, Report, Weight};
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
@@ -42,15 +42,7 @@ fn show(report: &Report, pre: bool) {
     for line in &report.well {
         anstream::println!("✓ {line}");
     }
-    for issue in &report.issues {
-        let sign = match issue.weight {
-            Weight::Error => "×",
-            Weight::Warning => "!",
-            Weight::Info => "·",
-        };
-        anstream::println!("{sign} {}  {}", issue.code, issue.message);
-        anstream::println!("         mend: {}", issue.mend);
-    }
+    report.issues.iter().for_each(show_issue);
     let (errors, warnings) = (report.count(Weight::Error), report.count(Weight::Warning));
     let next = match (errors, pre) {
         (0, true) => "   Next: canaryctl install",
@@ -58,4 +50,15 @@ fn show(report: &Report, pre: bool) {
         _ => "",
     };
     anstream::println!("{warnings} warnings, {errors} errors.{next}");
+}
+
+/// An issue with what mends it.
+pub(super) fn show_issue(issue: &Issue) {
+    let sign = match issue.weight {
+        Weight::Error => "×",
+        Weight::Warning => "!",
+        Weight::Info => "·",
+    };
+    anstream::println!("{sign} {}  {}", issue.code, issue.message);
+    anstream::println!("         mend: {}", issue.mend);
 }

@@ -9,10 +9,10 @@ use super::cell;
 
 const INTRODUCTION: &str = "# What check says
 
-`canaryctl check` and `canaryctl check --pre` say what stands in the way of lanes, each with a code and a line that mends
-it. What is *refused* has no lanes, and its requests stay with the baseline; what is an *error* does not work; a *warning*
-works within the limit that is stated. A code never changes its meaning. With an error, or something refused, the exit
-code is 3.
+`canaryctl check`, `canaryctl check --pre` and `canaryctl doctor` say what stands in the way of lanes, each with a code and
+a line that mends it. What is *refused* has no lanes, and its requests stay with the baseline; what is an *error* does not
+work; a *warning* works within the limit that is stated. A code never changes its meaning. With an error, or something
+refused, the exit code is 3.
 
 ";
 
@@ -23,7 +23,11 @@ pub(super) fn page() -> String {
     for (code, weight, about, help) in findings() {
         page += &row(&code, &weight, &about, &format!("{}{}.", help[..1].to_uppercase(), &help[1..]));
     }
-    for (prefix, title) in [("CC2", "The cluster and the installation"), ("CC3", "Lanes and pods")] {
+    for (prefix, title) in [
+        ("CC2", "The cluster and the installation"),
+        ("CC3", "Lanes and pods"),
+        ("CC4", "Workloads, as `doctor` sees them"),
+    ] {
         page += &format!("\n## {title}\n\n{HEAD}");
         for known in codes::ALL.iter().filter(|known| known.code.starts_with(prefix)) {
             let weight = format!("{:?}", known.weight).to_lowercase();
