@@ -78,6 +78,8 @@ enum Verb {
     Explain(verb::explain::Args),
     /// Show the way of one request through the mesh, hop by hop, and who lost its tag.
     Trace(verb::trace::Args),
+    /// Write a file for whoever helps to find a fault, without keys and without what tells users apart.
+    BugReport(verb::bug_report::Args),
     /// Work with Lane files.
     Rules(verb::rules::Args),
     /// Show versions: this program's, the filter's, the cluster's.
@@ -169,6 +171,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Demo(args) => verb::demo::run(&args),
         Verb::Explain(args) => verb::explain::run(&args, cluster),
         Verb::Trace(args) => verb::trace::run(&args, cluster),
+        Verb::BugReport(args) => verb::bug_report::run(&args, cluster),
         Verb::Rules(args) => verb::rules::run(&args),
         Verb::Gate(args) => verb::gate::run(&args),
         Verb::DemoApp(args) => verb::demo_app::run(&args),

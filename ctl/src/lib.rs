@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod apply;
+pub mod bug_report;
 pub mod check;
 pub mod cli;
 pub mod cluster;

@@ -1,6 +1,7 @@
 //! One module per verb.
 
 pub mod agent;
+pub mod bug_report;
 pub mod check;
 pub mod completion;
 pub mod connect;

@@ -106,6 +106,15 @@ pub(super) fn version() -> Vec<Rule> {
     ]
 }
 
+/// Nothing of it is needed for the rest.
+pub(super) fn bug_report() -> Vec<Rule> {
+    let own = |resource, verbs: &[&str]| Rule::new("", resource, verbs).within(NAMESPACE);
+    let mut rules = [check(), status(), version()].concat();
+    rules.extend([own("configmaps", &["get"]).named(SETTINGS), own("events", &["list"])]);
+    rules.extend([own("pods", &["list"]), own("pods/log", &["get"])]);
+    rules.into_iter().map(|rule| rule.of(Whose::Else("the report says what could not be read"))).collect()
+}
+
 pub(super) fn dashboard() -> Vec<Rule> {
     let asked = Rule::new(OURS, "releases", &["get", "patch"]);
     let mut rules = world(&["list", "watch"]);

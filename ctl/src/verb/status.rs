@@ -53,7 +53,11 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     })
 }
 
-async fn look(cluster: &Cluster) -> Result<Value, Failure> {
+/// What is on.
+///
+/// # Errors
+/// When nothing is installed, or the cluster cannot be asked.
+pub(super) async fn look(cluster: &Cluster) -> Result<Value, Failure> {
     let lanes = Lanes::new(&cluster.client).list().await?;
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), names::NAMESPACE);
     let mut parts = Vec::new();

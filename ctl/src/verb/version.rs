@@ -36,19 +36,7 @@ pub struct Args {
 /// # Errors
 /// When the result cannot be written.
 pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
-    let filters = BUILDS.iter().map(|(name, build)| {
-        let bytes = filter::bytes(*build).ok();
-        ((*name).to_owned(), bytes.map_or(Value::Null, |bytes| filter::sha256(bytes).into()))
-    });
-    let mut versions = json!({
-        "client": env!("CARGO_PKG_VERSION"),
-        "wire": canary_rules::wire::VERSION,
-        "filter": filters.collect::<serde_json::Map<_, _>>(),
-    });
-    if !args.client {
-        versions["cluster"] =
-            block_on(async { Ok(look(cluster, Duration::from_secs(ANSWERS_S_MAX)).await) })?;
-    }
+    let versions = if args.client { own() } else { block_on(async { Ok(all(cluster).await) })? };
     if !args.output.is_text() {
         return output::value(&versions, args.output);
     }
@@ -68,6 +56,26 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         None => {}
     }
     Ok(())
+}
+
+/// This program's versions.
+fn own() -> Value {
+    let filters = BUILDS.iter().map(|(name, build)| {
+        let bytes = filter::bytes(*build).ok();
+        ((*name).to_owned(), bytes.map_or(Value::Null, |bytes| filter::sha256(bytes).into()))
+    });
+    json!({
+        "client": env!("CARGO_PKG_VERSION"),
+        "wire": canary_rules::wire::VERSION,
+        "filter": filters.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+/// This program's versions, and the cluster's.
+pub(super) async fn all(cluster: &ClusterArgs) -> Value {
+    let mut versions = own();
+    versions["cluster"] = look(cluster, Duration::from_secs(ANSWERS_S_MAX)).await;
+    versions
 }
 
 async fn look(args: &ClusterArgs, limit: Duration) -> Value {

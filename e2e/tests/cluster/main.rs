@@ -5,6 +5,7 @@
 //! that failed on a new one; with `CANARY_KEEP=1` all of it stays.
 
 mod bench;
+mod bug_reports;
 mod cluster;
 mod control_plane;
 mod definition;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
     suite.test("a_trace_tells_what_applications_saw_and_leaves_no_key", traces::told);
     suite.test("what_takes_a_call_at_a_service_is_explained", explains::at_a_service);
     suite.test("what_doctor_says_of_workloads_is_so", doctor::told);
+    suite.test("a_bug_report_names_no_user_and_no_key", bug_reports::redacted);
     suite.test("what_diff_says_is_what_happens", lanes::diff);
     suite.test("a_users_objects_are_edited_and_given_back_as_they_were", users_objects::restored);
     suite.test("a_users_own_edit_stays_and_a_wiped_route_comes_back", users_objects::edited);
