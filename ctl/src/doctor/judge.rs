@@ -37,7 +37,9 @@ pub(super) fn workload(namespace: &str, pods: &[PodFacts], block: &Block) -> Vec
     }
     for proxy in &block.proxies {
         let name = &proxy.pod;
-        let restart = || format!("kubectl -n {namespace} delete pod {name}");
+        let restart = || {
+            format!("kubectl -n {namespace} delete pod {name}, once canaryctl check finds nothing in the way")
+        };
         match &proxy.filter {
             Filter::Live { .. } => {}
             Filter::Unknown(why) => issues.push(issue(

@@ -113,10 +113,10 @@ fn modules(dump: &Value) -> Result<Vec<String>, String> {
     let mut modules = Vec::new();
     for entry in dump["configs"].as_array().into_iter().flatten() {
         let filter = &entry["ecds_filter"];
-        let name = filter["name"].as_str().unwrap_or_default();
-        if !name.rsplit('.').next().unwrap_or_default().starts_with(PLUGINS) {
+        let Some(name) = filter["name"].as_str().and_then(plugin).filter(|name| name.starts_with(PLUGINS))
+        else {
             continue;
-        }
+        };
         let typed = &filter["typed_config"];
         if typed["@type"] != WASM {
             return Err(name.to_owned());
@@ -128,6 +128,11 @@ fn modules(dump: &Value) -> Result<Vec<String>, String> {
     modules.sort();
     modules.dedup();
     Ok(modules)
+}
+
+/// The plugin that a filter is made of; Istio calls it `NAMESPACE.NAME`, newer ones with more around that.
+fn plugin(filter: &str) -> Option<&str> {
+    filter.rsplit('.').next()?.split('~').next()
 }
 
 /// The filter's counters by their names, without what all of them begin with.
@@ -171,10 +176,16 @@ mod tests {
 
     #[test]
     fn a_filter_lives_that_has_its_module_and_beats() {
-        let plugin = "istio-system.canaryctl-inbound";
+        let plugin =
+            "extensions.istio.io/trafficextension/istio-system.canaryctl-inbound~istio-translated-wasmplugin";
+        check(
+            dump("istio-system.canaryctl-outbound", WASM),
+            (1, 2),
+            &Filter::Live { modules: vec!["5f1c".into()] },
+        );
         check(dump(plugin, WASM), (3, 5), &Filter::Live { modules: vec!["5f1c".into()] });
         check(dump(plugin, WASM), (5, 5), &Filter::Failed("none of its threads beats".into()));
-        let why = format!("the module of {plugin} did not come: requests pass without it");
+        let why = "the module of canaryctl-inbound did not come: requests pass without it".to_owned();
         check(dump(plugin, "type.googleapis.com/rbac"), (5, 5), &Filter::Failed(why));
         check(dump("shop.canary", WASM), (0, 0), &Filter::None);
         check(Value::Null, (0, 0), &Filter::None);
