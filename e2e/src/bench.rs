@@ -9,6 +9,7 @@
 //! and that the exact counts keep their budgets.
 
 pub mod configs;
+pub mod document;
 pub mod envoy;
 pub mod exact;
 pub mod hops;

@@ -10,19 +10,20 @@ use crate::{build, filter, lab, process, workspace};
 
 /// Where the results of a full run go, from the checkout's root.
 const DOCUMENT: &str = "docs/benchmarks.md";
-/// The same of a cluster.
-const CLUSTER_DOCUMENT: &str = "docs/benchmarks-cluster.md";
 /// Has the tests of the cluster measure instead, and names the document.
 const CLUSTER_DOCUMENT_ENV: &str = "CANARY_BENCH_DOCUMENT";
+/// Has them measure everything once.
+const CLUSTER_QUICK_ENV: &str = "CANARY_BENCH_QUICK";
 
-/// Measure the filter beside other ways to do the same, and write docs/benchmarks.md
+/// Measure the filter beside other ways to do the same, and write that into docs/benchmarks.md
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run every row once, to see that it runs and that the exact counts keep their budgets; writes nothing
+    /// Run every row once, to see that it runs and that the exact counts keep their budgets; with --cluster that is
+    /// printed, and nothing is written
     #[arg(long)]
     quick: bool,
-    /// Measure what lanes cost a cluster instead, on a lab (Linux, root), and write docs/benchmarks-cluster.md
-    #[arg(long, conflicts_with = "quick")]
+    /// Measure what lanes cost a cluster instead, on a lab (Linux, root), and write that into the same document
+    #[arg(long)]
     cluster: bool,
     /// Decides the order in which rows take their turns
     #[arg(long, default_value_t = 1)]
@@ -30,14 +31,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if args.cluster { of_cluster() } else { of_filter(args) }
+    if args.cluster { of_cluster(args) } else { of_filter(args) }
 }
 
-fn of_cluster() -> Result<()> {
+fn of_cluster(args: &Args) -> Result<()> {
     if let Some(why) = lab::impossible_here() {
         bail!("{why}\nhelp:  cargo xtask bench measures the filter alone, anywhere");
     }
-    let document = workspace::root().join(CLUSTER_DOCUMENT);
+    let document = workspace::root().join(DOCUMENT);
     let tests = || {
         let mut cargo = workspace::cargo();
         cargo.args(["test", "--quiet", "--package", "canary-e2e", "--test", "cluster"]);
@@ -45,7 +46,12 @@ fn of_cluster() -> Result<()> {
     };
     // Built before the lab is up: compiling takes the processors that are measured.
     process::run(tests().arg("--no-run"))?;
-    process::run(&mut lab::beside_a_lab(tests().env(CLUSTER_DOCUMENT_ENV, document))?)
+    let mut measuring = tests();
+    measuring.env(CLUSTER_DOCUMENT_ENV, document);
+    if args.quick {
+        measuring.env(CLUSTER_QUICK_ENV, "1");
+    }
+    process::run(&mut lab::beside_a_lab(&measuring)?)
 }
 
 fn of_filter(args: &Args) -> Result<()> {

@@ -1,11 +1,12 @@
-//! Measures the filter and writes the document; `cargo xtask bench` builds what it needs and runs it.
+//! Measures the filter and writes its part of the document; `cargo xtask bench` builds what it needs and runs it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use canary_e2e::bench::options::{Effort, Options};
 use canary_e2e::bench::report::{self, Results, Sizes};
-use canary_e2e::bench::{exact, hops, map, plans, rounds, starts, usage, variants};
+use canary_e2e::bench::{document, exact, hops, map, plans, rounds, starts, usage, variants};
 use clap::Parser;
 
 /// Measure the filter beside other ways to do the same
@@ -29,7 +30,7 @@ struct Args {
     /// Decides the order of turns
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where the document goes; to standard output if not said
+    /// The document whose part about the filter this is; to standard output if not said
     #[arg(long)]
     write: Option<PathBuf>,
 }
@@ -38,11 +39,11 @@ fn main() -> Result<()> {
     let Args { envoy, filter, sidecar, empty, quick, seed, write } = Args::parse();
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
     let options = Options { envoy, filter, sidecar, empty, effort, seed };
-    let document = report::document(&options, &measure(&options)?)?;
+    let part = report::document(&options, &measure(&options)?)?;
     match write {
-        Some(path) => save(&path, &document),
+        Some(path) => save(&path, &part),
         None => {
-            print!("{document}");
+            print!("{part}");
             Ok(())
         }
     }
@@ -63,7 +64,12 @@ fn measure(options: &Options) -> Result<Results> {
     Ok(Results { variants, measured, starts, counted, map, sizes, planning, load })
 }
 
-fn save(path: &Path, document: &str) -> Result<()> {
+fn save(path: &Path, part: &str) -> Result<()> {
+    let before = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        read => read.with_context(|| format!("reading {}", path.display()))?,
+    };
+    let document = document::with_filter_part(&before, part);
     std::fs::write(path, document).with_context(|| format!("writing {}", path.display()))?;
     eprintln!("report     {}", path.display());
     Ok(())

@@ -7,9 +7,12 @@ use serde_json::json;
 
 use super::changes::timed;
 use super::{Section, processes};
+use crate::cluster::Cluster;
 use crate::shop::{GRAY_SERVICES, Shop};
 
 const NAMESPACES: usize = 10;
+/// By this label their namespaces are found.
+const LABEL: &str = "canary-bench";
 const SERVICES: usize = 1000;
 
 pub(super) fn measure(shop: &Shop) -> Section {
@@ -19,9 +22,7 @@ pub(super) fn measure(shop: &Shop) -> Section {
     rows.push(("few services", lane(shop), memory(shop)));
     create(shop);
     rows.push(("1,000 services more", lane(shop), memory(shop)));
-    let names: Vec<String> = (0..NAMESPACES).map(namespace).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    shop.cluster().kubectl(&[&["delete", "namespace", "--timeout=300s"], names.as_slice()].concat()).ok();
+    delete_services(shop.cluster());
     rows.push(("those deleted", lane(shop), memory(shop)));
     shop.remove("gray");
     let mut text = String::from(
@@ -44,7 +45,7 @@ fn create(shop: &Shop) {
     let namespaces = (0..NAMESPACES).map(|number| {
         json!({
             "apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": namespace(number), "labels": {"canary-test": "yes"}},
+            "metadata": {"name": namespace(number), "labels": {LABEL: "yes"}},
         })
     });
     let services = (0..SERVICES).map(|number| {
@@ -58,6 +59,11 @@ fn create(shop: &Shop) {
     let list =
         json!({"apiVersion": "v1", "kind": "List", "items": namespaces.chain(services).collect::<Vec<_>>()});
     shop.cluster().run("kubectl", &["create", "-f", "-"], Some(&list.to_string())).ok();
+}
+
+/// Deletes them, where any are.
+pub(super) fn delete_services(cluster: &Cluster) {
+    cluster.kubectl(&["delete", "namespace", "-l", LABEL, "--timeout=300s"]);
 }
 
 /// Has a lane come and go, by which the controller has seen all there is; returns how long it took to come.
