@@ -10,8 +10,9 @@ use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 
-/// How long one answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a pod may be silent, before an answer and within it. How long all of it takes depends on how much there is to
+/// tell: an istiod's is longer the more proxies and services there are.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -21,6 +22,12 @@ pub(crate) struct PodPort {
     pod: String,
     port: u16,
     connection: Option<SendRequest<Empty<Bytes>>>,
+}
+
+/// What is waited for, unless the pod is silent for too long.
+async fn heard<T>(waited_for: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let heard = tokio::time::timeout(SILENCE_MAX, waited_for).await;
+    heard.unwrap_or_else(|_| Err(format!("it is silent for {} s", SILENCE_MAX.as_secs())))
 }
 
 impl PodPort {
@@ -46,8 +53,7 @@ impl PodPort {
     /// # Errors
     /// In words, why there is no answer.
     pub(crate) async fn find(&mut self, path: &str) -> Result<Option<Bytes>, String> {
-        let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.ask(path)).await;
-        let answer = asked.unwrap_or_else(|_| Err("it takes too long".into()));
+        let answer = self.ask(path).await;
         if answer.is_err() {
             // The next question gets a connection of its own.
             self.connection = None;
@@ -58,21 +64,29 @@ impl PodPort {
     async fn ask(&mut self, path: &str) -> Result<Option<Bytes>, String> {
         let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
-            None => self.dial().await?,
+            None => heard(self.dial()).await?,
         };
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        connection.ready().await.map_err(|error| text(&error))?;
         let request = http::Request::get(path).header("host", "localhost").body(Empty::new());
         let request = request.map_err(|error| text(&error))?;
-        let response = connection.send_request(request).await.map_err(|error| text(&error))?;
+        let asked = async {
+            connection.ready().await?;
+            connection.send_request(request).await
+        };
+        let response = heard(async { asked.await.map_err(|error| text(&error)) }).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| text(&error))?.to_bytes();
+        let mut body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let mut answer = Vec::new();
+        while let Some(frame) =
+            heard(async { body.frame().await.transpose().map_err(|error| text(&error)) }).await?
+        {
+            answer.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        }
         if !status.is_success() && status != StatusCode::NOT_FOUND {
             return Err(format!("{path} answers {status}"));
         }
         self.connection = Some(connection);
-        Ok(status.is_success().then_some(body))
+        Ok(status.is_success().then(|| answer.into()))
     }
 
     async fn dial(&self) -> Result<SendRequest<Empty<Bytes>>, String> {
