@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod environment;
+mod forwarded;
 pub mod job;
 pub mod launch;
 #[cfg(target_os = "linux")]

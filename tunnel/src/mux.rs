@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use yamux::{Connection, Mode};
 
+pub(crate) use stream::DATA_MAX;
 pub use stream::Stream;
 
 /// How many streams an end may have opened at a time. The next waits.
@@ -26,8 +27,10 @@ const WINDOW_BYTES: usize = yamux::DEFAULT_CREDIT as usize;
 const GROWTH_BYTES_MAX: usize = 32 << 20;
 /// Streams after which yamux ends the connection. Ours are refused one by one long before: at [`STREAMS_MAX`].
 const STREAMS_FATAL: usize = 16 * STREAMS_MAX;
-/// What is read and written at once, in bytes.
-const BUFFER_BYTES: usize = 64 << 10;
+/// Bytes of a frame's data: large enough that what each one costs is little beside them, and soon gone on a slow link.
+const FRAME_BYTES: usize = 32 << 10;
+/// What is read and written at once, in bytes: some frames with their heads.
+const BUFFER_BYTES: usize = 4 * FRAME_BYTES + 1024;
 
 /// Which end this is.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +95,7 @@ where
     config
         .set_max_connection_receive_window(None)
         .set_max_num_streams(STREAMS_FATAL)
+        .set_split_send_size(FRAME_BYTES)
         .set_max_connection_receive_window(Some(STREAMS_FATAL * WINDOW_BYTES + GROWTH_BYTES_MAX));
     // Each frame is written in two parts and read in two; a forwarded port would make messages of them.
     let transport = BufStream::with_capacity(BUFFER_BYTES, BUFFER_BYTES, transport).compat();

@@ -5,10 +5,10 @@ use std::io;
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::TcpStream;
 
-use crate::mux::Stream;
+use crate::mux::{DATA_MAX, Stream};
 
-/// What is copied at once, in bytes, each way.
-const BUFFER_BYTES: usize = 16 << 10;
+/// What is copied at once, in bytes, each way: a record's, so that none is followed by a small rest.
+const BUFFER_BYTES: usize = DATA_MAX;
 
 /// How much went each way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,18 +1,15 @@
 //! The way to an agent: a port that the API server forwards, to an agent that is made anew when it is gone.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use canary_tunnel::{Connect, ConnectError};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::Portforwarder;
 use kube::{Api, Client};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::time::timeout;
 
 use super::agent::TUNNEL_PORT;
+use super::forwarded::{Forwarded, forward};
 use super::job::AgentJob;
 use super::launch::{self, Launched, Trouble};
 use crate::cluster::api_failure;
@@ -53,13 +50,10 @@ impl Connect for Way {
     async fn connect(&mut self) -> Result<Forwarded, ConnectError> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.agent.namespace);
         let pod = self.pod(&pods).await?;
-        let forwarder = timeout(FORWARD_TIMEOUT, pods.portforward(&pod, &[TUNNEL_PORT])).await;
-        let forwarder = forwarder.map_err(|_| ConnectError::again("the API server does not answer"))?;
-        let mut forwarder =
-            forwarder.map_err(|error| again(&api_failure(&format!("forward a port of {pod}"), &error)))?;
-        let bytes = forwarder.take_stream(TUNNEL_PORT);
-        let bytes = bytes.ok_or_else(|| ConnectError::again("the port is not forwarded"))?;
-        Ok(Forwarded { bytes, forwarder })
+        let forwarded = forward(&self.client, &self.agent.namespace, &pod, TUNNEL_PORT);
+        let forwarded = timeout(FORWARD_TIMEOUT, forwarded).await;
+        let forwarded = forwarded.map_err(|_| ConnectError::again("the API server does not answer"))?;
+        forwarded.map_err(|error| again(&api_failure(&format!("forward a port of {pod}"), &error)))
     }
 }
 
@@ -91,44 +85,4 @@ impl Way {
 
 fn again(failure: &Failure) -> ConnectError {
     ConnectError::again(failure.to_string())
-}
-
-/// A forwarded port; dropped, its connection to the API server ends, whether that answers or not.
-pub(super) struct Forwarded {
-    bytes: DuplexStream,
-    forwarder: Portforwarder,
-}
-
-impl Drop for Forwarded {
-    fn drop(&mut self) {
-        self.forwarder.abort();
-    }
-}
-
-impl AsyncRead for Forwarded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Forwarded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.bytes).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_shutdown(cx)
-    }
 }

@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 
+use super::FRAME_BYTES;
+
 /// Bytes before each record: its length, big-endian.
 const HEAD: usize = 2;
 /// The length that ends the data.
@@ -19,8 +21,8 @@ const END: u16 = 0;
 /// The length of a record that says nothing: the acceptor's first, because yamux lets only 256 streams be open that
 /// the other end has not answered.
 const NOTHING: u16 = u16::MAX;
-/// Bytes of data in a record, so that one fills one frame of yamux.
-const DATA_MAX: usize = (16 << 10) - HEAD;
+/// Bytes of data in a record, so that one fills one frame of the multiplexer.
+pub(crate) const DATA_MAX: usize = FRAME_BYTES - HEAD;
 
 /// A stream between client and agent.
 ///
