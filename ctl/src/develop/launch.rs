@@ -14,7 +14,7 @@ use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 
 /// How often a pod that is not ready yet is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Letters of a name that chance decides: 36⁶ names.
 const CHANCE: usize = 6;
 
