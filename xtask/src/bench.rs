@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what the filter costs, in exact counts and on a real Envoy; and what lanes cost a cluster.
+//! `cargo xtask bench`: what the filter costs, in exact counts and on a real Envoy; what lanes cost a cluster; and how fast
+//! a developer's connection to one is.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::step::Step;
 use crate::tools::Envoy;
-use crate::{build, filter, lab, process, workspace};
+use crate::{build, filter, lab, process, tools, workspace};
 
 /// Where the results of a full run go, from the checkout's root.
 const DOCUMENT: &str = "docs/benchmarks.md";
@@ -14,6 +15,10 @@ const DOCUMENT: &str = "docs/benchmarks.md";
 const CLUSTER_DOCUMENT_ENV: &str = "CANARY_BENCH_DOCUMENT";
 /// Has them measure everything once.
 const CLUSTER_QUICK_ENV: &str = "CANARY_BENCH_QUICK";
+/// The same for a developer's connection, and what is measured there.
+const TUNNEL_DOCUMENT_ENV: &str = "CANARY_BENCH_TUNNEL_DOCUMENT";
+const TUNNEL_CANARYCTL_ENV: &str = "CANARY_BENCH_CANARYCTL";
+const TUNNEL_BYTES_ENV: &str = "CANARY_BENCH_BYTES";
 
 /// Measure the filter beside other ways to do the same, and write that into docs/benchmarks.md
 #[derive(clap::Args)]
@@ -25,20 +30,43 @@ pub(crate) struct Args {
     /// Measure what lanes cost a cluster instead, on a lab (Linux, root), and write that into the same document
     #[arg(long)]
     cluster: bool,
+    /// Measure how fast a developer's connection is instead, on a lab (Linux, root), and write its section of
+    /// docs/benchmarks.md
+    #[arg(long, conflicts_with_all = ["quick", "cluster"])]
+    tunnel: bool,
     /// Decides the order in which rows take their turns
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if args.cluster { of_cluster(args) } else { of_filter(args) }
+    match (args.cluster, args.tunnel) {
+        (true, _) => of_cluster(args),
+        (_, true) => of_tunnel(),
+        _ => of_filter(args),
+    }
 }
 
 fn of_cluster(args: &Args) -> Result<()> {
+    let mut what = vec![(CLUSTER_DOCUMENT_ENV, workspace::root().join(DOCUMENT))];
+    what.extend(args.quick.then(|| (CLUSTER_QUICK_ENV, "1".into())));
+    on_a_lab(&what)
+}
+
+fn of_tunnel() -> Result<()> {
+    let canaryctl = build::canaryctl_static(&filter::build()?, true)?;
+    on_a_lab(&[
+        (TUNNEL_DOCUMENT_ENV, workspace::root().join(DOCUMENT)),
+        (TUNNEL_CANARYCTL_ENV, canaryctl),
+        (TUNNEL_BYTES_ENV, bytes()?),
+    ])
+}
+
+/// Has the tests of the cluster measure what these variables say.
+fn on_a_lab(what: &[(&str, PathBuf)]) -> Result<()> {
     if let Some(why) = lab::impossible_here() {
         bail!("{why}\nhelp:  cargo xtask bench measures the filter alone, anywhere");
     }
-    let document = workspace::root().join(DOCUMENT);
     let tests = || {
         let mut cargo = workspace::cargo();
         cargo.args(["test", "--quiet", "--package", "canary-e2e", "--test", "cluster"]);
@@ -46,12 +74,20 @@ fn of_cluster(args: &Args) -> Result<()> {
     };
     // Built before the lab is up: compiling takes the processors that are measured.
     process::run(tests().arg("--no-run"))?;
-    let mut measuring = tests();
-    measuring.env(CLUSTER_DOCUMENT_ENV, document);
-    if args.quick {
-        measuring.env(CLUSTER_QUICK_ENV, "1");
-    }
-    process::run(&mut lab::beside_a_lab(&measuring)?)
+    process::run(&mut lab::beside_a_lab(tests().envs(what.iter().map(|(name, path)| (*name, path))))?)
+}
+
+/// Builds the program at both ends of a developer's connection, so that its image needs nothing else.
+fn bytes() -> Result<PathBuf> {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    tools::ensure_rust_target(&target)?;
+    let step = Step::start("bytes", &format!("compiling for {target}"));
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--quiet", "--release", "--package", "canary-tunnel", "--example", "bytes"]);
+    process::run(cargo.args(["--target", &target]))?;
+    let bytes = workspace::target_dir().join(&target).join("release").join("examples").join("bytes");
+    step.done("built", &workspace::show(&bytes));
+    Ok(bytes)
 }
 
 fn of_filter(args: &Args) -> Result<()> {

@@ -1,48 +1,56 @@
-//! The document has two authors, the filter's run and the cluster's. Each leaves the other's part as it is.
+//! A document that several commands write, each its own sections.
 
-/// What the cluster's part begins with, to the end of the document.
-pub const CLUSTER_HEADING: &str = "## On a cluster\n";
-
-/// The document with this as all that is not the cluster's.
+/// Puts a section, which begins with `## ` and its title, in place of the one of that title, or at the end.
 #[must_use]
-pub fn with_filter_part(document: &str, part: &str) -> String {
-    joined(part, parts(document).1)
+pub fn put(document: &str, section: &str) -> String {
+    let title = title(section);
+    let mut sections = sections(document);
+    match sections.iter_mut().skip(1).find(|there| self::title(there) == title) {
+        Some(there) => *there = section,
+        None => sections.push(section),
+    }
+    let parts: Vec<&str> = sections.iter().map(|section| section.trim_end()).collect();
+    parts.join("\n\n") + "\n"
 }
 
-/// The document with this, under its heading, as the cluster's part.
+/// A document in place of an older one, of which the sections stay that the new one has not.
 #[must_use]
-pub fn with_cluster_part(document: &str, part: &str) -> String {
-    joined(parts(document).0, &format!("{CLUSTER_HEADING}\n{part}"))
+pub fn renew(old: &str, new: &str) -> String {
+    let written: Vec<&str> = sections(new).into_iter().skip(1).map(title).collect();
+    let others = sections(old).into_iter().skip(1).filter(|section| !written.contains(&title(section)));
+    others.fold(new.to_owned(), |document, section| put(&document, section))
 }
 
-fn parts(document: &str) -> (&str, &str) {
-    let heading = format!("\n{CLUSTER_HEADING}");
-    document.find(&heading).map_or((document, ""), |at| document.split_at(at))
+/// What is before the first section, and the sections.
+fn sections(document: &str) -> Vec<&str> {
+    let starts = document.match_indices("\n## ").map(|(at, _)| at + 1);
+    let ends: Vec<usize> = starts.chain([document.len()]).collect();
+    let mut start = 0;
+    ends.into_iter().map(|end| &document[std::mem::replace(&mut start, end)..end]).collect()
 }
 
-fn joined(filter: &str, cluster: &str) -> String {
-    let both = [filter, cluster].map(str::trim);
-    let there: Vec<&str> = both.into_iter().filter(|part| !part.is_empty()).collect();
-    there.join("\n\n") + "\n"
+fn title(section: &str) -> &str {
+    section.lines().next().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FILTER: &str = "# Benchmarks\n\n## Targets\n\nmet\n";
-    const BOTH: &str = "# Benchmarks\n\n## Targets\n\nmet\n\n## On a cluster\n\nfast\n";
+    const OLD: &str = "# All\n\nhead\n\n## One\n\n1\n\n### Sub\n\n## Two\n\n2\n";
 
     #[test]
-    fn the_first_run_of_each_begins_its_part() {
-        assert_eq!(with_filter_part("", FILTER), FILTER);
-        assert_eq!(with_cluster_part(FILTER, "fast\n"), BOTH);
+    fn a_section_takes_the_place_of_its_like() {
+        assert_eq!(put(OLD, "## One\n\nnew\n"), "# All\n\nhead\n\n## One\n\nnew\n\n## Two\n\n2\n");
+        assert_eq!(put(OLD, "## Three\n\n3"), format!("{OLD}\n## Three\n\n3\n"));
     }
 
     #[test]
-    fn a_run_replaces_its_own_part_and_keeps_the_other() {
-        let slow = with_cluster_part(BOTH, "slow\n\n### More\n");
-        assert_eq!(slow, BOTH.replace("fast", "slow\n\n### More"));
-        assert_eq!(with_filter_part(&slow, &FILTER.replace("met", "missed")), slow.replace("met", "missed"));
+    fn a_document_that_is_written_anew_keeps_what_others_wrote() {
+        assert_eq!(
+            renew(OLD, "# All\n\n## Two\n\nnew\n"),
+            "# All\n\n## Two\n\nnew\n\n## One\n\n1\n\n### Sub\n"
+        );
+        assert_eq!(renew("", "# All\n"), "# All\n");
     }
 }

@@ -39,11 +39,11 @@ fn main() -> Result<()> {
     let Args { envoy, filter, sidecar, empty, quick, seed, write } = Args::parse();
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
     let options = Options { envoy, filter, sidecar, empty, effort, seed };
-    let part = report::document(&options, &measure(&options)?)?;
+    let text = report::document(&options, &measure(&options)?)?;
     match write {
-        Some(path) => save(&path, &part),
+        Some(path) => save(&path, &text),
         None => {
-            print!("{part}");
+            print!("{text}");
             Ok(())
         }
     }
@@ -64,12 +64,13 @@ fn measure(options: &Options) -> Result<Results> {
     Ok(Results { variants, measured, starts, counted, map, sizes, planning, load })
 }
 
-fn save(path: &Path, part: &str) -> Result<()> {
+fn save(path: &Path, text: &str) -> Result<()> {
     let before = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
         read => read.with_context(|| format!("reading {}", path.display()))?,
     };
-    let document = document::with_filter_part(&before, part);
+    // Other commands have sections in it.
+    let document = document::renew(&before, text);
     std::fs::write(path, document).with_context(|| format!("writing {}", path.display()))?;
     eprintln!("report     {}", path.display());
     Ok(())

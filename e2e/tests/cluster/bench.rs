@@ -8,6 +8,7 @@ mod controller;
 mod processes;
 mod push;
 mod sidecars;
+pub(crate) mod tunnel;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ use tokio::runtime::Runtime;
 use crate::cluster::Cluster;
 use crate::shop::Shop;
 
+/// What its section of the document begins with.
+const HEADING: &str = "## On a cluster\n";
 /// Names the document to write into.
 pub(crate) const DOCUMENT_ENV: &str = "CANARY_BENCH_DOCUMENT";
 /// Has all of it measured once, to see that it runs.
@@ -122,7 +125,7 @@ pub(crate) fn run(document: &Path) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let whole = std::fs::read_to_string(document).expect("the document");
-    std::fs::write(document, document::with_cluster_part(&whole, &text)).expect("written");
+    std::fs::write(document, document::put(&whole, &format!("{HEADING}\n{text}"))).expect("written");
     eprintln!("report     {}", document.display());
     ExitCode::SUCCESS
 }

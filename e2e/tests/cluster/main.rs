@@ -54,6 +54,9 @@ fn main() -> ExitCode {
     if let Some(document) = std::env::var_os(bench::DOCUMENT_ENV) {
         return bench::run(document.as_ref());
     }
+    if let Some(document) = std::env::var_os(bench::tunnel::DOCUMENT_ENV) {
+        return bench::tunnel::run(document.as_ref());
+    }
     let mut suite = Suite::new();
     suite.test("an_installation_comes_under_load_and_no_request_fails", lanes::install);
     suite.test("a_lane_comes_and_goes_under_load_and_nobody_is_misled", lanes::come_and_go);

@@ -1,0 +1,217 @@
+//! The section of the document.
+
+use std::fmt::Write as _;
+
+use canary_e2e::bench::stats::Sample;
+use canary_e2e::bench::usage::Machine;
+
+use super::ways::{WAYS, Way};
+use super::{BYTES, REQUESTS, ROUNDS, Results, Row, STARTS, What};
+use crate::cluster::Cluster;
+
+const MILLION: f64 = 1e6;
+/// What is wanted of both ways of ours.
+const OURS: [Way; 2] = [Way::Connect, Way::Run];
+
+impl Row {
+    fn of(&self, way: Way) -> &[Vec<f64>] {
+        let at = WAYS.iter().position(|one| *one == way).unwrap_or_default();
+        &self.answers[at]
+    }
+
+    /// Bytes a second of each round, or the median request in seconds.
+    fn numbers(&self, way: Way) -> Vec<f64> {
+        let number = |answer: &Vec<f64>| match self.what {
+            What::Echo => Sample::new(answer.iter().copied()).median() / MILLION,
+            _ => BYTES as f64 / answer.first().copied().unwrap_or(f64::NAN),
+        };
+        self.of(way).iter().map(number).collect()
+    }
+
+    fn median(&self, way: Way) -> f64 {
+        Sample::new(self.numbers(way)).median()
+    }
+
+    /// The median of one way's numbers divided by another's of the same round.
+    fn ratio(&self, way: Way, to: Way) -> f64 {
+        let pairs = self.numbers(way).into_iter().zip(self.numbers(to));
+        Sample::new(pairs.map(|(number, other)| number / other)).median()
+    }
+
+    /// The same of differences.
+    fn above(&self, way: Way, base: Way) -> f64 {
+        let pairs = self.numbers(way).into_iter().zip(self.numbers(base));
+        Sample::new(pairs.map(|(number, other)| number - other)).median()
+    }
+
+    /// A request's quantile over all rounds, in milliseconds.
+    fn request_ms(&self, way: Way, share: f64) -> f64 {
+        Sample::new(self.of(way).iter().flatten().copied()).quantile(share) / 1000.0
+    }
+
+    fn name(&self) -> String {
+        let (what, flows) = match self.what {
+            What::Get { flows } => ("from the pod", flows),
+            What::Put { flows } => ("to the pod", flows),
+            What::Echo => return format!("small requests, {} ms", self.round_trip.as_millis()),
+        };
+        let many = if flows == 1 { "" } else { "s" };
+        format!("{what}, {flows} flow{many}, {} ms", self.round_trip.as_millis())
+    }
+
+    /// The newest round in a line.
+    pub(super) fn told(&self) -> String {
+        let mut text = self.name();
+        for way in WAYS {
+            let number = self.numbers(way).last().copied().unwrap_or(f64::NAN);
+            let _ = match self.what {
+                What::Echo => write!(text, "  {} {:.2} ms", way.name(), number * 1000.0),
+                _ => write!(text, "  {} {:.1} MB/s", way.name(), number / MILLION),
+            };
+        }
+        text
+    }
+}
+
+pub(super) fn section(cluster: &Cluster, results: &Results) -> String {
+    let Machine { model, cores, kernel } = Machine::this();
+    let versions = cluster.kubectl(&["version", "-o", "json"]).ok().json();
+    let [before, after] = &results.load;
+    format!(
+        "## A developer's connection\n\n\
+         How fast `canaryctl connect` and `canaryctl run` are beside a connection to the pod's address from the node, and \
+         beside\n`kubectl port-forward`. `cargo xtask bench --tunnel` makes this section. All ways are open at a time and \
+         take turns in\nshuffled order, {ROUNDS} rounds; numbers are medians of the rounds, ratios medians of the ratios \
+         within a round. Both ends\ncompare every byte with what was sent.\n\n\
+         | | |\n|---|---|\n\
+         | date | {} |\n\
+         | machine | {model}, {cores} cores, Linux {kernel} |\n\
+         | load average | {before} before, {after} after |\n\
+         | Kubernetes | {} |\n\
+         | canaryctl | {}, built with `--release` |\n\n\
+         ### Wanted of it\n\n{}\n### Much at once\n\n{}\n### Small requests\n\n{}\n### The first byte\n\n{}\n{LIMITS}",
+        jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        versions["serverVersion"]["gitVersion"].as_str().unwrap_or("unknown"),
+        env!("CARGO_PKG_VERSION"),
+        targets(results),
+        bulk(&results.rows),
+        requests(&results.rows),
+        starts(results),
+    )
+}
+
+fn targets(results: &Results) -> String {
+    let mut text = String::from("| wanted | measured | met |\n|---|---|---|\n");
+    let mut target = |wanted: &str, measured: String, is_met: bool| {
+        let met = if is_met { "yes" } else { "**no**" };
+        let _ = writeln!(text, "| {wanted} | {measured} | {met} |");
+    };
+    let bulk = || results.rows.iter().filter(|row| row.what != What::Echo);
+    for way in OURS {
+        let name = way.name();
+        let least = |rows: Vec<&Row>, to: Way| {
+            let ratios = rows.into_iter().map(|row| (row.ratio(way, to), row.name()));
+            ratios.min_by(|one, other| one.0.total_cmp(&other.0)).unwrap_or_default()
+        };
+        let (ratio, row) = least(bulk().collect(), Way::PortForward);
+        let wanted = format!("{name}: much at once never slower than kubectl port-forward");
+        target(&wanted, format!("× {ratio:.2} at the least ({row})"), ratio >= 1.0);
+        let far: Vec<&Row> = bulk().filter(|row| !row.round_trip.is_zero()).collect();
+        let (ratio, row) = least(far, Way::PortForward);
+        target(
+            &format!("{name}: three times as fast far away"),
+            format!("× {ratio:.2} at the least ({row})"),
+            ratio >= 3.0,
+        );
+        for (is_far, place) in [(false, "on one machine"), (true, "far away")] {
+            let (ratio, row) =
+                least(bulk().filter(|row| row.round_trip.is_zero() != is_far).collect(), Way::Direct);
+            target(
+                &format!("{name}: 60 % of a direct connection, {place}"),
+                format!("{:.0} % at the least ({row})", ratio * 100.0),
+                ratio >= 0.6,
+            );
+        }
+        for row in results.rows.iter().filter(|row| row.what == What::Echo) {
+            let more = row.above(way, Way::Direct) * 1000.0;
+            target(
+                &format!("{name}: {}: at most 0.3 ms more than directly", row.name()),
+                format!("{more:+.2} ms"),
+                more <= 0.3,
+            );
+            let more = row.above(way, Way::PortForward) * 1000.0;
+            target(
+                &format!("{name}: {}: never slower than kubectl port-forward", row.name()),
+                format!("{more:+.2} ms"),
+                more <= 0.0,
+            );
+        }
+        let seconds = start(results, way).median();
+        target(&format!("{name}: the first byte within 2 s"), format!("{seconds:.1} s"), seconds <= 2.0);
+    }
+    text
+}
+
+fn bulk(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{} MB a turn, by all flows together, the connections' making included; MB/s.\n\n| |{}",
+        BYTES as f64 / MILLION,
+        WAYS.map(|way| format!(" {} |", way.name())).concat(),
+    );
+    text += &OURS.map(|way| format!(" {} ÷ kubectl | ÷ direct |", way.name())).concat();
+    text += "\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
+    for row in rows.iter().filter(|row| row.what != What::Echo) {
+        let _ = write!(text, "| {} |", row.name());
+        for way in WAYS {
+            let _ = write!(text, " {:.1} |", row.median(way) / MILLION);
+        }
+        for way in OURS {
+            let (kubectl, direct) = (row.ratio(way, Way::PortForward), row.ratio(way, Way::Direct));
+            let _ = write!(text, " {kubectl:.2} | {direct:.2} |");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn requests(rows: &[Row]) -> String {
+    let mut text = format!(
+        "128 bytes there and 1,024 back, one after the other on one connection, {REQUESTS} a turn; milliseconds.\n\n\
+         | | way | p50 | p99 | p50 above direct |\n|---|---|---:|---:|---:|\n"
+    );
+    for row in rows.iter().filter(|row| row.what == What::Echo) {
+        for way in WAYS {
+            let (p50, p99) = (row.request_ms(way, 0.5), row.request_ms(way, 0.99));
+            let more = row.above(way, Way::Direct) * 1000.0;
+            let _ = writeln!(text, "| {} | {} | {p50:.2} | {p99:.2} | {more:+.2} |", row.name(), way.name());
+        }
+    }
+    text
+}
+
+fn start(results: &Results, way: Way) -> Sample {
+    let at = WAYS.iter().position(|one| *one == way).unwrap_or_default();
+    Sample::new(results.starts[at].iter().copied())
+}
+
+fn starts(results: &Results) -> String {
+    let mut text = format!(
+        "From the command until a small request has been answered, {STARTS} times; seconds. Ours bring a pod into the \
+         cluster first,\nwhose image the node has.\n\n| way | median | least | most |\n|---|---:|---:|---:|\n"
+    );
+    for way in WAYS {
+        let took = start(results, way);
+        let (least, most) = (took.quantile(0.0), took.quantile(1.0));
+        let _ = writeln!(text, "| {} | {:.2} | {least:.2} | {most:.2} |", way.name(), took.median());
+    }
+    text
+}
+
+const LIMITS: &str = "### What these numbers leave out\n\n\
+- API server, kubelet, container runtime, pods and programs share the machine, so that what a way costs a processor slows
+  it down here more than where each has its own.
+- On one machine there is no network: a direct connection goes as fast as memory is copied, which none does between two.
+- Far away, connections pass a relay that keeps every byte for half the round trip, carries 400 Mbit/s each way, and lets
+  6 MiB of a connection be under way. It accepts at once: TCP's handshake and slow start, which every way has, are left out.
+- Neither the pod nor the agent has a sidecar.
+";
