@@ -3,6 +3,7 @@
 //! Source: RFC 6265bis (draft-ietf-httpbis-rfc6265bis) section 4.2; HTTP/2 crumbs are joined by the proxy,
 //! repeated HTTP/1.1 `cookie` lines are not, so all functions take every line.
 
+use crate::bytes;
 use crate::name::CookieName;
 
 #[cfg(test)]
@@ -19,7 +20,7 @@ where
     lines.flat_map(|line| Pairs { rest: line })
 }
 
-/// The pairs of a line. Looks at each byte once: every request at an edge has its cookies read.
+/// The pairs of a line.
 struct Pairs<'a> {
     rest: &'a [u8],
 }
@@ -29,14 +30,10 @@ impl<'a> Iterator for Pairs<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
-            // Most of a line is values, which are only looked through for their end.
-            let equals = self.rest.iter().position(|byte| matches!(byte, b'=' | b';'));
-            let equals = equals.filter(|at| self.rest.get(*at) == Some(&b'='));
-            let from = equals.unwrap_or_default();
-            let length = self.rest.iter().skip(from).position(|byte| *byte == b';');
-            let end = length.map_or(self.rest.len(), |length| from.saturating_add(length));
+            let end = bytes::find(self.rest, b';').unwrap_or(self.rest.len());
             let (piece, rest) = self.rest.split_at_checked(end)?;
             self.rest = rest.get(1..).unwrap_or_default();
+            let equals = bytes::find(piece, b'=');
             let Some((name, value)) = equals.and_then(|at| piece.split_at_checked(at)) else { continue };
             let name = name.trim_ascii();
             if !name.is_empty() {

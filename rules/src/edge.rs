@@ -19,7 +19,7 @@ pub use response::ResponsePlan;
 
 use crate::edits::{Edit, Edits};
 use crate::facts::Facts;
-use crate::hop::{REQUEST_ID, Tags};
+use crate::hop::{Carried, Names, REQUEST_ID, Tags};
 use crate::matcher::Matcher;
 use crate::name::{LaneCode, LaneName};
 #[cfg(feature = "explain")]
@@ -37,10 +37,15 @@ use token::Tokens;
 /// Life of the cookie that identifies a user who has no other key, in seconds.
 pub const UID_MAX_AGE_S: u32 = 400 * 24 * 3600;
 
+/// Changes to a request that goes into a lane: tag, baggage and id.
+const EDITS_USUAL: usize = 3;
+
 /// An edge's part, compiled from its configuration.
 #[derive(Debug)]
 pub struct Edge {
     tags: Tags,
+    /// Of the headers that are gathered.
+    names: Names,
     settings: EdgeSettings,
     keys: Option<KeyRing>,
     /// By precedence: priority, then name.
@@ -187,8 +192,10 @@ impl Edge {
         let index = Index::new(&rules);
         let tag = config.keys.as_ref().map(|_| &config.carriers.header);
         let vary = response::vary(&rules, &lanes, &settings, tag);
+        let tags = Tags::new(config)?;
         Ok(Self {
-            tags: Tags::new(config)?,
+            names: Names::of(tags.names()),
+            tags,
             settings,
             keys: config.keys.clone(),
             lanes: lanes.into(),
@@ -208,11 +215,11 @@ impl Edge {
     /// signature verifies stays for [`Edge::decide`].
     #[must_use]
     pub fn guard(&self, headers: &Headers<'_>, now_unix_s: u64) -> Guarded<'_> {
+        let carried = self.gather(headers);
         let mut edits = Edits::new();
-        self.tags.remove(headers, &mut edits);
+        self.tags.remove(&carried, headers, &mut edits);
         let mut rejected_signatures = 0;
-        let header = self.tag_header(headers);
-        if self.ticket(Purpose::Header, header, now_unix_s, &mut rejected_signatures).is_some() {
+        if self.ticket(Purpose::Header, carried.header, now_unix_s, &mut rejected_signatures).is_some() {
             edits.retain(|edit| *edit != Edit::Remove(self.tags.header.as_str()));
         }
         Guarded { edits, rejected_signatures }
@@ -230,7 +237,8 @@ impl Edge {
         mut entropy: impl FnMut() -> [u8; 16],
     ) -> EdgeDecision<'_> {
         let facts = Facts::new(*headers, self.settings.trusted_hops, peer_address);
-        let tokens = self.tokens(headers, &facts, now_unix_s);
+        let carried = self.gather(headers);
+        let tokens = self.tokens(&carried, &facts, now_unix_s);
         let mut new_uid: Option<String> = None;
         let mut held_back = false;
         let mut make_uid = || {
@@ -250,10 +258,10 @@ impl Edge {
         let lane = win.as_ref().and_then(|win| self.lanes.get(win.lane));
         let code = lane.map_or(LaneCode::BASELINE, |lane| lane.code);
         let lane = lane.map(|lane| &lane.name);
-        let mut edits = Edits::new();
-        let forged = self.write_tag(lane, &tokens, headers, &mut edits);
+        let mut edits = Edits::with_capacity(EDITS_USUAL);
+        let forged = self.write_tag(lane, &tokens, &carried, headers, &mut edits);
         if !self.lanes.is_empty() {
-            self.mint(code, headers, &mut entropy, &mut edits);
+            self.mint(code, &carried, &mut entropy, &mut edits);
         }
         EdgeDecision {
             lane,
@@ -269,6 +277,10 @@ impl Edge {
                 vary: (self.settings.vary && !self.vary.is_empty()).then_some(&self.vary),
             },
         }
+    }
+
+    fn gather<'a>(&self, headers: &Headers<'a>) -> Carried<'a> {
+        self.tags.gather(headers, self.names, |_, _, _| {})
     }
 
     /// A request's facts under this edge's settings.
@@ -323,34 +335,34 @@ impl Edge {
         &'c self,
         lane: Option<&'c LaneName>,
         tokens: &Tokens,
+        carried: &Carried<'_>,
         headers: &Headers<'_>,
         edits: &mut Edits<'c>,
     ) -> bool {
-        self.tags.remove(headers, edits);
+        self.tags.remove(carried, headers, edits);
         let header = self.tags.header.as_str();
         let signed = tokens.header.is_some();
         let forged = edits.iter().any(|edit| !(signed && *edit == Edit::Remove(header)));
         if let Some(lane) = lane {
             edits.retain(|edit| *edit != Edit::Remove(header) && !changes_baggage(edit));
             edits.push(Edit::Set(header, Cow::Borrowed(lane.as_bytes())));
-            self.tags.write_baggage(lane, headers, edits);
+            self.tags.write_baggage(lane, carried, headers, edits);
         }
         forged
     }
 
     /// Mints the request id, so that it names the lane, or the baseline, to every hop that sees it.
-    fn mint<'c>(
+    fn mint(
         &self,
         code: LaneCode,
-        headers: &Headers<'_>,
+        carried: &Carried<'_>,
         entropy: &mut dyn FnMut() -> [u8; 16],
-        edits: &mut Edits<'c>,
+        edits: &mut Edits<'_>,
     ) {
-        let mut ids = headers.lines(REQUEST_ID);
-        match (ids.next(), &self.tags.request_ids) {
+        match (carried.request_id, &self.tags.request_ids) {
             (Some(id), _) => {
                 self.tags.remint(Uuid::read(id).as_ref(), code, edits);
-                Tags::unite_request_id(Some(id), ids.next().is_some(), edits);
+                Tags::unite_request_id(Some(id), carried.request_id_repeats, edits);
             }
             (None, Some(minter)) => {
                 if let Some(minted) = minter.mint(&request_id::fresh(entropy()), code) {

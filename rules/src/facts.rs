@@ -10,6 +10,7 @@ use core::net::{IpAddr, SocketAddr};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::bytes;
 use crate::cookie;
 use crate::json::Json;
 use crate::matcher;
@@ -99,10 +100,7 @@ impl<'a> Facts<'a> {
     pub(crate) fn query(&self, name: &str) -> Option<Cow<'a, [u8]>> {
         let query = self.query.get_or_init(|| {
             let (_, mut rest) = self.target().unwrap_or_default();
-            let mut query = Vec::new();
-            if !rest.is_empty() {
-                query.reserve(PAIRS_USUAL);
-            }
+            let mut query = Vec::with_capacity(if rest.is_empty() { 0 } else { PAIRS_USUAL });
             while !rest.is_empty() {
                 let (pair, after) = split_at(rest, b'&');
                 rest = after;
@@ -118,9 +116,7 @@ impl<'a> Facts<'a> {
     /// False where a look at the whole query, cheaper than taking it apart, shows that this parameter is not in it.
     pub(crate) fn may_have_query(&self, name: &str) -> bool {
         let (_, query) = self.target().unwrap_or_default();
-        query.len() >= name.len()
-            && (query.iter().any(|byte| matches!(byte, b'%' | b'+'))
-                || matcher::contains(query, name.as_bytes(), false))
+        query.len() >= name.len() && (matcher::contains(query, name.as_bytes(), false) || is_encoded(query))
     }
 
     /// The request's target up to its `?` and behind it.
@@ -207,7 +203,7 @@ fn client_address(headers: &Headers<'_>, trusted_hops: u8, peer: Option<&[u8]>) 
 
 /// What is before the first of these bytes and what is behind it.
 fn split_at(text: &[u8], byte: u8) -> Pair<'_> {
-    let at = text.iter().position(|other| *other == byte).unwrap_or(text.len());
+    let at = bytes::find(text, byte).unwrap_or(text.len());
     let (before, rest) = text.split_at_checked(at).unwrap_or_default();
     (before, rest.get(1..).unwrap_or_default())
 }
@@ -227,9 +223,14 @@ fn is_decoded(text: &[u8], wanted: &[u8]) -> bool {
     text.len() >= wanted.len() && decoded(text).as_ref() == wanted
 }
 
+/// Whether a text may mean another one.
+fn is_encoded(text: &[u8]) -> bool {
+    bytes::find(text, b'%').is_some() || bytes::find(text, b'+').is_some()
+}
+
 /// `application/x-www-form-urlencoded`; a stray `%` stands for itself, as browsers do.
 fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+    if !is_encoded(text) {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::with_capacity(text.len());

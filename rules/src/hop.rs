@@ -123,12 +123,12 @@ pub struct Outbound<'c> {
 
 /// Which names there are, at a glance: most of a request's headers carry nothing.
 #[derive(Debug, Clone, Copy)]
-struct Names(u64);
+pub(crate) struct Names(u64);
 
 /// A request's carriers, gathered in one pass over its headers.
 #[derive(Default)]
-struct Carried<'a> {
-    header: Option<&'a [u8]>,
+pub(crate) struct Carried<'a> {
+    pub(crate) header: Option<&'a [u8]>,
     /// More lines of the tag header; alike or not, routes do not match them.
     header_repeats: bool,
     header_contradicts: bool,
@@ -137,8 +137,8 @@ struct Carried<'a> {
     alias_contradicts: bool,
     has_baggage: bool,
     /// The first line; proxies that join lines make one id of them, which is no UUID.
-    request_id: Option<&'a [u8]>,
-    request_id_repeats: bool,
+    pub(crate) request_id: Option<&'a [u8]>,
+    pub(crate) request_id_repeats: bool,
     /// The first line where it is a UUID and those can say a lane.
     uuid: Option<Uuid<'a>>,
     /// Correlation ids in the order of their sources: the first line of each.
@@ -313,7 +313,7 @@ impl Hop {
                 if said.contradicts {
                     self.tags.silence(&carried, headers, &mut edits);
                 } else if ambiguous {
-                    self.tags.remove(headers, &mut edits);
+                    self.tags.remove(&carried, headers, &mut edits);
                 }
                 LaneCode::BASELINE
             }
@@ -361,18 +361,15 @@ impl Hop {
     }
 
     fn gather<'a>(&self, headers: &Headers<'a>) -> Carried<'a> {
-        let mut carried = Carried::default();
-        for (name, value) in headers.all().iter().filter(|(name, _)| self.names.may_hold(name)) {
-            if !self.tags.gather(&mut carried, name, value)
-                && let Some(source) = self.correlation.iter().position(|id| id.header().as_bytes() == *name)
-            {
+        let mut carried = self.tags.gather(headers, self.names, |carried, name, value| {
+            if let Some(source) = self.correlation.iter().position(|id| id.header().as_bytes() == name) {
                 let place = carried.ids.iter().position(|(known, _)| *known >= source);
                 let place = place.unwrap_or(carried.ids.len());
                 if carried.ids.get(place).is_none_or(|(known, _)| *known != source) {
                     carried.ids.insert(place, (source, value));
                 }
             }
-        }
+        });
         carried.uuid = carried.request_id.filter(|_| self.tags.request_ids.is_some()).and_then(Uuid::read);
         carried
     }
@@ -401,7 +398,7 @@ impl Hop {
 }
 
 impl Names {
-    fn of<'n>(names: impl Iterator<Item = &'n [u8]>) -> Self {
+    pub(crate) fn of<'n>(names: impl Iterator<Item = &'n [u8]>) -> Self {
         Self(names.fold(0, |all, name| all | Self::bit(name)))
     }
 
@@ -451,14 +448,30 @@ impl Tags {
         found.and_then(|index| self.lanes.get(index))
     }
 
-    /// The headers that [`Tags::gather`] takes.
-    fn names(&self) -> impl Iterator<Item = &[u8]> {
+    /// The headers that [`Tags::gather`] takes itself.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
         let own = core::iter::once(&self.header).chain(&self.aliases).map(HeaderName::as_bytes);
         own.chain([REQUEST_ID.as_bytes(), BAGGAGE.as_bytes()])
     }
 
+    /// One pass over the headers. Lines of `names` that are no carriers of ours go to `others`.
+    pub(crate) fn gather<'a>(
+        &self,
+        headers: &Headers<'a>,
+        names: Names,
+        mut others: impl FnMut(&mut Carried<'a>, &[u8], &'a [u8]),
+    ) -> Carried<'a> {
+        let mut carried = Carried::default();
+        for (name, value) in headers.all().iter().filter(|(name, _)| names.may_hold(name)) {
+            if !self.take(&mut carried, name, value) {
+                others(&mut carried, name, value);
+            }
+        }
+        carried
+    }
+
     /// Takes a line that is a carrier of ours; false when it is none.
-    fn gather<'a>(&self, carried: &mut Carried<'a>, name: &[u8], value: &'a [u8]) -> bool {
+    fn take<'a>(&self, carried: &mut Carried<'a>, name: &[u8], value: &'a [u8]) -> bool {
         if name == self.header.as_bytes() {
             match carried.header {
                 Some(first) => {
@@ -547,14 +560,23 @@ impl Tags {
                 edits.push(Edit::Remove(alias.as_str()));
             }
         }
-        self.write_baggage(&lane.name, headers, edits);
+        self.write_baggage(&lane.name, carried, headers, edits);
         self.remint(carried.uuid.as_ref(), lane.code, edits);
     }
 
     /// Makes the baggage say this lane, once. Where its limits leave no room for that, it says none.
-    pub(crate) fn write_baggage<'c>(&self, lane: &LaneName, headers: &Headers<'_>, edits: &mut Edits<'c>) {
+    pub(crate) fn write_baggage(
+        &self,
+        lane: &LaneName,
+        carried: &Carried<'_>,
+        headers: &Headers<'_>,
+        edits: &mut Edits<'_>,
+    ) {
         if let Some(key) = &self.baggage {
-            let line = baggage::saying(headers.lines(BAGGAGE), key, lane.as_str());
+            let line = match carried.has_baggage {
+                true => baggage::saying(headers.lines(BAGGAGE), key, lane.as_str()),
+                false => baggage::saying(core::iter::empty(), key, lane.as_str()),
+            };
             edits.extend(line.map(baggage_edit));
         }
     }
@@ -570,7 +592,7 @@ impl Tags {
 
     /// Makes every carrier say that the request is in no lane.
     fn silence<'c>(&'c self, carried: &Carried<'_>, headers: &Headers<'_>, edits: &mut Edits<'c>) {
-        self.remove(headers, edits);
+        self.remove(carried, headers, edits);
         self.remint(carried.uuid.as_ref(), LaneCode::BASELINE, edits);
     }
 
@@ -583,18 +605,18 @@ impl Tags {
     }
 
     /// Removes the tag from header, aliases and baggage.
-    pub(crate) fn remove<'c>(&'c self, headers: &Headers<'_>, edits: &mut Edits<'c>) {
-        for name in core::iter::once(&self.header).chain(self.aliases.iter()) {
+    ///
+    /// Other members of the baggage stay byte-identical.
+    pub(crate) fn remove<'c>(&'c self, carried: &Carried<'_>, headers: &Headers<'_>, edits: &mut Edits<'c>) {
+        if carried.header.is_some() {
+            edits.push(Edit::Remove(self.header.as_str()));
+        }
+        for name in &self.aliases {
             if headers.first(name.as_str()).is_some() {
                 edits.push(Edit::Remove(name.as_str()));
             }
         }
-        self.remove_baggage(headers, edits);
-    }
-
-    /// Removes the tag from the baggage; other members stay byte-identical.
-    pub(crate) fn remove_baggage<'c>(&self, headers: &Headers<'_>, edits: &mut Edits<'c>) {
-        if let Some(key) = &self.baggage {
+        if let Some(key) = self.baggage.as_ref().filter(|_| carried.has_baggage) {
             edits.extend(baggage::without_member(headers.lines(BAGGAGE), key).map(baggage_edit));
         }
     }

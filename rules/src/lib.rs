@@ -25,6 +25,7 @@
 extern crate alloc;
 
 pub mod baggage;
+mod bytes;
 #[cfg(feature = "documents")]
 pub mod condition;
 pub mod cookie;

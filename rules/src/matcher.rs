@@ -14,6 +14,7 @@ use core::net::IpAddr;
 
 use regex_lite::{Regex, RegexBuilder};
 
+use crate::bytes;
 use crate::facts::Facts;
 use crate::wire::{Op, Subject, WireCondition, WireTest};
 use glob::Glob;
@@ -216,16 +217,24 @@ pub(crate) fn compare(left: &[u8], right: &[u8], ignore_case: bool) -> Ordering 
 pub(crate) fn contains(value: &[u8], wanted: &[u8], ignore_case: bool) -> bool {
     let Some((first, rest)) = wanted.split_first() else { return true };
     let Some(last_start) = value.len().checked_sub(wanted.len()) else { return false };
-    let other = match ignore_case {
-        true if first.is_ascii_lowercase() => first.to_ascii_uppercase(),
-        true => first.to_ascii_lowercase(),
-        false => *first,
-    };
-    let starts = value.get(..=last_start).unwrap_or_default().iter().enumerate();
-    starts.filter(|(_, byte)| **byte == *first || **byte == other).any(|(at, _)| {
+    let starts = value.get(..=last_start).unwrap_or_default();
+    let is_at = |at: usize| {
         let tail = value.get(at.saturating_add(1)..).unwrap_or_default();
         tail.get(..rest.len()).is_some_and(|tail| same(tail, rest, ignore_case))
-    })
+    };
+    if ignore_case {
+        let places = starts.iter().enumerate().filter(|(_, byte)| byte.eq_ignore_ascii_case(first));
+        return places.map(|(at, _)| at).any(is_at);
+    }
+    let mut from = 0_usize;
+    while let Some(at) = starts.get(from..).and_then(|starts| bytes::find(starts, *first)) {
+        let at = from.saturating_add(at);
+        if is_at(at) {
+            return true;
+        }
+        from = at.saturating_add(1);
+    }
+    false
 }
 
 fn same(left: &[u8], right: &[u8], ignore_case: bool) -> bool {

@@ -27,6 +27,9 @@ const TARGETED: [&str; 7] = [
 /// fields.
 const REPLACED: [&[u8]; 5] = [b"private", b"proxy-revalidate", b"public", b"s-maxage", b"must-understand"];
 
+/// Changes to a response but its cookies: for caches, and the lane's name.
+const EDITS_USUAL: usize = 2;
+
 /// What is left to do when the response comes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ResponsePlan<'c> {
@@ -51,7 +54,7 @@ impl<'c> ResponsePlan<'c> {
     /// cookie, is made private, so that no shared cache hands it to anyone else.
     #[must_use]
     pub fn edits(&self, response: &Headers<'_>) -> Edits<'c> {
-        let mut edits = Edits::new();
+        let mut edits = Edits::with_capacity(EDITS_USUAL.saturating_add(self.cookies.len()));
         for cookie in &self.cookies {
             edits.push(Edit::Add("set-cookie", Cow::Owned(cookie.clone())));
         }
@@ -87,12 +90,13 @@ fn make_private(response: &Headers<'_>, edits: &mut Edits<'_>) {
     if is_private && directives.iter().filter(replaced).count() == 1 {
         return;
     }
-    let mut value = b"private".to_vec();
+    let mut value = Cow::Borrowed(&b"private"[..]);
     for directive in directives.iter().filter(|directive| !replaced(directive)) {
+        let value = value.to_mut();
         value.extend_from_slice(b", ");
         value.extend_from_slice(directive);
     }
-    edits.push(Edit::Set(CACHE_CONTROL, Cow::Owned(value)));
+    edits.push(Edit::Set(CACHE_CONTROL, value));
 }
 
 /// The directives of a line; a comma within quotes separates nothing.

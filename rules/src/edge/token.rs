@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::claim::Win;
 use super::{Edge, EdgeLane};
 use crate::facts::Facts;
-use crate::request::Headers;
+use crate::hop::Carried;
 use crate::set_cookie::{self, CookieAttributes};
 use crate::signing::{self, Purpose, Ticket, TicketError};
 
@@ -22,22 +22,18 @@ pub(super) struct Tokens {
 }
 
 impl Edge {
-    pub(super) fn tokens(&self, headers: &Headers<'_>, facts: &Facts<'_>, now_unix_s: u64) -> Tokens {
+    pub(super) fn tokens(&self, carried: &Carried<'_>, facts: &Facts<'_>, now_unix_s: u64) -> Tokens {
         let mut tokens = Tokens::default();
         let rejected = &mut tokens.rejected;
         let name = self.settings.lane_cookie.as_str();
         let cookie = facts.cookie(name);
         tokens.has_cookie = cookie.is_some();
         tokens.cookie = self.ticket(Purpose::Cookie, cookie, now_unix_s, rejected);
-        tokens.header = self.ticket(Purpose::Header, self.tag_header(headers), now_unix_s, rejected);
+        tokens.header = self.ticket(Purpose::Header, carried.header, now_unix_s, rejected);
         if facts.may_have_query(name) {
             tokens.link = self.ticket(Purpose::Link, facts.query(name).as_deref(), now_unix_s, rejected);
         }
         tokens
-    }
-
-    pub(super) fn tag_header<'a>(&self, headers: &Headers<'a>) -> Option<&'a [u8]> {
-        headers.first(self.tags.header.as_str())
     }
 
     pub(super) fn ticket(
