@@ -48,6 +48,7 @@ pub mod lane;
 pub mod layers;
 mod matcher;
 pub mod name;
+mod order;
 pub mod precedence;
 #[cfg(feature = "documents")]
 pub mod problem;

@@ -16,6 +16,7 @@ use regex_lite::{Regex, RegexBuilder};
 
 use crate::bytes;
 use crate::facts::Facts;
+use crate::order::order;
 use crate::wire::{Op, Subject, WireCondition, WireTest};
 use glob::Glob;
 use network::Network;
@@ -194,9 +195,14 @@ impl Check {
 
 impl Values {
     fn new(values: &[String], ignore_case: bool) -> Self {
-        let mut sorted: Vec<Box<[u8]>> = values.iter().map(|value| value.as_bytes().into()).collect();
-        sorted.sort_unstable_by(|left, right| compare(left, right, ignore_case));
-        sorted.dedup_by(|left, right| same(left, right, ignore_case));
+        let value = |at: usize| values.get(at).map_or(&[][..], |value| value.as_bytes());
+        let order = order(values.len(), &|left, right| compare(value(left), value(right), ignore_case));
+        let mut sorted: Vec<Box<[u8]>> = Vec::with_capacity(values.len());
+        for value in order.into_iter().map(value) {
+            if !sorted.last().is_some_and(|last| same(last, value, ignore_case)) {
+                sorted.push(value.into());
+            }
+        }
         Self { sorted: sorted.into(), ignore_case }
     }
 

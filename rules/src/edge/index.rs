@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::EdgeRule;
 use crate::facts::Facts;
 use crate::matcher::{self, Test};
+use crate::order::order;
 use crate::wire::Subject;
 
 /// Rules by place in the precedence order.
@@ -51,11 +52,8 @@ impl Index {
                 }
             }
         }
-        for Column { entries, ignore_case, .. } in &mut columns {
-            let fold = *ignore_case;
-            entries.sort_by(|(left, first), (right, second)| {
-                matcher::compare(left, right, fold).then(first.cmp(second))
-            });
+        for column in &mut columns {
+            column.sort();
         }
         Self { columns: columns.into(), others: others.into() }
     }
@@ -102,6 +100,15 @@ impl Column {
             && self.name == test.name
             && self.claim == test.claim
             && self.ignore_case == ignore_case
+    }
+
+    /// Entries come by place, and those of one value stay so.
+    fn sort(&mut self) {
+        let value = |at: usize| self.entries.get(at).map_or(&[][..], |(value, _)| value);
+        let compare = |left, right| matcher::compare(value(left), value(right), self.ignore_case);
+        let order = order(self.entries.len(), &compare);
+        let take = |at: usize| self.entries.get_mut(at).map(core::mem::take);
+        self.entries = order.into_iter().filter_map(take).collect();
     }
 
     /// The rules that may hold for a value, first ones first.

@@ -31,7 +31,7 @@ struct Held {
 impl Layer {
     /// `lanes` in the order that [`Layer::holder`] counts them in.
     pub(super) fn new(layer: &WireLayer, lanes: &[&WireLane]) -> Result<Self, WireError> {
-        let mut held = Vec::new();
+        let mut held: Vec<Option<Held>> = alloc::vec![None; usize::from(BUCKETS)];
         let mut holders = Vec::new();
         for (index, lane) in lanes.iter().enumerate().filter(|(_, lane)| lane.layer == layer.name) {
             let malformed = || WireError::Buckets { lane: lane.name.clone() };
@@ -43,22 +43,16 @@ impl Layer {
             if !buckets.is_empty() {
                 holders.push(index);
             }
-            held.extend((0_u16..).zip(buckets).map(|(rank, bucket)| Held { bucket, lane: number, rank }));
-        }
-        held.sort_unstable_by_key(|held| held.bucket);
-        for pair in held.windows(2) {
-            if let [first, second] = pair
-                && first.bucket == second.bucket
-                && let Some(lane) = lanes.get(usize::from(first.lane.max(second.lane)))
-            {
-                return Err(WireError::Buckets { lane: lane.name.clone() });
+            for (rank, bucket) in (0_u16..).zip(buckets) {
+                let free = held.get_mut(usize::from(bucket)).filter(|place| place.is_none());
+                *free.ok_or_else(malformed)? = Some(Held { bucket, lane: number, rank });
             }
         }
         Ok(Self {
             name: layer.name.as_str().into(),
             key: layer.key.iter().cloned().collect(),
             lanes: holders.into(),
-            held: held.into(),
+            held: held.into_iter().flatten().collect(),
         })
     }
 
