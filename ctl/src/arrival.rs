@@ -164,6 +164,21 @@ pub enum ArrivalError {
     ),
 }
 
+impl ArrivalError {
+    /// Whether it was waited for until the deadline.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        match self {
+            Self::NoIstiod { .. }
+            | Self::Silent { .. }
+            | Self::Unheard { .. }
+            | Self::NoAnswer
+            | Self::Late(_) => true,
+            Self::Api { .. } | Self::NoMarker { .. } | Self::Deleted(_) => false,
+        }
+    }
+}
+
 fn late(proxies: &[String]) -> String {
     let named = proxies.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     let rest = proxies.len().saturating_sub(NAMED_MAX);

@@ -67,6 +67,15 @@ pub enum PhaseError {
 }
 
 impl PhaseError {
+    /// Whether all is written and it only has not arrived in the time that it had.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        match self {
+            Self::Apply(_) => false,
+            Self::Arrival { source, .. } | Self::Settle(source) | Self::Labels(source) => source.is_late(),
+        }
+    }
+
     /// How many proxies it waits for.
     #[must_use]
     pub fn late_proxies(&self) -> usize {

@@ -36,6 +36,8 @@ const HEAR_WITHIN: Duration = Duration::from_secs(5);
 /// Shortest and longest wait after a run that failed.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Longest time that a change is given to reach every proxy, once shorter ones were not enough.
+const ARRIVAL_TIMEOUT_MAX: Duration = Duration::from_secs(40);
 
 /// The loop's state. All of it is a matter of pace: losing it loses nothing but time.
 pub(super) struct Run<'a> {
@@ -49,6 +51,8 @@ pub(super) struct Run<'a> {
     measures: Measures,
     arrivals: Arrivals,
     traces: Traces,
+    /// How long a change may take to reach every proxy, after those that did not in time.
+    arrival_timeout: Duration,
     /// Whether a run before this one may have written what proxies do not have yet.
     unsettled: bool,
     /// Whether plugins came or went, and that is not proven.
@@ -107,6 +111,13 @@ pub(super) enum RunError {
     Report(String, #[source] Box<kube::Error>),
 }
 
+impl RunError {
+    /// Whether it took the time that proxies have for a change.
+    fn is_late(&self) -> bool {
+        matches!(self, Self::Phase(error) if error.is_late())
+    }
+}
+
 impl<'a> Run<'a> {
     pub(super) fn new(client: Client, options: Options, watched: &'a Watched, metrics: Arc<Metrics>) -> Self {
         let events = Events::new(client.clone(), &options.identity);
@@ -114,6 +125,7 @@ impl<'a> Run<'a> {
         let traces = Traces::new(&client, &options.namespace);
         Self {
             client,
+            arrival_timeout: options.arrival_timeout,
             options,
             watched,
             news: watched.news(),
@@ -144,6 +156,10 @@ impl<'a> Run<'a> {
                 Err(error) => {
                     self.unsettled = true;
                     self.count(&error);
+                    // Who waited for proxies has paused.
+                    if error.is_late() {
+                        retry = RETRY_MIN;
+                    }
                     let wait = retry;
                     retry = (retry * 2).min(RETRY_MAX);
                     match error {
@@ -204,8 +220,16 @@ impl<'a> Run<'a> {
         self.reporter.hold(&seen, &course).await?;
         takeovers::hold(&self.client, &seen).await?;
         let client = self.client.clone();
-        let mut phases = Phases::new(&client, &root_namespace, &seen, self.options.arrival_timeout);
+        let mut phases = Phases::new(&client, &root_namespace, &seen, self.arrival_timeout);
         let changed = self.change(&mut phases, &seen, &course).await;
+        // A proof begins with a push to every proxy; without the time for that it would begin anew for ever.
+        self.arrival_timeout = match &changed {
+            Ok(Progress::Through { .. }) => self.options.arrival_timeout,
+            Err(error) if error.is_late() => {
+                (self.arrival_timeout * 2).min(ARRIVAL_TIMEOUT_MAX.max(self.options.arrival_timeout))
+            }
+            Ok(Progress::Settled) | Err(_) => self.arrival_timeout,
+        };
         let looked = |outcome| Looked {
             root_namespace: &root_namespace,
             seen: &seen,

@@ -27,7 +27,8 @@ pub struct Args {
     /// How long what no route leads to any more stays, for requests under way.
     #[arg(long, default_value = "2m", value_parser = duration::parse, value_name = "TIME")]
     collect_after: Duration,
-    /// How long a change may take to reach every proxy.
+    /// How long a change may take to reach every proxy; after an attempt that this was too short for, twice as long, up
+    /// to 40 s.
     #[arg(long, default_value = "10s", value_parser = duration::parse, value_name = "TIME")]
     arrival_timeout: Duration,
 }
