@@ -38,7 +38,7 @@ const READY: &str = "--timeout=120s";
 const ROUND_TRIPS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(20)];
 const ROUNDS: usize = 7;
 /// What is sent in a turn, by all flows together.
-const BYTES: u64 = 48 << 20;
+const BYTES: u64 = 48_000_000;
 /// Small requests in a turn.
 const REQUESTS: usize = 300;
 /// How often each way is opened.
