@@ -115,6 +115,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Forwarded<T> {
 
 fn failed(error: tungstenite::Error) -> io::Error {
     match error {
+        // rustls says at length what this is.
+        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            io::Error::new(error.kind(), "the API server's end was closed")
+        }
         tungstenite::Error::Io(error) => error,
         other => io::Error::other(other),
     }
