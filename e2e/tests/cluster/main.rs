@@ -108,7 +108,6 @@ fn main() -> ExitCode {
     suite.test("a_release_that_measures_well_goes_on_and_is_undone_at_once", measured::good);
     suite.test("no_lane_is_routed_at_a_headless_service", rows::headless);
     suite.test("a_client_without_a_sidecar_meets_lane_pods_in_the_selector_only", rows::without_sidecar);
-    suite.test("a_job_without_a_sidecar_fails_no_call_while_a_lane_comes_and_goes", jobs::beside_a_lane);
     suite.test("no_lane_is_routed_where_another_namespace_has_a_rule_of_its_own", rows::foreign_rule);
     suite.test("grpc_calls_between_pods_stay_in_their_lane", protocols::grpc);
     suite.test("a_websocket_stays_where_it_was_opened", protocols::websockets);
@@ -122,6 +121,7 @@ fn main() -> ExitCode {
     suite.test("a_laptop_that_falls_silent_keeps_nobody_waiting", laptop::silent);
     suite.test("takeovers_get_nothing_of_clients_without_a_sidecar", takeovers::strangers);
     suite.test("takeovers_that_cannot_be_are_refused_with_the_owner_or_the_right", takeovers::refused);
+    suite.test("a_job_without_a_sidecar_fails_no_call_while_a_lane_comes_and_goes", jobs::beside_a_lane);
     suite.test("the_filter_comes_from_a_registry_too", registry::filter);
     suite.test("a_registry_that_wants_a_password_gets_it_or_says_so", registry::password);
     suite.test("a_machine_beside_the_cluster_reaches_what_a_pod_reaches", develop::reached);

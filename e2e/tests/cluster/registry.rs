@@ -8,7 +8,7 @@ use std::time::Duration;
 use canary_localmesh::Protocol;
 
 use crate::flows::Caller;
-use crate::shop::{GRAY_SERVICES, Shop};
+use crate::shop::{GRAY_SERVICES, INSTALL, Shop};
 
 /// A registry of Debian's package, ended when dropped.
 struct Registry {
@@ -73,7 +73,7 @@ pub(crate) async fn filter(shop: &Shop) {
     assert_eq!(caller.send(&[("cookie", "gray=1")]).await.path(), "web-gray cart-v1 stock-gray price-gray");
     shop.cluster().canaryctl(&["disable"]).ok();
     shop.remove("gray");
-    shop.cluster().canaryctl(&["install", "--yes"]).ok();
+    shop.cluster().canaryctl(&INSTALL).ok();
 }
 
 pub(crate) async fn password(shop: &Shop) {

@@ -10,7 +10,7 @@ use crate::flows::Caller;
 use crate::judge::Rules;
 use crate::load::Load;
 use crate::manifests;
-use crate::shop::{GRAY_SERVICES, Shop};
+use crate::shop::{GRAY_SERVICES, INSTALL, Shop};
 
 /// As people write them: several routes, a rewrite, retries, a timeout, subsets with a policy.
 fn objects(namespace: &str) -> Vec<Value> {
@@ -244,11 +244,11 @@ pub(crate) async fn unasked(shop: &Shop) {
     };
     let kinds = ["mutatingwebhookconfiguration", "service", "secret"];
     assert_eq!(kinds.map(there), [true; 3]);
-    shop.cluster().canaryctl(&["install", "--no-webhook", "--yes"]).ok();
+    shop.cluster().canaryctl(&[INSTALL.as_slice(), &["--no-webhook"]].concat()).ok();
     assert_eq!(kinds.map(there), [false; 3]);
     let status = shop.cluster().canaryctl(&["status", "-o", "json"]).ok().json();
     assert_eq!(status["webhook"], false, "{status}");
     edited(shop).await;
-    shop.cluster().canaryctl(&["install", "--yes"]).ok();
+    shop.cluster().canaryctl(&INSTALL).ok();
     assert_eq!(kinds.map(there), [true; 3]);
 }
