@@ -45,12 +45,7 @@ pub async fn collect(client: &Client, versions: Value, status: Result<Value, Fai
     let mut redactor = Redactor::default();
     let mut files = Vec::new();
     for (kind, name) in OWN_KINDS {
-        let found = world::list_named(client, kind).await;
-        files.push(objects(
-            name,
-            found.map_err(|error| api_failure(&format!("list {kind}s"), &error)),
-            &mut redactor,
-        ));
+        files.push(objects(name, listed(client, kind).await, &mut redactor));
     }
     files.push(objects("istio.json", istio(client).await, &mut redactor));
     files.push(objects("plugins.json", plugins(client).await, &mut redactor));
@@ -107,13 +102,16 @@ fn value(name: &str, found: Result<Value, Failure>) -> File {
     File { name: name.to_owned(), content: format!("{found:#}\n") }
 }
 
+async fn listed(client: &Client, kind: &str) -> Result<Vec<Value>, Failure> {
+    let found = world::list_named(client, kind).await;
+    found.map_err(|error| api_failure(&format!("list {kind}s"), &error))
+}
+
 /// The VirtualServices and DestinationRules that are ours, or have something of ours in them.
 async fn istio(client: &Client) -> Result<Vec<Value>, Failure> {
     let mut objects = Vec::new();
     for kind in ["VirtualService", "DestinationRule"] {
-        let found = world::list_named(client, kind).await;
-        let found = found.map_err(|error| api_failure(&format!("list {kind}s"), &error))?;
-        let found = found.into_iter().filter_map(|value| Object::new(value).ok());
+        let found = listed(client, kind).await?.into_iter().filter_map(|value| Object::new(value).ok());
         objects.extend(found.filter(|object| object.is_ours() || object.is_edited()).map(Object::into_value));
     }
     Ok(objects)

@@ -1,5 +1,7 @@
 //! `canaryctl check`: is the cluster fit for lanes, and is all well?
 
+use serde::Serialize;
+
 use crate::check::{self, Issue, Report, Weight};
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::failure::{Code, Failure};
@@ -25,17 +27,27 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     block_on(async {
         let cluster = Cluster::connect(cluster).await?;
         let report = check::look(&cluster.client, args.pre).await?;
-        if args.output.is_text() {
-            show(&report, args.pre);
-        } else {
-            let value = serde_json::to_value(&report).map_err(|error| Failure::new(Code::Failed, error))?;
-            output::value(&value, args.output)?;
-        }
-        match report.count(Weight::Error) {
-            0 => Ok(()),
-            _ => Err(Failure::silent(Code::Documents)),
-        }
+        told(&report, report.count(Weight::Error), args.output, || show(&report, args.pre))
     })
+}
+
+/// Prints a report of issues: by `show` as text. Fails without a word, with code 3, if any of them is an error.
+pub(super) fn told(
+    report: &impl Serialize,
+    errors: usize,
+    format: Format,
+    show: impl FnOnce(),
+) -> Result<(), Failure> {
+    if format.is_text() {
+        show();
+    } else {
+        let value = serde_json::to_value(report).map_err(|error| Failure::new(Code::Failed, error))?;
+        output::value(&value, format)?;
+    }
+    match errors {
+        0 => Ok(()),
+        _ => Err(Failure::silent(Code::Documents)),
+    }
 }
 
 fn show(report: &Report, pre: bool) {

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use canary_istio::Host;
 
-use super::check::show_issue;
+use super::check::{show_issue, told};
 use crate::check::Weight;
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::doctor::{self, Block, Filter, Proxy, Report};
-use crate::failure::{Code, Failure};
-use crate::output::{self, Format};
+use crate::failure::Failure;
+use crate::output::Format;
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
@@ -39,16 +39,7 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         let hosts = args.services.iter().map(|typed| cluster.host(typed));
         let hosts = hosts.collect::<Result<Vec<Host>, Failure>>()?;
         let report = doctor::look(&cluster.client, &hosts, &cluster.namespace).await?;
-        if args.output.is_text() {
-            show(&report);
-        } else {
-            let value = serde_json::to_value(&report).map_err(|error| Failure::new(Code::Failed, error))?;
-            output::value(&value, args.output)?;
-        }
-        match report.count(Weight::Error) {
-            0 => Ok(()),
-            _ => Err(Failure::silent(Code::Documents)),
-        }
+        told(&report, report.count(Weight::Error), args.output, || show(&report))
     })
 }
 
