@@ -13,10 +13,14 @@ const MILLION: f64 = 1e6;
 /// What is wanted of both ways of ours.
 const OURS: [Way; 2] = [Way::Connect, Way::Run];
 
+/// Where a way's results are.
+fn place(way: Way) -> usize {
+    WAYS.iter().position(|one| *one == way).unwrap_or_default()
+}
+
 impl Row {
     fn of(&self, way: Way) -> &[Vec<f64>] {
-        let at = WAYS.iter().position(|one| *one == way).unwrap_or_default();
-        &self.answers[at]
+        &self.answers[place(way)]
     }
 
     /// Bytes a second of each round, or the median request in seconds.
@@ -190,8 +194,7 @@ fn requests(rows: &[Row]) -> String {
 }
 
 fn start(results: &Results, way: Way) -> Sample {
-    let at = WAYS.iter().position(|one| *one == way).unwrap_or_default();
-    Sample::new(results.starts[at].iter().copied())
+    Sample::new(results.starts[place(way)].iter().copied())
 }
 
 fn starts(results: &Results) -> String {
