@@ -6,6 +6,7 @@
 
 mod events;
 mod finalizers;
+mod held;
 mod lease;
 mod metrics;
 mod releases;

@@ -46,6 +46,7 @@ pub mod preview;
 pub mod progress;
 pub mod prometheus;
 mod random;
+mod readiness;
 mod signals;
 pub mod trace_key;
 pub mod waiting;

@@ -81,6 +81,17 @@ pub enum ServiceKey {
     Host(Host),
 }
 
+impl ServiceKey {
+    /// Whether it names this service, if no other service has the name.
+    #[must_use]
+    pub fn may_be(&self, host: &Host) -> bool {
+        match self {
+            Self::Host(named) => named == host,
+            Self::Name(name) => name.as_ref() == host.name(),
+        }
+    }
+}
+
 impl FromStr for ServiceKey {
     type Err = HostError;
 

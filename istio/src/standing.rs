@@ -14,7 +14,7 @@ use crate::change::{Action, Phase};
 use crate::compile::{CompileError, compile, refusal_reason};
 use crate::failover;
 use crate::hosts::{HostName, service_named};
-use crate::lane::{LaneRouting, RefusalStatus};
+use crate::lane::{LANE_LABEL, LaneRouting, RefusalStatus};
 use crate::merge;
 use crate::observed::{Mesh, Namespace, Object, Observed, ObservedService};
 use crate::own::{self, Owners};
@@ -202,6 +202,21 @@ impl Standing {
             workloads.any(|workload| workload.name == wanted.workload && is_of(&workload.labels))
         });
         Ok(wanted.flat_map(|wanted| wanted.labels).collect())
+    }
+
+    /// Whether a pod with these labels is for a lane: it says so, or a lane names such pods of a service there. Its
+    /// workload need not be known yet.
+    #[must_use]
+    pub fn is_for_a_lane(&self, namespace: &str, labels: &Labels) -> bool {
+        let carries = |wanted: &Labels| wanted.iter().all(|(key, value)| labels.get(key) == Some(value));
+        let is_named = |service: &ObservedService| {
+            let mut members = self.lanes.iter().flat_map(|lane| &lane.members);
+            members.any(|(key, wanted)| key.may_be(&service.host) && carries(wanted))
+        };
+        let hosts = self.by_namespace.get(namespace).into_iter().flatten();
+        let mut services = hosts.filter_map(|host| self.services.get(host));
+        labels.contains_key(LANE_LABEL)
+            || services.any(|service| carries(&service.selector) && is_named(service))
     }
 
     /// Where these lanes are led of the services that a VirtualService's routes lead to.

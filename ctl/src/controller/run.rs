@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Options;
 use super::events::Events;
+use super::held::Held;
 use super::metrics::Metrics;
 use super::releases::{self, Measures};
 use super::report::{Outcome, Reporter};
@@ -22,6 +23,7 @@ use crate::apply::{ApplyError, Written};
 use crate::arrival::Labelled;
 use crate::failure::chain;
 use crate::phases::{PhaseError, Phases, comes_or_goes};
+use crate::readiness;
 use crate::settings::{Installation, ReadError};
 use crate::steer::{self, Course, PodChange, Verdict};
 use crate::world::{MeshConfigs, News, Seen, Watched};
@@ -51,6 +53,7 @@ pub(super) struct Run<'a> {
     measures: Measures,
     arrivals: Arrivals,
     traces: Traces,
+    held: Held,
     /// How long a change may take to reach every proxy, after those that did not in time.
     arrival_timeout: Duration,
     /// Whether a run before this one may have written what proxies do not have yet.
@@ -135,6 +138,7 @@ impl<'a> Run<'a> {
             measures: Measures::default(),
             arrivals: Arrivals::default(),
             traces,
+            held: Held::default(),
             unsettled: true,
             plugins_unproven: false,
             unproven: Vec::new(),
@@ -215,6 +219,9 @@ impl<'a> Run<'a> {
         self.unheard.extend(released.written);
         let course = steer::course(&seen, &settings, now_unix_s);
         self.count_what_is(&seen, &course);
+        if let Some(error) = self.release(&self.held.known(&seen)).await {
+            tracing::warn!(error = %chain(&error), "a pod is held back for longer");
+        }
 
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
         self.reporter.hold(&seen, &course).await?;
@@ -247,9 +254,11 @@ impl<'a> Run<'a> {
                 takeovers::release(&client, &seen).await?;
                 let ends = takeovers::report(&client, looked(&outcome), &mut self.arrivals).await?;
                 self.traces.report(&traced, &outcome).await?;
+                let (may_be_ready, others_in) = self.held.arrived(&seen, Instant::now());
+                let held = self.release(&may_be_ready).await;
                 // The lanes are served; the pod is tried again.
-                refused.map_or(Ok(()), Err)?;
-                Ok([next, released.again_in, ends, traced.ends_in].into_iter().flatten().min())
+                refused.or(held).map_or(Ok(()), Err)?;
+                Ok([next, released.again_in, ends, traced.ends_in, others_in].into_iter().flatten().min())
             }
             // Somebody was faster, or what was planned by was old: the next plan knows better.
             Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => Err(error.into()),
@@ -307,6 +316,15 @@ impl<'a> Run<'a> {
         self.reached = done.proxies.unwrap_or(self.reached);
         self.unheard.extend(done.written);
         Ok(())
+    }
+
+    /// Lets pods be ready, each whatever became of the others; returns the first refusal.
+    async fn release(&self, pods: &[ObjectRef]) -> Option<ApplyError> {
+        let mut refused = None;
+        for pod in pods {
+            refused = refused.or(readiness::release(&self.client, pod).await.err());
+        }
+        refused
     }
 
     /// Waits until the watches have brought what the last run wrote.

@@ -48,8 +48,9 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
         // A release gives Deployments images, and makes and deletes those that serve its lane.
         rule("apps", &["deployments"], &["get", "list", "watch", "create", "patch", "delete"]),
         rule("gateway.networking.k8s.io", &["httproutes"], &read),
-        // Lane pods get the label by which proxies prefer them; no other field of a pod is touched.
+        // Lane pods get the label by which proxies prefer them, and one condition; no other field of a pod is touched.
         rule("", &["pods"], &["get", "list", "watch", "patch"]),
+        rule("", &["pods/status"], &["patch"]),
         rule(
             "networking.istio.io",
             &["virtualservices", "destinationrules"],

@@ -19,6 +19,7 @@ use crate::failure::{Code, Failure};
 use crate::lanes::Lanes;
 use crate::names;
 use crate::phases::Phases;
+use crate::readiness;
 use crate::releases::Releases;
 use crate::settings::{self, Installation};
 use crate::steer::{self, PodChange};
@@ -261,7 +262,11 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
         if changes.is_empty() {
             let labelled: Vec<&PodChange> = course.pods.iter().collect();
             let done = phases.unlabel(&labelled, &mut Vec::new()).await;
-            let refused = done.map_err(|error| Failure::from_error(Code::Failed, &error))?;
+            let mut refused = done.map_err(|error| Failure::from_error(Code::Failed, &error))?;
+            // Nobody else would let them be ready any more.
+            for pod in seen.pods.iter().filter(|pod| readiness::is_held(pod)) {
+                refused = refused.or(readiness::release(client, pod.reference()).await.err());
+            }
             return match refused {
                 Some(error) => Err(Failure::from_error(Code::Failed, &error)),
                 None => Ok(written),

@@ -92,6 +92,7 @@ pub(super) fn uninstall() -> Vec<Rule> {
         Rule::new(ISTIO, "destinationrules", &["get", "update", "patch", "delete", "create"]),
         Rule::new(PLUGINS, "wasmplugins", &["update", "patch", "delete"]),
         Rule::new("", "pods", &["get", "patch"]),
+        Rule::new("", "pods/status", &["patch"]),
         Rule::new(DEFINITIONS, "customresourcedefinitions", &["get"]).named("lanes.canaryctl.io"),
         Rule::new(ADMISSION, "mutatingwebhookconfigurations", &["list", "delete"]),
         Rule::new(ADMISSION, "validatingadmissionpolicies", &["list", "delete"]),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use canary_istio::failover::{self, LABELLED_ANNOTATION};
+use canary_istio::lane::TAKEOVER_LABEL;
 use canary_istio::observed::ObjectError;
 use canary_istio::standing::Before;
 use canary_istio::{CompileError, Object, Standing};
@@ -11,6 +12,7 @@ use serde_json::Value;
 use super::known::{Known, programmed};
 use super::review::{Operation, Request};
 use crate::names::{CONTROLLER, FIELD_MANAGER};
+use crate::readiness;
 
 /// Where Kubernetes' own parts live.
 pub(crate) const KUBE_SYSTEM: &str = "kube-system";
@@ -75,25 +77,36 @@ fn service(
     Ok(standing.virtual_service(&new, Before::Nothing(&programmed)))
 }
 
-/// The pod with the labels that its lane's rules read, listed as ours.
+/// A lane's pod with the labels that the lane's rules read, listed as ours, and held back until it is ranked behind
+/// the baseline everywhere.
 fn pod(request: &Request, standing: &Standing) -> Result<Option<Value>, CompileError> {
     let own = request.object["metadata"]["labels"].as_object().into_iter().flatten();
     let own = own.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
     let mut missing: BTreeMap<String, String> = standing.pod_labels(&request.namespace, &own)?;
     missing.retain(|key, value| own.get(key) != Some(value));
-    if missing.is_empty() || !request.object["metadata"].is_object() {
+    if !request.object["metadata"].is_object() {
         return Ok(None);
     }
-    let mut listed: Vec<&str> = failover::labelled(&request.object).collect();
+    let mut edited = request.object.clone();
+    if !missing.is_empty() {
+        label(&mut edited, missing);
+    }
+    // An agent hands on by itself what is not its laptop's.
+    if standing.is_for_a_lane(&request.namespace, &own) && !own.contains_key(TAKEOVER_LABEL) {
+        readiness::hold(&mut edited);
+    }
+    Ok((edited != request.object).then_some(edited))
+}
+
+fn label(pod: &mut Value, missing: BTreeMap<String, String>) {
+    let mut listed: Vec<&str> = failover::labelled(pod).collect();
     listed.extend(missing.keys().map(String::as_str));
     listed.sort_unstable();
     listed.dedup();
-    let mut labelled = request.object.clone();
     let listed = Value::from(listed.join(","));
     let labels = missing.into_iter().map(|(key, value)| (key, value.into()));
-    extend(&mut labelled["metadata"]["labels"], labels);
-    extend(&mut labelled["metadata"]["annotations"], [(LABELLED_ANNOTATION.to_owned(), listed)]);
-    Ok(Some(labelled))
+    extend(&mut pod["metadata"]["labels"], labels);
+    extend(&mut pod["metadata"]["annotations"], [(LABELLED_ANNOTATION.to_owned(), listed)]);
 }
 
 fn extend(map: &mut Value, entries: impl IntoIterator<Item = (String, Value)>) {

@@ -238,7 +238,13 @@ fn pod(labels: Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"generateName": "stock-v2-", "namespace": "shop", "labels": labels},
+        "spec": {"containers": []},
     })
+}
+
+/// Whether a pod is made with our readiness gate.
+fn waits(pod: &Value) -> bool {
+    pod["spec"]["readinessGates"] == json!([{"conditionType": "canaryctl.io/arrived"}])
 }
 
 #[test]
@@ -256,8 +262,12 @@ fn a_members_pod_is_born_with_its_labels() {
     );
     assert_eq!(
         labelled["metadata"]["annotations"],
-        json!({"canaryctl.io/labelled": "canaryctl.io/lane,lane.canaryctl.io/gray"})
+        json!({
+            "canaryctl.io/labelled": "canaryctl.io/lane,lane.canaryctl.io/gray",
+            "canaryctl.io/readiness": "held",
+        })
     );
+    assert!(waits(&labelled), "{labelled}");
     assert_eq!(born(&labelled), None, "it has them");
     for (what, labels) in [
         ("the baseline's", json!({"app": "stock", "version": "v1"})),
@@ -276,9 +286,26 @@ fn a_members_pod_is_born_with_its_labels() {
     let annotations = &born(&own).expect("the lane's own key")["metadata"]["annotations"];
     assert_eq!(
         *annotations,
-        json!({"canaryctl.io/labelled": "lane.canaryctl.io/gray"}),
+        json!({"canaryctl.io/labelled": "lane.canaryctl.io/gray", "canaryctl.io/readiness": "held"}),
         "what its owner wrote stays"
     );
+}
+
+#[test]
+fn a_pod_for_a_lane_waits_before_anything_is_known_of_its_workload() {
+    let nothing_yet: Vec<Value> =
+        routed(&[]).into_iter().filter(|object| object["metadata"]["name"] != "stock-v2").collect();
+    let known = known(nothing_yet, Some(gray("True", "True")));
+    let born = |labels: Value| edited(&known, &request("CREATE", &pod(labels), &Value::Null));
+    for (what, labels) in [
+        ("named by a lane", json!({"app": "stock", "version": "v2"})),
+        ("of a lane to come", json!({"app": "stock", "canaryctl.io/lane": "blue"})),
+        ("of no service", json!({"canaryctl.io/lane": "blue"})),
+    ] {
+        assert!(born(labels).as_ref().is_some_and(waits), "{what}");
+    }
+    let agent = json!({"app": "stock", "canaryctl.io/lane": "dev", "canaryctl.io/takeover": "dev"});
+    assert_eq!(born(agent), None, "an agent hands on by itself what is not its laptop's");
 }
 
 #[test]

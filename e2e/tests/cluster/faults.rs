@@ -1,5 +1,6 @@
 //! What fails while lanes are on, and what nobody may notice of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use canary_localmesh::Protocol;
@@ -100,10 +101,10 @@ pub(crate) async fn istiods(shop: &Shop) {
 
 pub(crate) async fn frozen_proxy(shop: &Shop) {
     shop.installed();
-    shop.gray("gray", "gray", &["stock"]);
     let pods = shop.cluster().get(&["-n", shop.namespace(), "pods", "-l", "app=cart"]);
     let pod = pods["items"][0]["metadata"]["name"].as_str().expect("cart's pod").to_owned();
     let frozen = Frozen::freeze(&pod);
+    shop.gray_to_come("gray", "gray", &["stock"]);
     let args = ["enable", "--cookie", "gray=1", "--timeout", "25s"];
     let late = shop.cluster().canaryctl_beside(&args).await;
     assert_eq!(late.code, 4, "{late}");
@@ -111,9 +112,16 @@ pub(crate) async fn frozen_proxy(shop: &Shop) {
     // Nobody is put in a lane that a proxy does not know.
     let edges = shop.cluster().get(&["wasmplugins", "-A", "-l", "canaryctl.io/role=edge"]);
     assert_eq!(edges["items"][0]["spec"]["pluginConfig"]["lanes"], serde_json::json!([]));
+    // That proxy would take the lane's pods for the baseline's, were they ready.
+    let runs =
+        || conditions(shop, "version=gray").get("ContainersReady").is_some_and(|is_so| *is_so).then_some(());
+    shop.cluster().until("the lane's pod runs", Duration::from_secs(60), runs);
+    let said = conditions(shop, "version=gray");
+    assert_eq!((said["Ready"], said.get("canaryctl.io/arrived")), (false, None), "{said:?}");
     // An operator who knows better leaves it out.
     shop.kubectl(&["annotate", "pod", &pod, "canaryctl.io/awaited=false"]).ok();
     shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1", "--timeout", "60s"]).await.ok();
+    shop.rolled_out();
     let check = shop.cluster().canaryctl(&["check"]);
     assert!(check.stdout.contains("CC307") && check.stdout.contains(&pod), "{check}");
     shop.cluster().canaryctl_beside(&["disable", "--timeout", "60s"]).await.ok();
@@ -124,6 +132,15 @@ pub(crate) async fn frozen_proxy(shop: &Shop) {
     assert_eq!(caller.send(&[("cookie", "gray=1")]).await.path(), "web-v1 cart-v1 stock-gray price-v1");
     shop.cluster().canaryctl(&["disable"]).ok();
     shop.remove("gray");
+}
+
+/// The conditions of the only pod that this selects.
+fn conditions(shop: &Shop, selector: &str) -> BTreeMap<String, bool> {
+    let pods = shop.cluster().get(&["-n", shop.namespace(), "pods", "-l", selector]);
+    let conditions = pods["items"][0]["status"]["conditions"].as_array().into_iter().flatten();
+    let named =
+        conditions.map(|one| (one["type"].as_str().unwrap_or_default().into(), one["status"] == "True"));
+    named.collect()
 }
 
 pub(crate) async fn restricted(shop: &Shop) {

@@ -266,7 +266,20 @@ pub(crate) async fn uninstall_alone(shop: &Shop) {
     shop.cluster()
         .kubectl(&["-n", "canaryctl-system", "rollout", "status", "deploy/canaryctl-controller"])
         .ok();
+    // The webhook has held it back, and nobody is left to let it be ready.
+    let v2 = manifests::deployment(shop.namespace(), Shop::service("stock"), "v2", None, 1);
+    let mut spec = v2["spec"]["template"]["spec"].clone();
+    spec["readinessGates"] = serde_json::json!([{"conditionType": "canaryctl.io/arrived"}]);
+    let annotations =
+        serde_json::json!({"canaryctl.io/readiness": "held", "sidecar.istio.io/inject": "false"});
+    shop.cluster().apply(&[serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "held", "namespace": shop.namespace(), "annotations": annotations},
+        "spec": spec,
+    })]);
     shop.cluster().canaryctl(&["uninstall", "--purge", "--yes"]).ok();
+    shop.kubectl(&["wait", "pod/held", "--for=condition=Ready", "--timeout=60s"]).ok();
+    shop.kubectl(&["delete", "pod", "held", "--wait=false"]).ok();
     nothing_of_ours(shop);
     // Where nothing is any more, nothing is wrong.
     shop.cluster().canaryctl(&["uninstall", "--purge", "--yes"]).ok();

@@ -108,6 +108,13 @@ impl Shop {
     /// Brings the gray versions into a lane, and waits until they are ready.
     #[track_caller]
     pub(crate) fn gray(&self, lane: &str, version: &str, services: &[&str]) {
+        self.gray_to_come(lane, version, services);
+        self.rolled_out();
+    }
+
+    /// The same, without waiting for them.
+    #[track_caller]
+    pub(crate) fn gray_to_come(&self, lane: &str, version: &str, services: &[&str]) {
         let of = |name: &&str| CHAIN.iter().find(|service| service.name == *name).expect("a service");
         let deployments: Vec<Value> = services
             .iter()
@@ -115,7 +122,6 @@ impl Shop {
             .map(|service| manifests::deployment(&self.namespace, service, version, Some(lane), 1))
             .collect();
         self.cluster.apply(&deployments);
-        self.rolled_out();
     }
 
     /// Takes a version away and waits until its pods are gone.
