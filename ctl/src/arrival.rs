@@ -17,6 +17,7 @@ mod debug;
 mod judge;
 mod marker;
 mod sidecars;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -9,9 +9,9 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::judge::{self, Endpoints, Proxy, Sync, Watches};
+use super::judge::{self, Endpoints, Proxy, Sync};
 use super::marker::Marked;
-use super::{ArrivalError, Part, sidecars};
+use super::{ArrivalError, Part, sidecars, watches};
 use crate::apply::Written;
 use crate::pod_port::PodPort;
 use crate::world::{ISTIOD_SELECTOR, REVISION_LABEL};
@@ -129,21 +129,31 @@ impl Debug {
         marked: &Marked,
         parts: &BTreeSet<Part>,
     ) -> Result<Vec<Proxy>, ArrivalError> {
-        let watches: Watches = self.get("/debug/adsz").await?;
+        let marked = marked.clone();
+        // Every proxy's every cluster: more than is well held at once.
+        let path = "/debug/adsz";
+        let watchers = self.port.read(path, move |answer| watches::read(answer, &marked)).await;
+        let watchers = watchers.map_err(|why| self.silent(why))?;
+        let watchers = watchers.map_err(|error| self.unexpected(path, &error))?;
         let sync: Vec<Sync> = self.get("/debug/syncz").await?;
-        Ok(judge::proxies(&watches, &sync, marked, parts))
+        Ok(judge::proxies(watchers, &sync, parts))
     }
 
     async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ArrivalError> {
         let body = self.text(path).await?;
-        serde_json::from_slice(&body).map_err(|error| ArrivalError::Silent {
-            pod: self.pod().to_owned(),
-            why: format!("{path} is not as expected: {error}"),
-        })
+        serde_json::from_slice(&body).map_err(|error| self.unexpected(path, &error))
     }
 
     async fn text(&mut self, path: &str) -> Result<Bytes, ArrivalError> {
         let answer = self.port.get(path).await;
-        answer.map_err(|why| ArrivalError::Silent { pod: self.pod().to_owned(), why })
+        answer.map_err(|why| self.silent(why))
+    }
+
+    fn unexpected(&self, path: &str, error: &serde_json::Error) -> ArrivalError {
+        self.silent(format!("{path} is not as expected: {error}"))
+    }
+
+    fn silent(&self, why: String) -> ArrivalError {
+        ArrivalError::Silent { pod: self.pod().to_owned(), why }
     }
 }

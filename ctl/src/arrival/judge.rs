@@ -6,13 +6,9 @@ use canary_istio::ObjectRef;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::marker::Marked;
+use super::watches::Watcher;
 use super::{Labelled, Part, ReadyPod};
 use crate::apply::Written;
-
-/// xDS types, as istiod names them.
-const ENDPOINTS: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
-const CLUSTERS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 
 /// A proxy, as one istiod sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,23 +21,9 @@ pub(super) struct Proxy {
     pub(super) has_marker: bool,
     /// Whether it has acknowledged what was sent to it, as far as that matters.
     pub(super) is_settled: bool,
-    /// Whether it is at its beginning: what it knows is from an earlier connection.
+    /// Whether it has not acknowledged any clusters on its connection, and is none that asks for other things: what it
+    /// knows is from an earlier connection.
     pub(super) is_new: bool,
-}
-
-/// An answer of `/debug/adsz`, as far as it matters.
-#[derive(Debug, Deserialize)]
-pub(super) struct Watches {
-    #[serde(default)]
-    clients: Vec<Watcher>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Watcher {
-    #[serde(rename = "connectionId")]
-    connection: String,
-    #[serde(default)]
-    watches: std::collections::HashMap<String, Vec<String>>,
 }
 
 /// A proxy in an answer of `/debug/syncz`, as far as it matters.
@@ -85,37 +67,23 @@ impl Sync {
 
 /// Joins what an istiod says of its proxies. What they watch was asked first: what they acknowledge is then
 /// at least as new. Of what was sent to them, these parts matter.
-pub(super) fn proxies(
-    watches: &Watches,
-    sync: &[Sync],
-    marked: &Marked,
-    parts: &BTreeSet<Part>,
-) -> Vec<Proxy> {
-    let proxy = |watcher: &Watcher| {
-        // A connection is called after its proxy, with a number behind it.
-        let name = watcher.connection.rsplit_once('-').map_or(&*watcher.connection, |(name, _)| name);
-        let endpoints = watcher.watches.get(ENDPOINTS).map_or(&[][..], Vec::as_slice);
-        let clusters = || endpoints.iter().filter_map(|cluster| Cluster::read(cluster));
-        let is_marked = |base: &Cluster<'_>| {
-            let wanted = Cluster { subset: &marked.subset, ..*base };
-            clusters().any(|cluster| cluster == wanted)
-        };
-        let namespace = name.rsplit_once('.').map_or("", |(_, namespace)| namespace);
-        let sees_ours = !marked.blind.contains(namespace);
-        let counts =
-            |host: &str| (sees_ours && host == marked.own) || marked.services.iter().any(|one| one == host);
-        let bases: Vec<Cluster<'_>> =
-            clusters().filter(|cluster| cluster.subset.is_empty() && counts(cluster.host)).collect();
+pub(super) fn proxies(watchers: Vec<Watcher>, sync: &[Sync], parts: &BTreeSet<Part>) -> Vec<Proxy> {
+    let mut by_proxy: HashMap<&str, Vec<&Sync>> = HashMap::new();
+    for sync in sync {
+        by_proxy.entry(&sync.proxy).or_default().push(sync);
+    }
+    let proxy = |watcher: Watcher| {
+        let sync = by_proxy.get(watcher.name.as_str()).map_or(&[][..], Vec::as_slice);
         Proxy {
-            name: name.to_owned(),
-            in_sight: !bases.is_empty(),
-            has_marker: bases.iter().all(is_marked),
+            in_sight: watcher.in_sight,
+            has_marker: watcher.has_marker,
             // One that has just gone may come back with less than it was sent.
-            is_settled: is_settled(sync, name, parts),
-            is_new: is_new(watcher, sync, name),
+            is_settled: is_settled(sync, parts),
+            is_new: watcher.asks_for_clusters && sync.iter().all(|sync| sync.cluster_acked.is_empty()),
+            name: watcher.name,
         }
     };
-    watches.clients.iter().map(proxy).collect()
+    watchers.into_iter().map(proxy).collect()
 }
 
 /// An answer of `/debug/endpointShardz`, as far as it matters: by host and namespace.
@@ -165,32 +133,10 @@ pub(super) fn absent<'p>(endpoints: &Endpoints, pods: &'p [ReadyPod]) -> Option<
     pods.iter().find(|pod| !pod.addresses.iter().any(|address| known.contains(address.as_str())))
 }
 
-/// Whether an istiod knows of the proxy, and that it has acknowledged these parts of what it was sent.
-fn is_settled(sync: &[Sync], proxy: &str, parts: &BTreeSet<Part>) -> bool {
-    let mut of_proxy = sync.iter().filter(|sync| sync.proxy == proxy).peekable();
-    of_proxy.peek().is_some() && of_proxy.all(|sync| parts.iter().all(|part| sync.has_acknowledged(*part)))
-}
-
-/// What Envoy calls a cluster: `outbound|80|canary-gray|stock.shop.svc.cluster.local`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cluster<'a> {
-    port: &'a str,
-    subset: &'a str,
-    host: &'a str,
-}
-
-impl<'a> Cluster<'a> {
-    fn read(name: &'a str) -> Option<Self> {
-        let mut parts = name.strip_prefix("outbound|")?.splitn(3, '|');
-        Some(Self { port: parts.next()?, subset: parts.next()?, host: parts.next()? })
-    }
-}
-
-/// Whether a proxy has not acknowledged any clusters on its connection, and is none that asks for other things.
-fn is_new(watcher: &Watcher, sync: &[Sync], proxy: &str) -> bool {
-    let asks_for_clusters = watcher.watches.is_empty() || watcher.watches.contains_key(CLUSTERS);
-    let has_clusters = |sync: &Sync| sync.proxy == proxy && !sync.cluster_acked.is_empty();
-    asks_for_clusters && !sync.iter().any(has_clusters)
+/// Whether an istiod knows of a proxy, and that it has acknowledged these parts of what it was sent.
+fn is_settled(of_proxy: &[&Sync], parts: &BTreeSet<Part>) -> bool {
+    let has_all = |sync: &&Sync| parts.iter().all(|part| sync.has_acknowledged(*part));
+    !of_proxy.is_empty() && of_proxy.iter().all(has_all)
 }
 
 /// The proxies that have not confirmed.
@@ -234,6 +180,8 @@ mod tests {
 
     use super::*;
     use crate::arrival::News;
+    use crate::arrival::marker::Marked;
+    use crate::arrival::watches::{self, CLUSTERS, ENDPOINTS};
 
     fn answer(watched: &[&str], route_acked: &str) -> Vec<Proxy> {
         let watches = json!({"totalClients": 1, "clients": [{
@@ -244,15 +192,19 @@ mod tests {
             "proxy": "web-v1-7d4f-x2x.shop", "cluster_sent": "a/1x", "cluster_acked": "a/1x",
             "route_sent": "a/2y", "route_acked": route_acked,
         }]);
-        let watches = serde_json::from_value(watches).expect("watches");
         let sync: Vec<Sync> = serde_json::from_value(sync).expect("sync");
+        proxies(watchers(&watches, &["stock"]), &sync, &BTreeSet::from([Part::Routes]))
+    }
+
+    /// What proxies have subscribed to, as to a marker of ours and these services.
+    fn watchers(answer: &Value, services: &[&str]) -> Vec<Watcher> {
         let marked = Marked {
             subset: "m7".into(),
-            services: vec!["stock".into()],
+            services: services.iter().map(|name| (*name).into()).collect(),
             own: "ours".into(),
             blind: BTreeSet::from(["blind".into()]),
         };
-        proxies(&watches, &sync, &marked, &BTreeSet::from([Part::Routes]))
+        watches::read(answer.to_string().as_bytes(), &marked).expect("watches")
     }
 
     #[test]
@@ -278,13 +230,13 @@ mod tests {
             let object = ObjectRef { kind: kind.into(), namespace: "shop".into(), name: "x".into() };
             vec![Written::new(object, None)]
         };
-        let settled = |news: &News| is_settled(std::slice::from_ref(&sync), "a.shop", &news.parts());
+        let settled = |news: &News| is_settled(&[&sync], &news.parts());
         let of = |kind: &str| News { written: written(kind), ..News::default() };
         assert!(settled(&of("DestinationRule")));
         assert!(settled(&of("VirtualService")));
         assert!(!settled(&of("WasmPlugin")), "its plugins were not told");
         assert!(!settled(&News { plugins_come_or_go: true, ..News::default() }), "its listeners are old");
-        assert!(!is_settled(&[], "a.shop", &BTreeSet::new()), "nobody knows of it");
+        assert!(!is_settled(&[], &BTreeSet::new()), "nobody knows of it");
     }
 
     #[test]
@@ -296,12 +248,10 @@ mod tests {
             named,
             "one port is missing"
         );
-        let unheard = serde_json::from_value(json!({"clients": [
+        let unheard = json!({"clients": [
             {"connectionId": "a.shop-1", "watches": {ENDPOINTS: ["outbound|80||ours", "outbound|80|m7|ours"]}},
-        ]}));
-        let marked =
-            Marked { subset: "m7".into(), services: Vec::new(), own: "ours".into(), blind: BTreeSet::new() };
-        let gone = late(&proxies(&unheard.expect("watches"), &[], &marked, &BTreeSet::new()));
+        ]});
+        let gone = late(&proxies(watchers(&unheard, &[]), &[], &BTreeSet::new()));
         assert_eq!(gone.len(), 1, "it went between two questions");
         let all = [base, grpc, "outbound|80|m7|stock", "outbound|90|m7|stock"];
         assert_eq!(late(&answer(&all, "a/2y")), BTreeSet::new());
@@ -311,15 +261,8 @@ mod tests {
     fn a_proxy_that_has_just_connected_is_waited_for() {
         let judged = |watches: Value, sync: Value| {
             let watches = json!({"clients": [{"connectionId": "a.shop-1", "watches": watches}]});
-            let watches = serde_json::from_value(watches).expect("watches");
             let sync: Vec<Sync> = serde_json::from_value(sync).expect("sync");
-            let marked = Marked {
-                subset: "m7".into(),
-                services: Vec::new(),
-                own: "ours".into(),
-                blind: BTreeSet::new(),
-            };
-            late(&proxies(&watches, &sync, &marked, &BTreeSet::from([Part::Clusters]))).len()
+            late(&proxies(watchers(&watches, &[]), &sync, &BTreeSet::from([Part::Clusters]))).len()
         };
         let acked = json!([{"proxy": "a.shop", "cluster_sent": "n", "cluster_acked": "n"}]);
         let sent = json!([{"proxy": "a.shop", "cluster_sent": "n"}]);
@@ -332,16 +275,7 @@ mod tests {
     #[test]
     fn a_proxy_whose_namespace_has_its_own_rule_for_everything_is_not_waited_for() {
         let mut watches = json!({"clients": [{"connectionId": "a.blind-1", "watches": {ENDPOINTS: ["outbound|80||ours"]}}]});
-        let marked = Marked {
-            subset: "m7".into(),
-            services: Vec::new(),
-            own: "ours".into(),
-            blind: BTreeSet::from(["blind".into()]),
-        };
-        let judged = |watches: &Value| {
-            let watches = serde_json::from_value(watches.clone()).expect("watches");
-            late(&proxies(&watches, &[], &marked, &BTreeSet::new()))
-        };
+        let judged = |watches: &Value| late(&proxies(watchers(watches, &[]), &[], &BTreeSet::new()));
         assert_eq!(judged(&watches), BTreeSet::new());
         watches["clients"][0]["connectionId"] = "a.other-1".into();
         assert_eq!(judged(&watches).len(), 1);

@@ -41,11 +41,12 @@ pub fn objects(labels: &Value) -> Vec<Value> {
 }
 
 /// A marker that is written, and where.
+#[derive(Debug, Clone)]
 pub(super) struct Marked {
     /// Its subset.
     pub(super) subset: String,
     /// The services whose rules of ours have it, fully qualified.
-    pub(super) services: Vec<String>,
+    pub(super) services: BTreeSet<String>,
     /// Our own Service, fully qualified.
     pub(super) own: String,
     /// Namespaces that have a rule of their own for it, such as one for `*.local`, and so do not see ours.
@@ -62,10 +63,10 @@ pub(super) async fn write(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Only that it differs matters; milliseconds do not come twice in the time of a proof.
     let epoch = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    let mut marked = Vec::new();
+    let mut marked = BTreeSet::new();
     for service in services {
         if write_into(client, service.namespace(), &own::name(service), epoch).await? {
-            marked.push(service.fqdn());
+            marked.insert(service.fqdn());
         }
     }
     if !write_into(client, NAMESPACE, NAME, epoch).await? {
