@@ -247,7 +247,7 @@ pub(crate) async fn uninstall(shop: &Shop) {
     load.rules(Rules::Moving);
     shop.cluster().canaryctl_beside(&["disable"]).await.ok();
     load.rules(Rules::Off);
-    shop.remove("gray");
+    shop.remove_in_use("gray");
     shop.cluster().canaryctl_beside(&["uninstall", "--purge", "--yes"]).await.ok();
     load.more(200).await;
     load.end().await.clean(400);

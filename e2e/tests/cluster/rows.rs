@@ -82,7 +82,7 @@ pub(crate) async fn without_sidecar(shop: &Shop) {
     load.rules(Rules::Moving);
     shop.cluster().canaryctl_beside(&["disable"]).await.ok();
     load.rules(Rules::Off);
-    shop.remove("gray");
+    shop.remove_in_use("gray");
     // Outside the Service's selector.
     let mut outside =
         manifests::deployment(shop.namespace(), Shop::service("stock"), "gray", Some("gray"), 1);

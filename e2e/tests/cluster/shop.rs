@@ -124,27 +124,46 @@ impl Shop {
         self.cluster.apply(&deployments);
     }
 
-    /// Takes a version away and waits until its pods are gone.
+    /// Takes a version away that nobody calls any more, and waits until its pods are gone: they need not serve to
+    /// the end of their grace.
     #[track_caller]
     pub(crate) fn remove(&self, version: &str) {
-        for service in &CHAIN {
-            let name = format!("{}-{version}", service.name);
-            self.cluster
-                .kubectl(&[
-                    "-n",
-                    &self.namespace,
-                    "delete",
-                    "deploy",
-                    &name,
-                    "--ignore-not-found",
-                    "--wait=false",
-                ])
-                .ok();
-        }
+        self.remove_deployments(version);
+        self.until_gone(version, |pods| {
+            let serves = |pod: &&Value| pod["metadata"]["deletionGracePeriodSeconds"].as_u64() > Some(1);
+            let serving = pods.iter().filter(serves).filter_map(|pod| pod["metadata"]["name"].as_str());
+            let serving: Vec<&str> = serving.collect();
+            if !serving.is_empty() {
+                let end = ["delete", "pods", "--grace-period=1", "--wait=false", "--ignore-not-found"];
+                self.kubectl(&[end.as_slice(), &serving].concat()).ok();
+            }
+        });
+    }
+
+    /// The same beside requests: its pods serve as long as anyone may call them.
+    #[track_caller]
+    pub(crate) fn remove_in_use(&self, version: &str) {
+        self.remove_deployments(version);
+        self.until_gone(version, |_| {});
+    }
+
+    #[track_caller]
+    fn remove_deployments(&self, version: &str) {
+        let names: Vec<String> = CHAIN.iter().map(|service| format!("{}-{version}", service.name)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let delete = ["delete", "deploy", "--ignore-not-found", "--wait=false"];
+        self.kubectl(&[delete.as_slice(), &names].concat()).ok();
+    }
+
+    /// Waits until a version has no pods; meanwhile does this with those that are left.
+    #[track_caller]
+    fn until_gone(&self, version: &str, see: impl Fn(&[Value])) {
         let selector = format!("version={version}");
         self.cluster.until("pods are gone", READY_WITHIN, || {
             let pods = self.cluster.get(&["-n", &self.namespace, "pods", "-l", &selector]);
-            pods["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+            let pods = pods["items"].as_array().map_or(&[][..], Vec::as_slice);
+            see(pods);
+            pods.is_empty().then_some(())
         });
     }
 
