@@ -39,8 +39,9 @@ impl Inputs {
         let coredns = go::COREDNS.ensure(&cache)?;
         let kubernetes = go::KUBERNETES.ensure(&cache)?;
         let istio = go::ISTIO.ensure(&cache)?;
+        let helm = go::HELM.ensure(&cache)?;
         let envoy = envoy::Envoy::at(envoy)?;
         let images = vec![images::pause(&cache, &pause)?, images::istio(&cache, &base, &istio, &envoy)?];
-        Ok(Self { programs: vec![kubernetes, istio, coredns], images })
+        Ok(Self { programs: vec![kubernetes, istio, coredns, helm], images })
     }
 }

@@ -86,7 +86,7 @@ impl Lab {
         self.namespace.enter()
     }
 
-    /// A command with the lab's kubeconfig and programs (`kubectl`, `istioctl`). It runs inside the lab only
+    /// A command with the lab's kubeconfig and programs (`kubectl`, `istioctl`, `helm`). It runs inside the lab only
     /// if the thread that starts it has entered.
     #[must_use]
     pub fn command(&self, program: impl Into<OsString>) -> Command {

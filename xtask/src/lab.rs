@@ -40,7 +40,7 @@ enum Verb {
     Load(PassedOn),
     /// End a lab and remove everything of it
     Down(PassedOn),
-    /// Run a command, or a shell, inside a lab, with kubectl, istioctl and KUBECONFIG
+    /// Run a command, or a shell, inside a lab, with kubectl, istioctl, helm and KUBECONFIG
     Shell(InLab),
     /// List the labs of this machine and their components
     Status(PassedOn),

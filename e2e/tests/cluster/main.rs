@@ -6,6 +6,7 @@
 
 mod bench;
 mod bug_reports;
+mod charts;
 mod cluster;
 mod control_plane;
 mod definition;
@@ -147,6 +148,7 @@ fn main() -> ExitCode {
     suite.test("who_may_just_install_does_and_nothing_is_changed_without_a_right", rights::installing);
     suite.test("an_uninstallation_under_load_leaves_no_trace", lanes::uninstall);
     suite.test("an_uninstallation_needs_no_controller", lanes::uninstall_alone);
+    suite.test("a_chart_comes_in_is_upgraded_beside_a_lane_and_leaves_nothing", charts::helm);
     suite.test("what_the_readme_shows_of_a_cluster_is_what_is_said", documents::readme);
     suite.run()
 }

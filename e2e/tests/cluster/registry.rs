@@ -11,7 +11,7 @@ use crate::flows::Caller;
 use crate::shop::{GRAY_SERVICES, INSTALL, Shop};
 
 /// A registry of Debian's package, ended when dropped.
-struct Registry {
+pub(crate) struct Registry {
     process: Child,
     address: String,
     _directory: tempfile::TempDir,
@@ -21,7 +21,7 @@ struct Registry {
 const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
 
 impl Registry {
-    fn start(shop: &Shop, host: &str, htpasswd: Option<&str>) -> Self {
+    pub(crate) fn start(shop: &Shop, host: &str, htpasswd: Option<&str>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
         let port =
@@ -45,6 +45,18 @@ impl Registry {
         });
         registry
     }
+
+    /// Puts the filter into it; returns what to install it with.
+    #[track_caller]
+    pub(crate) fn push_filter(&self, shop: &Shop) -> String {
+        let image = format!("oci://{}/canary/filter:1", self.address);
+        let push = ["filter", "push", &image, "--plain-http"];
+        let pushed = shop.cluster().canaryctl(&push).ok();
+        let again = shop.cluster().canaryctl(&push).ok();
+        assert_eq!(pushed.stdout, again.stdout, "the same filter is the same image");
+        let install = pushed.stdout.lines().find_map(|line| line.strip_prefix("Next: canaryctl "));
+        install.expect("what to type").to_owned()
+    }
 }
 
 impl Drop for Registry {
@@ -58,12 +70,7 @@ pub(crate) async fn filter(shop: &Shop) {
     shop.installed();
     // Where pods reach it: the address that the gateway's pod has for its node.
     let registry = Registry::start(shop, &shop.cluster().node_address(), None);
-    let image = format!("oci://{}/canary/filter:1", registry.address);
-    let pushed = shop.cluster().canaryctl(&["filter", "push", &image, "--plain-http"]).ok();
-    let again = shop.cluster().canaryctl(&["filter", "push", &image, "--plain-http"]).ok();
-    assert_eq!(pushed.stdout, again.stdout, "the same filter is the same image");
-    let install =
-        pushed.stdout.lines().find_map(|line| line.strip_prefix("Next: canaryctl ")).expect("what to type");
+    let install = registry.push_filter(shop);
     let args: Vec<&str> = install.split(' ').chain(["--yes"]).collect();
     shop.cluster().canaryctl(&args).ok();
     // A proxy that starts now has fetched it.

@@ -1,4 +1,4 @@
-//! The Go programs: Kubernetes, Istio, CoreDNS and the pause container, pinned by a go.mod and go.sum each.
+//! The Go programs: Kubernetes, Istio, CoreDNS, Helm and the pause container, pinned by a go.mod and go.sum each.
 //!
 //! They are `tool` dependencies of modules of their own, for they share no versions. To move one to another
 //! version: `go get -tool <package>@<version>` in its directory below `go/`.
@@ -67,6 +67,13 @@ pub(super) const ISTIO: GoPrograms = GoPrograms {
 pub(super) const COREDNS: GoPrograms =
     GoPrograms { name: "coredns", packages: &["github.com/coredns/coredns"], versions: &[], data: &[] };
 
+pub(super) const HELM: GoPrograms = GoPrograms {
+    name: "helm",
+    packages: &["helm.sh/helm/v3/cmd/helm"],
+    versions: &["helm.sh/helm/v3/internal/version.version=v3.22.0"],
+    data: &[],
+};
+
 pub(super) const PAUSE: GoPrograms = GoPrograms { name: "pause", packages: &["."], versions: &[], data: &[] };
 
 impl GoPrograms {
@@ -76,7 +83,7 @@ impl GoPrograms {
         let compiler = compiler.map_err(|error| match error {
             LabError::Start { .. } => LabError::Missing {
                 program: "go",
-                needed_for: "compiles Kubernetes and Istio (https://go.dev/dl)",
+                needed_for: "compiles Kubernetes, Istio and Helm (https://go.dev/dl)",
             },
             other => other,
         })?;

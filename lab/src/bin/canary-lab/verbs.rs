@@ -50,7 +50,7 @@ enum Verb {
         #[arg(long, conflicts_with = "name")]
         all: bool,
     },
-    /// Run a command, or a shell, inside a lab, with kubectl, istioctl and KUBECONFIG
+    /// Run a command, or a shell, inside a lab, with kubectl, istioctl, helm and KUBECONFIG
     Shell {
         #[command(flatten)]
         lab: LabArgs,
