@@ -101,10 +101,17 @@ pub(super) struct Endpoint {
     addresses: Option<Vec<String>>,
     #[serde(rename = "Labels", default)]
     labels: Option<BTreeMap<String, String>>,
+    #[serde(rename = "HealthStatus", default)]
+    health: u32,
 }
 
-/// The first pod with an endpoint that does not have the pod's labels as they are now. One without any endpoint serves nobody yet,
-/// and will have them once it does.
+/// How istiod says that an endpoint is not ready, or is ending: nobody is sent there.
+///
+/// Source: `HealthStatus` in pilot/pkg/model/service.go.
+const SERVING_NOBODY: [u32; 2] = [2, 4];
+
+/// The first pod with an endpoint that does not have the pod's labels as they are now. One that is not ready serves nobody
+/// yet, and will have them once it does: until then istiod does not look at its labels anew.
 pub(super) fn unlabelled<'l>(endpoints: &Endpoints, labelled: &'l [Labelled]) -> Option<&'l Labelled> {
     let shards = endpoints.values().flat_map(HashMap::values);
     let all = shards.flat_map(|shards| shards.by_registry.values().flatten().flatten());
@@ -120,7 +127,7 @@ pub(super) fn unlabelled<'l>(endpoints: &Endpoints, labelled: &'l [Labelled]) ->
     };
     labelled.iter().find(|pod| {
         let own = pod.addresses.iter().flat_map(|address| by_address.get(address.as_str())).flatten();
-        own.into_iter().any(|endpoint| !carries(endpoint, pod))
+        own.into_iter().any(|endpoint| !SERVING_NOBODY.contains(&endpoint.health) && !carries(endpoint, pod))
     })
 }
 
@@ -298,7 +305,8 @@ mod tests {
 
     #[test]
     fn labels_have_arrived_when_every_endpoint_of_the_pod_has_them() {
-        let endpoint = |address: &str, lane: Value| json!({"Addresses": [address], "Labels": lane});
+        let endpoint =
+            |address: &str, lane: Value| json!({"Addresses": [address], "Labels": lane, "HealthStatus": 1});
         let endpoints = |lane: Value| -> Endpoints {
             let ports = [endpoint("10.0.0.7", lane), endpoint("10.0.0.8", Value::Null)];
             let shards = json!({"Shards": {"Kubernetes/one": ports, "Kubernetes/two": null}});
@@ -317,6 +325,11 @@ mod tests {
         check("10.0.0.7", json!({"lane": "gray", "old": "1"}), false);
         check("10.0.0.7", Value::Null, false);
         check("10.0.0.9", Value::Null, true);
+        let mut unready =
+            json!({"stock.shop": {"shop": {"Shards": {"one": [endpoint("10.0.0.7", Value::Null)]}}}});
+        unready["stock.shop"]["shop"]["Shards"]["one"][0]["HealthStatus"] = 2.into();
+        let unready = serde_json::from_value(unready).expect("endpoints");
+        assert!(unlabelled(&unready, &[pod("10.0.0.7")]).is_none(), "it serves nobody yet");
     }
 
     #[test]
