@@ -1,6 +1,8 @@
 //! `canaryctl dev`: who has which service, and how to end that.
 
 mod env;
+mod file;
+mod up;
 
 use std::collections::BTreeSet;
 
@@ -19,6 +21,28 @@ use crate::waiting::Waiting;
 /// What to do with what developers have.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
+    /// Have all that a file names at once: requests of several services, for processes on this machine.
+    #[command(after_help = "\
+Requests that the rules match come here from each service of `mesh`, in one lane; all requests from each of `exchange`.
+Ctrl-C gives all of them back, and so does one that cannot be had.
+
+  # dev.yaml
+  namespace: shop
+  rules:                       # default: the header x-dev: YOU
+    - when: {cookie: {name: dev, exact: alice}}
+  mesh:
+    - {service: cart, to: 8080}
+    - {service: stock, port: 80, to: '127.0.0.1:9000'}
+
+Examples:
+  canaryctl dev up
+  canaryctl dev up -f team/dev.yaml --dry-run
+  canaryctl dev schema > dev.schema.json      for editors")]
+    Up(up::UpArgs),
+    /// End what of a file is yours, from another terminal.
+    Down(up::DownArgs),
+    /// Print the JSON Schema of such files.
+    Schema,
     /// Show who has which service, with which rule, since when.
     List(ListArgs),
     /// End takeovers, yours or others': their requests are the service's again, and their commands end.
@@ -81,13 +105,16 @@ pub struct CleanArgs {
 /// # Errors
 /// When there is no such takeover, or it is not over in time.
 pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
+    let connect = || Cluster::connect(cluster);
     block_on(async {
-        let cluster = Cluster::connect(cluster).await?;
         match verb {
-            Verb::List(args) => list(args, &cluster).await,
-            Verb::Stop(args) => stop(args, &cluster).await,
-            Verb::Clean(args) => clean(args, &cluster).await,
-            Verb::Env(args) => env::run(args, &cluster).await,
+            Verb::Up(args) => up::up(args, cluster).await,
+            Verb::Down(args) => up::down(args, cluster).await,
+            Verb::Schema => output::value(&file::schema(), Format::Json),
+            Verb::List(args) => list(args, &connect().await?).await,
+            Verb::Stop(args) => stop(args, &connect().await?).await,
+            Verb::Clean(args) => clean(args, &connect().await?).await,
+            Verb::Env(args) => env::run(args, &connect().await?).await,
         }
     })
 }

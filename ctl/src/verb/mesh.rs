@@ -3,7 +3,7 @@
 pub(super) mod hold;
 mod own;
 pub(super) mod plan;
-mod serve;
+pub(super) mod serve;
 mod words;
 
 use canary_rules::name::LaneName;
@@ -60,21 +60,44 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
 
 /// The Takeover that is asked for.
 fn wanted(args: &Args, taken: &Taken, me: &str) -> Result<Value, Failure> {
-    let short = words::short_name(me);
-    let (mut rules, _) = args.rules.rules()?;
-    if rules.is_empty() {
-        rules.push(json!({"when": {"header": {"name": HEADER, "exact": short}}}));
+    let (rules, _) = args.rules.rules()?;
+    let flow = Flow::new(rules, args.lane.clone(), me)?;
+    Ok(flow.takeover(taken, me))
+}
+
+/// Which requests a developer has, and the lane that carries them.
+pub(super) struct Flow {
+    lane: LaneName,
+    rules: Vec<Value>,
+}
+
+impl Flow {
+    /// By these rules, else by a header that says who it is; in this lane, else in one of the developer's own.
+    ///
+    /// # Errors
+    /// When the user's name makes no lane.
+    pub(super) fn new(rules: Vec<Value>, lane: Option<LaneName>, me: &str) -> Result<Self, Failure> {
+        let short = words::short_name(me);
+        let mut rules = rules;
+        if rules.is_empty() {
+            rules.push(json!({"when": {"header": {"name": HEADER, "exact": short}}}));
+        }
+        for rule in &mut rules {
+            // Who stops saying so is out at once.
+            rule["sticky"] = false.into();
+        }
+        let lane = match lane {
+            Some(lane) => lane,
+            None => LaneName::new(&format!("dev-{short}")).map_err(|error| {
+                Failure::new(Code::Usage, format!("you are {me}, which makes no lane: {error}"))
+                    .help("name one, by --lane NAME or as `lane` in the file")
+            })?,
+        };
+        Ok(Self { lane, rules })
     }
-    for rule in &mut rules {
-        // Who stops saying so is out at once.
-        rule["sticky"] = false.into();
+
+    /// What gives these requests of a service to a user.
+    pub(super) fn takeover(&self, taken: &Taken, me: &str) -> Value {
+        taken.takeover(What::Matched { lane: self.lane.as_str(), rules: &self.rules }, me, &machine())
     }
-    let lane = match &args.lane {
-        Some(lane) => lane.clone(),
-        None => LaneName::new(&format!("dev-{short}")).map_err(|error| {
-            Failure::new(Code::Usage, format!("you are {me}, which makes no lane: {error}"))
-                .help("name one with --lane NAME")
-        })?,
-    };
-    Ok(taken.takeover(What::Matched { lane: lane.as_str(), rules: &rules }, me, &machine()))
 }

@@ -60,7 +60,7 @@ impl<'s> Beside<'s> {
 
     /// The next event of a kind; those before it are passed over.
     #[track_caller]
-    fn until(&self, event: &str) -> Value {
+    pub(crate) fn until(&self, event: &str) -> Value {
         let deadline = Instant::now() + WITHIN;
         let mut seen = Vec::new();
         loop {
@@ -85,11 +85,17 @@ impl<'s> Beside<'s> {
         self.shop.cluster().run("kill", &[&format!("-{name}"), &self.process.id().to_string()], None).ok();
     }
 
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.process.wait().expect("it ends")
+    }
+
     /// Ends it as Ctrl-C does.
     #[track_caller]
     pub(crate) fn interrupt(&mut self) -> ExitStatus {
         self.signal("INT");
-        self.process.wait().expect("it ends")
+        self.ended()
     }
 
     fn proxy(&self, kind: &str) -> &str {

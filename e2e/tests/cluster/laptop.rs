@@ -20,7 +20,7 @@ const ALICE: [&str; 4] = ["--as", "alice", "--as-group", "system:masters"];
 /// What is promised to somebody who vanishes.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 
-/// cart as its developer runs it, on this machine.
+/// A service as its developer runs it, on this machine.
 struct Local {
     process: Child,
     to: String,
@@ -28,13 +28,18 @@ struct Local {
 }
 
 impl Local {
+    /// cart.
     async fn start(cluster: &Cluster, namespace: &str) -> Self {
+        Self::of("cart", cluster, namespace).await
+    }
+
+    async fn of(service: &str, cluster: &Cluster, namespace: &str) -> Self {
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let to = free.local_addr().expect("an address").to_string();
         drop(free);
         let config = tempfile::NamedTempFile::new().expect("a file");
         let says = json!({
-            "service": format!("cart.{namespace}"), "version": "laptop", "listen": to,
+            "service": format!("{service}.{namespace}"), "version": "laptop", "listen": to,
             "behaviour": {"calls": [], "forward": []},
         });
         std::fs::write(config.path(), says.to_string()).expect("a file");
@@ -203,4 +208,57 @@ pub(crate) async fn exchanged(shop: &Shop) {
     load.more(200).await;
     over(shop, &before).await;
     load.end().await.clean(300);
+}
+
+/// What a file names comes at once, some of one service and all of another, and goes at once.
+pub(crate) async fn together(shop: &Shop) {
+    shop.installed();
+    let before = things_at_rest(shop).await;
+    let (stock, price) = tokio::join!(
+        Local::of("stock", shop.cluster(), shop.namespace()),
+        Local::of("price", shop.cluster(), shop.namespace())
+    );
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("a path");
+    let write = |exchange: &str| {
+        let says = json!({
+            "namespace": shop.namespace(),
+            "mesh": [{"service": "stock", "to": stock.to}],
+            "exchange": [{"service": exchange, "to": price.to}],
+        });
+        std::fs::write(path, says.to_string()).expect("a file");
+    };
+    let up = [&["dev", "up", "-f", path][..], &ALICE].concat();
+    let down = [&["dev", "down", "-f", path][..], &ALICE].concat();
+    let load = Load::of_lane(shop, AGENTS, Rules::Spreading);
+    let caller = Caller::new(shop, Protocol::Http1);
+
+    write("nosuch");
+    let refused = shop.cluster().canaryctl(&up);
+    assert!(refused.code == 1 && refused.stderr.contains("/nosuch"), "{refused}");
+    assert_eq!(shop.kubectl(&["get", "takeovers", "-o", "name"]).ok().stdout, "", "all or nothing");
+    write("price");
+    let asked = shop.cluster().canaryctl(&[&up[..], &["--dry-run"]].concat()).ok();
+    assert_eq!(asked.stdout.matches("kind: Takeover").count(), 2, "{asked}");
+
+    let mut alice = tokio::task::block_in_place(|| Beside::new(shop, &[&up[..], &["-o", "json"]].concat()));
+    alice.until("ready");
+    for _ in 0..20 {
+        let own = caller.send(&[("x-dev", "alice")]).await;
+        assert_eq!((own.version("cart"), own.version("stock")), (Some("v1"), Some("laptop")));
+        let others = caller.send(&[]).await;
+        assert_eq!((others.version("stock"), others.version("price")), (Some("v1"), Some("laptop")));
+    }
+    load.more(50).await;
+    let ended = tokio::task::block_in_place(|| shop.cluster().canaryctl(&down)).ok();
+    assert_eq!(ended.stdout.matches("is over").count(), 2, "{ended}");
+    assert_ne!(tokio::task::block_in_place(|| alice.ended()).code(), Some(0), "it says who ended it");
+    for user in ["alice", "bob"] {
+        let answer = caller.send(&[("x-dev", user)]).await;
+        assert_eq!(answer.path(), "web-v1 cart-v1 stock-v1 price-v1");
+    }
+    let again = shop.cluster().canaryctl(&down).ok();
+    assert!(again.stdout.contains("You have none of stock, price"), "{again}");
+    load.end().await.clean(100);
+    over(shop, &before).await;
 }

@@ -1,14 +1,17 @@
-//! Holds a service for as long as a verb runs: its Takeover, the agent, and the way from there to a process here.
+//! Holds services for as long as a verb runs: of each its Takeover, the agent, and the way from there to a process here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use canary_tunnel::Inbounds;
+use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
 use serde::Deserialize as _;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::plan::{self, Agent, Ports, Taken};
 use super::serve::{self, Local};
@@ -29,12 +32,19 @@ use crate::{output, signals, world};
 /// How long the way back may take: until no proxy routes by it.
 pub(super) const BACK_WITHIN: Duration = Duration::from_secs(60);
 
-/// What every verb that holds a service takes.
+/// What every verb that holds one service takes.
 #[derive(Debug, clap::Args)]
 pub(in crate::verb) struct HoldArgs {
     /// Where the process listens on this machine.
     #[arg(long, value_name = "[HOST:]PORT")]
     to: Local,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How services are held, one or several.
+#[derive(Debug, clap::Args)]
+pub(in crate::verb) struct How {
     /// The agent's image; default the one that the installed controller runs.
     #[arg(long, value_name = "IMAGE", env = "CANARYCTL_IMAGE")]
     image: Option<String>,
@@ -52,8 +62,37 @@ pub(in crate::verb) struct HoldArgs {
     output: Format,
 }
 
-/// Takes these ports of a service until Ctrl-C or something else ends it, and gives it back. Which Takeover that is,
-/// `wanted` says of what is taken and who takes it.
+/// A service that is to be held, and what for.
+#[derive(Debug)]
+pub(in crate::verb) struct Wish {
+    verb: &'static str,
+    to: Local,
+    service: Value,
+    taken: Taken,
+    wanted: Value,
+}
+
+impl Wish {
+    /// These ports of a service. Which Takeover that is, `wanted` says of what is taken.
+    ///
+    /// # Errors
+    /// When there is no such service, or it cannot be taken.
+    pub(in crate::verb) async fn read(
+        cluster: &Cluster,
+        verb: &'static str,
+        (name, ports): (&str, Ports<'_>),
+        to: &Local,
+        wanted: impl FnOnce(&Taken) -> Result<Value, Failure>,
+    ) -> Result<Self, Failure> {
+        let service = service(cluster, name).await?;
+        let taken = Taken::read(&service, ports)?;
+        let wanted = wanted(&taken)?;
+        Ok(Self { verb, to: to.clone(), service, taken, wanted })
+    }
+}
+
+/// Holds a service until Ctrl-C or something else ends it, and gives it back. Which Takeover that is, `wanted` says of
+/// what is taken and who takes it.
 ///
 /// # Errors
 /// When it cannot be taken, the agent does not run or cannot be reached, or somebody ends it.
@@ -61,50 +100,92 @@ pub(in crate::verb) fn run(
     args: &HoldArgs,
     cluster: &ClusterArgs,
     verb: &'static str,
-    (name, ports): (&str, Ports<'_>),
+    of: (&str, Ports<'_>),
     wanted: impl FnOnce(&Taken, &str) -> Result<Value, Failure>,
 ) -> Result<(), Failure> {
     block_on(async {
         let cluster = Cluster::connect(cluster).await?;
         let me = who_am_i(&cluster.client).await?;
-        let service = service(&cluster, name).await?;
-        let taken = Taken::read(&service, ports)?;
-        let wanted = wanted(&taken, &me)?;
-        take(args, &cluster, verb, &service, &taken, &wanted).await
+        let wish = Wish::read(&cluster, verb, of, &args.to, |taken| wanted(taken, &me)).await?;
+        all(&[wish], &args.how, &cluster).await
     })
 }
 
-async fn take(
-    args: &HoldArgs,
-    cluster: &Cluster,
-    verb: &'static str,
-    service: &Value,
-    taken: &Taken,
-    wanted: &Value,
-) -> Result<(), Failure> {
-    if args.dry_run {
-        return output::objects(std::slice::from_ref(wanted), output::Format::Yaml);
+/// Holds services until Ctrl-C, or until one of them cannot be held: then all are given back.
+///
+/// # Errors
+/// As of the first that fails.
+pub(in crate::verb) async fn all(wishes: &[Wish], how: &How, cluster: &Cluster) -> Result<(), Failure> {
+    if how.dry_run {
+        let wanted: Vec<Value> = wishes.iter().map(|wish| wish.wanted.clone()).collect();
+        return output::objects(&wanted, output::Format::Yaml);
     }
-    let image = args.image.is_none().then_some(WITHOUT_IMAGE);
+    let image = how.image.is_none().then_some(WITHOUT_IMAGE);
     let besides: Vec<_> = image.into_iter().collect();
     rights::held(&cluster.client, Command::Mesh, &[&cluster.namespace], &besides).await?;
     // What is made from here on is taken back.
     signals::keep();
+    let together = Together::new(wishes.len());
+    let held = wishes.iter().map(|wish| async {
+        let held = take(wish, how, cluster, &together).await;
+        together.end();
+        held
+    });
+    let failures: Vec<Failure> = join_all(held).await.into_iter().filter_map(Result::err).collect();
+    // Who was told to end says less than who made them.
+    let (told, own): (Vec<Failure>, Vec<Failure>) =
+        failures.into_iter().partition(|failure| failure.code() == Code::Interrupted);
+    own.into_iter().chain(told).next().map_or(Ok(()), Err)
+}
+
+/// Services that are held by one command: one that ends, ends all.
+pub(super) struct Together {
+    of: usize,
+    coming: AtomicUsize,
+    over: watch::Sender<bool>,
+}
+
+impl Together {
+    fn new(of: usize) -> Self {
+        Self { of, coming: AtomicUsize::new(of), over: watch::Sender::new(false) }
+    }
+
+    /// How many there are, once this was the last of them to come.
+    pub(super) fn has_come(&self) -> Option<usize> {
+        (self.coming.fetch_sub(1, Ordering::Relaxed) == 1).then_some(self.of)
+    }
+
+    fn end(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Waits until Ctrl-C, or until another one ends.
+    async fn ended(&self) {
+        let mut over = self.over.subscribe();
+        tokio::select! {
+            () = signals::stopped() => {}
+            // It lives as long as this does.
+            _ = over.wait_for(|over| *over) => {}
+        }
+    }
+}
+
+async fn take(wish: &Wish, how: &How, cluster: &Cluster, together: &Together) -> Result<(), Failure> {
     let started = Instant::now();
     let takeovers = Takeovers::new(&cluster.client);
-    let uid = service["metadata"]["uid"].as_str().unwrap_or_default();
+    let uid = wish.service["metadata"]["uid"].as_str().unwrap_or_default();
     let _claim = tokio::select! {
-        claim = own::claim(cluster, &takeovers, wanted, uid, args.output) => claim?,
-        () = signals::stopped() => return Err(Failure::silent(Code::Interrupted)),
+        claim = own::claim(cluster, &takeovers, &wish.wanted, uid, how.output) => claim?,
+        () = together.ended() => return Err(Failure::silent(Code::Interrupted)),
     };
-    let made = takeovers.create(wanted, false).await?;
+    let made = takeovers.create(&wish.wanted, false).await?;
     let place = Place::of(&made);
-    let holding = Holding { args, cluster, verb, takeovers: &takeovers, taken, place: &place };
+    let holding = Holding { wish, how, cluster, together, takeovers: &takeovers, place: &place };
     let (session, ended) = match holding.hold(started).await {
         Ok((session, ended)) => (Some(session), ended),
         Err(failure) => (None, Err(failure)),
     };
-    let back = give_back(&takeovers, &place, args.output).await;
+    let back = give_back(&takeovers, &place, how.output).await;
     if let Some((session, serving)) = session {
         // Requests under way are answered until no proxy sends any more.
         serving.abort();
@@ -134,36 +215,37 @@ type Held = (Session, tokio::task::JoinHandle<()>);
 
 /// What is held.
 struct Holding<'a> {
-    args: &'a HoldArgs,
+    wish: &'a Wish,
+    how: &'a How,
     cluster: &'a Cluster,
-    verb: &'static str,
+    together: &'a Together,
     takeovers: &'a Takeovers,
-    taken: &'a Taken,
     place: &'a Place,
 }
 
 impl Holding<'_> {
     /// Has the requests until something ends it; what has to be ended is returned.
     async fn hold(&self, started: Instant) -> Result<(Held, Result<(), Failure>), Failure> {
-        let (args, place) = (self.args, self.place);
+        let Self { wish, how, place, together, .. } = *self;
         let object = tokio::select! {
-            programmed = self.takeovers.programmed(place, args.timeout) => programmed?,
-            () = signals::stopped() => return Err(Failure::silent(Code::Interrupted)),
+            programmed = self.takeovers.programmed(place, how.timeout) => programmed?,
+            () = together.ended() => return Err(Failure::silent(Code::Interrupted)),
         };
         let takeover = Takeover::deserialize(&object).map_err(|error| Failure::new(Code::Failed, error))?;
         let (session, inbounds) = self.start(&takeover, &object).await?;
-        let serving = tokio::spawn(serve::serve(inbounds, args.to.clone(), args.output));
+        let serving = tokio::spawn(serve::serve(inbounds, wish.to.clone(), how.output));
         let ended = async {
             let pod = session.pod();
             tokio::select! {
-                arrived = self.takeovers.arrived(place, &pod, args.timeout) => arrived?,
-                () = signals::stopped() => return Err(Failure::silent(Code::Interrupted)),
+                arrived = self.takeovers.arrived(place, &pod, how.timeout) => arrived?,
+                () = together.ended() => return Err(Failure::silent(Code::Interrupted)),
             }
-            words::ready(args.output, &args.to, &takeover, &self.cluster.client, started.elapsed()).await;
+            words::ready(how.output, &wish.to, &takeover, &self.cluster.client, started.elapsed(), together)
+                .await;
             tokio::select! {
-                failure = report::follow(session.tunnel().status(), args.output) => Err(failure),
+                failure = report::follow(session.tunnel().status(), how.output) => Err(failure),
                 failure = self.takeovers.lost(place) => Err(failure),
-                () = signals::stopped() => Ok(()),
+                () = together.ended() => Ok(()),
             }
         };
         let ended = ended.await;
@@ -171,27 +253,27 @@ impl Holding<'_> {
     }
 
     async fn start(&self, takeover: &Takeover, object: &Value) -> Result<(Session, Inbounds), Failure> {
-        let cluster = self.cluster;
+        let Self { wish, how, cluster, .. } = *self;
         let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-        let own = pods.list(&ListParams::default().labels(&self.taken.own_pods()).limit(1)).await;
+        let own = pods.list(&ListParams::default().labels(&wish.taken.own_pods()).limit(1)).await;
         let own = own.map_err(|error| api_failure("list the service's pods", &error))?;
         let like = own.items.into_iter().next().and_then(|pod| serde_json::to_value(pod).ok());
         let tag_header = object["status"]["tagHeader"].as_str().unwrap_or("x-canary-lane").to_owned();
-        let (taken, takeover) = (self.taken.clone(), takeover.clone());
+        let (taken, takeover) = (wish.taken.clone(), takeover.clone());
         let dress = move |job| {
             plan::dressed(job, &taken, &takeover, &Agent { like: like.as_ref(), tag_header: &tag_header })
         };
         let wanted = Wanted {
-            image: self.args.image.clone(),
-            purpose: self.verb,
+            image: how.image.clone(),
+            purpose: wish.verb,
             expose: vec![plan::LAPTOP_PORT],
             is_meshed: true,
             dress: Some(Dress(Arc::new(dress))),
-            idle: self.args.keep,
-            timeout: self.args.timeout,
+            idle: how.keep,
+            timeout: how.timeout,
             ..Wanted::default()
         };
-        let format = self.args.output;
+        let format = how.output;
         Session::start(cluster, wanted, move |why| format.tell("waiting", why)).await
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::Client;
 use serde_json::{Value, json};
 
+use super::hold::Together;
 use super::serve::Local;
 use crate::develop::report::{self, Format};
 use crate::progress::seconds;
@@ -24,8 +25,15 @@ pub(super) fn short_name(user: &str) -> String {
     name.trim_matches('-').to_owned()
 }
 
-/// Says what goes where, and how to try it.
-pub(super) async fn ready(format: Format, to: &Local, takeover: &Takeover, client: &Client, took: Duration) {
+/// Says what goes where, and, once that is so of all that one command holds, how to try it.
+pub(super) async fn ready(
+    format: Format,
+    to: &Local,
+    takeover: &Takeover,
+    client: &Client,
+    took: Duration,
+    together: &Together,
+) {
     let curl = curl(takeover, entry(client, &takeover.metadata.namespace).await.as_deref());
     if format == Format::Json {
         return report::line(&json!({
@@ -37,7 +45,11 @@ pub(super) async fn ready(format: Format, to: &Local, takeover: &Takeover, clien
     let whose = takeover.spec.lane.as_ref().map_or(service.clone(), |lane| format!("lane {lane}"));
     let of = takeover.spec.lane.as_ref().map_or(String::new(), |_| format!("{service}, "));
     anstream::println!("{whose} → {to}   {of}{what}  {}", seconds(took));
+    let Some(all) = together.has_come() else { return };
     let others = match takeover.spec.mode {
+        _ if all > 1 => {
+            format!("the pods of these {all} services run on, and their requests return by themselves")
+        }
         Mode::Mesh => format!("everyone else keeps {own} as it is; it returns by itself"),
         Mode::Exchange => format!("the pods of {own} run on, and its requests return by themselves"),
     };
