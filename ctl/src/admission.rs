@@ -3,8 +3,8 @@
 //! Whoever may write Lanes still needs, for what they put in: for a member of a namespace the right to update
 //! VirtualServices there, for that is what routing it elsewhere amounts to; for rules, which decide about users
 //! at the edge, the verb `route` on lanes. Members found by their label were put in by who may write the pods.
-//! Whoever starts a release needs that verb too, and the right to update the Deployments that it is about. A
-//! Takeover brings requests of a Service to a pod that somebody holds a tunnel to: that takes the right to update
+//! Whoever starts a release needs that verb too, the right to update the Deployments that it is about, and to create
+//! the Jobs that its steps run. A Takeover brings requests of a Service to a pod that somebody holds a tunnel to: that takes the right to update
 //! the Service and to forward ports of pods there, and nobody makes one in another's name.
 
 use serde_json::{Value, json};
@@ -27,6 +27,11 @@ const NAMESPACES: &str = "!has(object.spec.members) ? [] : object.spec.members.m
                           key.contains('/') ? key.split('/')[0] : key.contains('.') ? key.split('.')[1] : '')";
 /// The namespaces of a release's Deployments.
 const RELEASED: &str = "object.spec.workloads.map(workload, workload.deployment.split('/')[0])";
+
+/// The namespaces in which steps of a release run Jobs.
+const JOBS: &str = "!has(object.spec.steps) ? [] : object.spec.steps.filter(step, has(step.job)).map(step, \
+                    has(step.job.cronJob) ? step.job.cronJob.split('/')[0] \
+                    : object.spec.workloads[0].deployment.split('/')[0])";
 
 /// Whether a field is as it was.
 fn unchanged(field: &str) -> String {
@@ -78,6 +83,15 @@ fn releases() -> Value {
             "messageExpression":
                 "'a release takes the right to update deployments.apps in the namespaces: ' \
                  + variables.namespaces.join(', ')",
+            "reason": "Forbidden",
+        },
+        {
+            "expression": format!(
+                "({}) || ({JOBS}).all(space, \
+                 authorizer.group('batch').resource('jobs').namespace(space).check('create').allowed())",
+                unchanged("steps")
+            ),
+            "messageExpression": format!("'steps that run Jobs take the right to create jobs.batch in the namespaces: ' + ({JOBS}).join(', ')"),
             "reason": "Forbidden",
         },
     ])

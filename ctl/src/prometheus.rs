@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use canary_release::{About, Measured, Question, Questions};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use reqwest::redirect::Policy;
 use serde::Deserialize;
 
 use crate::failure::chain;
+use crate::outbound;
 
-/// How long to wait for a connection, and for an answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most questions under way at a time.
 const ASKED_AT_ONCE: usize = 4;
@@ -42,22 +41,12 @@ enum AskError {
 }
 
 impl Prometheus {
-    /// A client that trusts the system's authorities, or nobody where there are none: then `http` alone works.
+    /// One that trusts whom [`outbound::client`] trusts.
     ///
     /// # Errors
     /// When the system refuses what a client takes.
     pub fn new() -> Result<Self, reqwest::Error> {
-        // Whoever was first has installed one as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = || {
-            reqwest::Client::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .timeout(ANSWER_TIMEOUT)
-                // A login page is no answer.
-                .redirect(Policy::none())
-        };
-        let client = client().build().or_else(|_| client().tls_certs_only([]).build())?;
-        Ok(Self { client })
+        Ok(Self { client: outbound::client()? })
     }
 
     /// Asks all questions, of the same moment. One that cannot be answered leaves all of them without.
@@ -83,7 +72,8 @@ impl Prometheus {
             url: questions.url.clone(),
             source: source.without_url(),
         };
-        let mut answer = self.client.post(url).form(&form).send().await.map_err(unreachable)?;
+        let mut answer =
+            self.client.post(url).timeout(ANSWER_TIMEOUT).form(&form).send().await.map_err(unreachable)?;
         let status = answer.status();
         let mut body = Vec::new();
         while let Some(part) = answer.chunk().await.map_err(unreachable)? {

@@ -4,7 +4,7 @@ mod turn;
 
 use std::time::Duration;
 
-use canary_release::{KIND, Phase, Release, Status};
+use canary_release::{ErrandStatus, KIND, Phase, Release, Status};
 use canary_rules::lane::API_VERSION;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -197,6 +197,13 @@ pub fn parse(value: &Value) -> Result<Release, Failure> {
 #[must_use]
 pub fn journal(release: &Release) -> Status {
     release.status.clone().unwrap_or_default()
+}
+
+/// Whether a step has stopped it.
+#[must_use]
+pub fn is_stopped(status: &Status) -> bool {
+    let is_measured_bad = status.analysis.as_ref().is_some_and(|analysis| analysis.failed);
+    is_measured_bad || status.errand.as_ref().is_some_and(ErrandStatus::has_failed)
 }
 
 /// A phase in a word.

@@ -44,4 +44,14 @@ pub enum Action {
         /// Which.
         deployment: WorkloadRef,
     },
+    /// Make the Job of a step.
+    CreateJob {
+        /// All of it.
+        job: Value,
+    },
+    /// End the Job of a step that nobody waits for any more.
+    DeleteJob {
+        /// Which.
+        job: WorkloadRef,
+    },
 }

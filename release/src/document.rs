@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::analysis::Analysis;
+use crate::errand::{JobSpec, Webhook};
 use crate::journal::Status;
 
 /// The `kind` of Release documents.
@@ -36,6 +37,9 @@ pub struct Release {
 pub struct Metadata {
     /// Its name; also that of its lane, unless it names one.
     pub name: LaneName,
+    /// What tells it from others of its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
     /// Its version, for writes that are to meet it as it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
@@ -85,7 +89,7 @@ pub struct ReleaseSpec {
     /// How many steps need not be held any longer: what `promote` counts up.
     #[serde(default, skip_serializing_if = "is_default")]
     pub passed: u32,
-    /// How often it was told to measure anew after bad measurements: what `retry` counts up.
+    /// How often it was told to begin a step anew that had stopped it: what `retry` counts up.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retries: u32,
     /// Where it goes.
@@ -157,7 +161,7 @@ impl TryFrom<String> for WorkloadRef {
             Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
                 Ok(Self { namespace: namespace.into(), name: name.into() })
             }
-            _ => Err(format!("`{text}` is not a Deployment as `namespace/name`")),
+            _ => Err(format!("`{text}` is no name as `namespace/name`")),
         }
     }
 }
@@ -174,18 +178,25 @@ impl fmt::Display for WorkloadRef {
     }
 }
 
-/// A share, and for how long.
+/// A share, for how long, and what is to be done or asked before it goes on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
-    /// In percent, in steps of 0.01.
-    pub share: f64,
-    /// How long it is held, in seconds; default: until it is promoted.
+    /// In percent, in steps of 0.01; default: as in the step before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// How long it is held, in seconds; default: until it is promoted, or where it has something done, until that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_seconds: Option<u32>,
     /// What is measured while it is held; what it leaves open is as the release says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
+    /// A Job that has to succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobSpec>,
+    /// An address that has to give leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
 }
 
 impl Release {
@@ -207,6 +218,13 @@ impl Release {
     pub fn step(&self, number: usize) -> Step {
         let steps = &self.spec.steps;
         steps.get(number).or(steps.last()).cloned().unwrap_or_default()
+    }
+
+    /// The share of the step of this number, in percent: its own, or else that of the last step before it that has one.
+    #[must_use]
+    pub fn share(&self, number: usize) -> f64 {
+        let until = self.spec.steps.iter().take(number.saturating_add(1));
+        until.rev().find_map(|step| step.share).unwrap_or_default()
     }
 
     /// How many steps there are.

@@ -7,11 +7,13 @@ use serde_json::Value;
 use crate::action::Action;
 use crate::analysis::{Checks, Measured};
 use crate::document::{By, Intent, Release, Step, WorkloadRef, WorkloadSpec};
+use crate::errand::{Called, Errand, JobSeen};
 use crate::journal::{Outcome, Phase, Status, Trouble, WorkloadStatus};
 use crate::lane::{self, Who};
 use crate::workload;
 
 mod analyse;
+mod errands;
 mod images;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,12 @@ pub struct World {
     pub ailing: BTreeMap<WorkloadRef, String>,
     /// What came of asking [`crate::questions`], if that was done since the last turn.
     pub measured: Option<Measured>,
+    /// The Job that the journal names, if it was looked for.
+    pub job: Option<JobSeen>,
+    /// CronJobs that steps name and that were looked for; none where there is none.
+    pub cron_jobs: BTreeMap<WorkloadRef, Option<Value>>,
+    /// What came of [`crate::call`], if that was made since the last turn.
+    pub called: Option<Called>,
 }
 
 /// What is to be done.
@@ -54,6 +62,7 @@ pub fn next(release: &Release, world: &World, taken: Option<&str>, now: i64) -> 
     {
         turn.next.status.trouble = Some(trouble);
     }
+    turn.forsake();
     turn.next
 }
 
@@ -235,8 +244,10 @@ impl<'a> Turn<'a> {
             return Err(needs_help("Invalid", message));
         }
         for number in 0..self.release.steps() {
+            let step = self.release.step(number);
+            self.judge_errand(number, &step)?;
             Checks::of(self.release, number).map_err(|error| needs_help("Invalid", error))?;
-            self.fits(Who::Share(self.release.step(number).share))?;
+            self.fits(Who::Share(self.release.share(number)))?;
         }
         self.next.status.workloads = workloads;
         self.goes_to(Phase::Preparing, "begins")
@@ -244,7 +255,7 @@ impl<'a> Turn<'a> {
 
     /// A share beyond what the lane's pods can serve is refused.
     fn has_capacity(&self, spec: &WorkloadSpec, stable: &Value) -> Turned {
-        let largest = self.release.spec.steps.iter().map(|step| step.share).fold(0.0, f64::max);
+        let largest = self.release.spec.steps.iter().filter_map(|step| step.share).fold(0.0, f64::max);
         self.wanted_pods(spec, workload::replicas(stable), largest).map(drop)
     }
 
@@ -314,7 +325,7 @@ impl<'a> Turn<'a> {
         // Steps may have become fewer.
         let number = self.next.status.step.min(last);
         self.next.status.step = number;
-        let step = self.release.step(number);
+        let (step, share) = (self.release.step(number), self.release.share(number));
         if self.next.status.held_since.is_none() {
             self.may_go_on()?;
         }
@@ -325,8 +336,8 @@ impl<'a> Turn<'a> {
         }
         let is_there = self
             .is_as_before()
-            .and_then(|()| self.has_pods(step.share))
-            .and_then(|()| self.lane_with(Who::Share(step.share), false));
+            .and_then(|()| self.has_pods(share))
+            .and_then(|()| self.lane_with(Who::Share(share), false));
         if let Err(stop) = is_there {
             // Only time in which all was well counts.
             self.next.status.held_since = None;
@@ -338,7 +349,7 @@ impl<'a> Turn<'a> {
             let (at, of) = (number.saturating_add(1), self.release.steps());
             self.next
                 .status
-                .note(self.now, format!("step {at} of {of}: {} % of {}", step.share, self.release.spec.by));
+                .note(self.now, format!("step {at} of {of}: {share} % of {}", self.release.spec.by));
         }
         self.count_pause();
         self.may_go_on()?;
@@ -373,11 +384,13 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Until its time is over and what is measured is good.
+    /// Until its time is over, what is measured is good, and what it has done elsewhere is done.
     fn is_held(&mut self, number: usize, step: &Step) -> Turned {
         let goes_on = self.analyse(number)?;
+        self.run_errand(number, step)?;
         let held = self.next.status.held_for(self.now).unwrap_or(0);
-        let left = step.hold_seconds.map(|seconds| i64::from(seconds).saturating_sub(held));
+        let hold = step.hold_seconds.or(Errand::of(step).map(|_| 0));
+        let left = hold.map(|seconds| i64::from(seconds).saturating_sub(held));
         match left {
             Some(left) if left <= 0 => goes_on,
             Some(left) => {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::AnalysisStatus;
 use crate::document::WorkloadRef;
+use crate::errand::ErrandStatus;
 
 /// Most entries of a history: more than a release with the most steps has, so that only one that goes to and fro
 /// for long loses its first ones.
@@ -38,6 +39,9 @@ pub struct Status {
     /// What was measured last at its step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analysis: Option<AnalysisStatus>,
+    /// How far it has come with what a step has done elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errand: Option<ErrandStatus>,
     /// The `retries` of the spec that were heeded.
     #[serde(skip_serializing_if = "is_none_yet")]
     pub retried: u32,

@@ -9,6 +9,7 @@ mod action;
 mod analysis;
 mod document;
 mod engine;
+mod errand;
 mod journal;
 mod lane;
 mod plan;
@@ -22,6 +23,7 @@ pub use analysis::{
 };
 pub use document::{By, Intent, KIND, Metadata, Release, ReleaseSpec, Step, WorkloadRef, WorkloadSpec};
 pub use engine::{Next, World, holder, next};
+pub use errand::{Call, Called, ErrandOutcome, ErrandStatus, JobSeen, JobSpec, Webhook, call, origin};
 pub use journal::{Entry, Outcome, Phase, Status, Trouble, WorkloadStatus};
 pub use lane::RELEASE_LABEL;
 pub use plan::{Planned, PlannedStep, plan};

@@ -19,6 +19,8 @@ pub struct Planned {
 pub struct PlannedStep {
     /// The step.
     pub step: Step,
+    /// Its share, in percent.
+    pub share: f64,
     /// Pods per Deployment that serves the lane.
     pub pods: Vec<(WorkloadRef, u32)>,
 }
@@ -29,16 +31,15 @@ pub fn plan(release: &Release, world: &World, taken: Option<&str>) -> Planned {
     let begun = next(release, world, taken, 0).status;
     let refused = begun.trouble.filter(|_| begun.phase == Phase::Pending).map(|trouble| trouble.message);
     let mut most = vec![0; release.spec.workloads.len()];
-    let steps = (0..release.steps()).map(|number| release.step(number));
-    let steps = steps.map(|step| {
-        let share = step.share;
+    let steps = (0..release.steps()).map(|number| {
+        let share = release.share(number);
         let pods = release.spec.workloads.iter().zip(&mut most).map(|(spec, most)| {
             let stable = world.deployments.get(&spec.deployment).map_or(0, workload::replicas);
             // What has been there for an earlier step stays.
             *most = spec.replicas.unwrap_or_else(|| workload::needed(share, stable)).max(*most);
             (release.copy_of(&spec.deployment), *most)
         });
-        PlannedStep { step, pods: pods.collect() }
+        PlannedStep { pods: pods.collect(), step: release.step(number), share }
     });
     Planned { steps: steps.collect(), refused }
 }

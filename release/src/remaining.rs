@@ -111,7 +111,7 @@ fn steps_left(release: &Release, way: Way) -> Vec<f64> {
         return Vec::new();
     }
     (status.step..release.steps().max(status.step.saturating_add(1)))
-        .map(|number| release.step(number).share)
+        .map(|number| release.share(number))
         .collect()
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::document::{Release, WorkloadRef, WorkloadSpec};
 use crate::lane::RELEASE_LABEL;
 
-/// Longest name of a Deployment whose pods can still be told apart by theirs.
+/// Longest name of a Deployment or Job whose pods can still be told apart by theirs.
 const NAME_BYTES_MAX: usize = 63;
 /// Annotations of a Deployment's pods that say when it was restarted, not what it is.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
@@ -16,22 +16,24 @@ const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// What the copy of a Deployment is called.
 pub(crate) fn copy_of(workload: &WorkloadRef, release: &Release) -> WorkloadRef {
     let lane = release.lane().as_str().replace('.', "-");
-    let end = format!("-{lane}");
-    let name = match workload.name.len().saturating_add(end.len()) <= NAME_BYTES_MAX {
-        true => workload.name.clone(),
-        // What is cut off is told apart by its digest.
-        false => {
-            let digest = format!("-{:08x}", digest(&workload.name));
-            let room = NAME_BYTES_MAX.saturating_sub(end.len().saturating_add(digest.len()));
-            let kept: String = workload.name.chars().take(room).collect();
-            format!("{}{digest}", kept.trim_end_matches(['-', '.']))
-        }
-    };
-    WorkloadRef { namespace: workload.namespace.clone(), name: format!("{name}{end}") }
+    let name = called(&workload.name, &format!("-{lane}"));
+    WorkloadRef { namespace: workload.namespace.clone(), name }
+}
+
+/// A name with this end, cut to what pods can be told apart by.
+pub(crate) fn called(name: &str, end: &str) -> String {
+    if name.len().saturating_add(end.len()) <= NAME_BYTES_MAX {
+        return format!("{name}{end}");
+    }
+    // What is cut off is told apart by its digest.
+    let digest = format!("-{:08x}", digest(name));
+    let room = NAME_BYTES_MAX.saturating_sub(end.len().saturating_add(digest.len()));
+    let kept: String = name.chars().take(room).collect();
+    format!("{}{digest}{end}", kept.trim_end_matches(['-', '.']))
 }
 
 /// FNV-1a, 32 bits.
-fn digest(text: &str) -> u32 {
+pub(crate) fn digest(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 

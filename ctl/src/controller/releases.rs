@@ -1,9 +1,13 @@
 //! Takes releases further: asks what is next, journals it, does it.
 
 mod ailing;
+mod beside;
+mod calls;
+mod jobs;
 mod measure;
 mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use canary_istio::Object;
@@ -15,6 +19,7 @@ use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::events::{self, Events};
 use super::finalizers::{self, api, failed};
@@ -23,7 +28,8 @@ use crate::apply::{ApplyError, Written};
 use crate::failure::chain;
 use crate::names::{FIELD_MANAGER, RELEASE_FINALIZER};
 use crate::world::Seen;
-pub(super) use measure::Measures;
+use calls::Calls;
+use measure::Measures;
 
 /// How soon pods that do not come are looked at again: their Deployment does not say why.
 const LOOK_AT_PODS_EVERY: Duration = Duration::from_secs(2);
@@ -43,11 +49,36 @@ pub(super) struct Round {
     pub(super) again_in: Option<Duration>,
 }
 
+/// What is asked of others, beside the rounds.
+pub(super) struct Outside {
+    measures: Measures,
+    calls: Calls,
+    answered: Arc<Notify>,
+}
+
+impl Outside {
+    pub(super) fn new() -> Self {
+        let answered = Arc::new(Notify::new());
+        Self { measures: Measures::new(answered.clone()), calls: Calls::new(answered.clone()), answered }
+    }
+
+    /// Waits until there is an answer that was not fetched yet.
+    pub(super) async fn answered(&self) {
+        self.answered.notified().await;
+    }
+
+    /// Leaves off asking about what is not of these releases.
+    fn keep(&mut self, releases: &[Release]) {
+        self.measures.keep(releases);
+        self.calls.keep(releases);
+    }
+}
+
 /// One turn of every release. What keeps one from going on is in its journal or in the log; the others go on.
-pub(super) async fn round(client: &Client, seen: &Seen, measures: &mut Measures, events: &Events) -> Round {
+pub(super) async fn round(client: &Client, seen: &Seen, outside: &mut Outside, events: &Events) -> Round {
     let mut round = Round::default();
     if seen.releases.is_empty() {
-        measures.keep(&[]);
+        outside.keep(&[]);
         return round;
     }
     let mut world = world(seen);
@@ -63,12 +94,14 @@ pub(super) async fn round(client: &Client, seen: &Seen, measures: &mut Measures,
         }
     }
     let releases: Vec<Release> = all.iter().map(|(release, _)| release.clone()).collect();
-    measures.keep(&releases);
+    outside.keep(&releases);
     for (release, object) in &all {
         world.ailing = ailing::look(client, release, &world).await;
         let taken = holder(release, &releases);
         let now = Timestamp::now().as_second();
-        world.measured = measures.look(release, &world, now);
+        world.measured = outside.measures.look(release, &world, now);
+        world.called = outside.calls.look(release);
+        jobs::look(client, release, &mut world).await;
         let next = next(release, &world, taken.as_deref(), now);
         let journal = Journal::of(client, object, events, release.status.clone().unwrap_or_default());
         let taken = turn(journal, release, next, &world, &mut round).await;
@@ -161,6 +194,8 @@ fn words(action: &Action) -> String {
         Action::ApplyLane { lane } => format!("apply lane {}", lane["metadata"]["name"]),
         Action::DeleteLane { lane } => format!("delete lane {lane}"),
         Action::Delete { deployment } => format!("delete {deployment}"),
+        Action::CreateJob { job } => format!("create Job {}", job["metadata"]["name"]),
+        Action::DeleteJob { job } => format!("delete Job {job}"),
     }
 }
 
@@ -186,7 +221,7 @@ impl<'a> Journal<'a> {
         body["conditions"] = conditions(self.object, status);
         // What a merge leaves out stays as it was.
         if let Some(fields) = body.as_object_mut() {
-            for field in ["heldSince", "pausedSince", "outcome", "analysis", "trouble"] {
+            for field in ["heldSince", "pausedSince", "outcome", "analysis", "errand", "trouble"] {
                 fields.entry(field).or_insert(Value::Null);
             }
         }

@@ -15,7 +15,7 @@ use super::Options;
 use super::events::Events;
 use super::held::Held;
 use super::metrics::Metrics;
-use super::releases::{self, Measures};
+use super::releases::{self, Outside};
 use super::report::{Outcome, Reporter};
 use super::takeovers::{self, Arrivals, Looked};
 use super::traces::Traces;
@@ -50,7 +50,7 @@ pub(super) struct Run<'a> {
     metrics: Arc<Metrics>,
     reporter: Reporter,
     events: Events,
-    measures: Measures,
+    outside: Outside,
     arrivals: Arrivals,
     traces: Traces,
     held: Held,
@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
             metrics,
             reporter,
             events,
-            measures: Measures::default(),
+            outside: Outside::new(),
             arrivals: Arrivals::default(),
             traces,
             held: Held::default(),
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
             self.metrics.last_run_ms.store(took, Ordering::Relaxed);
             tokio::select! {
                 () = self.news.changed() => tokio::time::sleep(SETTLE).await,
-                () = self.measures.answered() => {}
+                () = self.outside.answered() => {}
                 () = self.arrivals.ended() => {}
                 () = self.traces.changed() => {}
                 () = tokio::time::sleep(next) => {}
@@ -215,7 +215,7 @@ impl<'a> Run<'a> {
             return Err(RunError::Undiscovered(namespace.to_owned()));
         }
         // A release that cannot go on keeps no lane from being as it should be.
-        let released = releases::round(&self.client, &seen, &mut self.measures, &self.events).await;
+        let released = releases::round(&self.client, &seen, &mut self.outside, &self.events).await;
         self.unheard.extend(released.written);
         let course = steer::course(&seen, &settings, now_unix_s);
         self.count_what_is(&seen, &course);

@@ -1,6 +1,7 @@
 //! The CustomResourceDefinition of Releases.
 
 mod analysis;
+mod errand;
 
 use canary_release::KIND;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ const WORKLOADS_MAX: u32 = 20;
 /// Most steps and rules.
 const STEPS_MAX: u32 = 64;
 const RULES_MAX: u32 = 64;
-/// Most times that a release is told to measure anew.
+/// Most times that a release is told to begin a step anew.
 const RETRIES_MAX: u32 = 1_000_000;
 /// Longest a step is held, in seconds: a year.
 const HOLD_S_MAX: u32 = 366 * 24 * 3600;
@@ -85,19 +86,30 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
     let share = json!({"type": "number", "format": "double", "minimum": 0, "maximum": 100});
     let step = json!({
         "type": "object",
-        "required": ["share"],
-        "x-kubernetes-validations": [{
-            "rule": "self.share * 100.0 - double(int(self.share * 100.0 + 0.5)) < 0.000001 \
-                     && double(int(self.share * 100.0 + 0.5)) - self.share * 100.0 < 0.000001",
-            "message": "shares go in steps of 0.01",
-        }],
+        "x-kubernetes-validations": [
+            {
+                "rule": "!has(self.share) || (self.share * 100.0 - double(int(self.share * 100.0 + 0.5)) < 0.000001 \
+                         && double(int(self.share * 100.0 + 0.5)) - self.share * 100.0 < 0.000001)",
+                "message": "shares go in steps of 0.01",
+            },
+            {
+                "rule": "has(self.share) || has(self.job) || has(self.webhook)",
+                "message": "a step has a share, a job or a webhook",
+            },
+            {
+                "rule": "!has(self.job) || !has(self.webhook)",
+                "message": "a step has a job or a webhook: give each a step of its own",
+            },
+        ],
         "properties": {
-            "share": about(share, "Share in percent, in steps of 0.01."),
+            "share": about(share, "Share in percent, in steps of 0.01; default: as in the step before."),
             "holdSeconds": {
                 "type": "integer", "format": "int64", "minimum": 0, "maximum": HOLD_S_MAX,
-                "description": "How long it is held, in seconds; default: until it is promoted.",
+                "description": "How long it is held, in seconds; default: until it is promoted, or, with a job or a webhook, until that is through.",
             },
             "analysis": analysis::spec("What is measured while it is held; what it leaves open is as the release says."),
+            "job": errand::job(),
+            "webhook": errand::webhook(),
         },
     });
     json!({
@@ -118,7 +130,7 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
             },
             "steps": {
                 "type": "array", "maxItems": STEPS_MAX, "items": step,
-                "description": "The shares, one after the other.",
+                "description": "The shares, and what is to be through before it goes on, one after the other.",
             },
             "analysis": analysis::spec("What is measured while a step is held, and what is made of it."),
             "keepWarmSeconds": {
@@ -132,7 +144,7 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
             },
             "retries": {
                 "type": "integer", "format": "int64", "minimum": 0, "maximum": RETRIES_MAX,
-                "description": "How often it was told to measure anew: what retry counts up.",
+                "description": "How often it was told to begin a step anew that had stopped it: what retry counts up.",
             },
             "intent": {
                 "type": "string", "enum": ["forward", "abort", "undo"],
@@ -172,6 +184,7 @@ fn status() -> Value {
         "heldSince": number(),
         "pausedSince": number(),
         "analysis": analysis::status(),
+        "errand": errand::status(),
         "retried": number(),
         "warmSince": number(),
         "outcome": text(),

@@ -91,7 +91,7 @@ impl ReleaseView {
             waits_for: (!is_over).then(|| waits_for(release)),
             needs_help: status.trouble.as_ref().is_some_and(|trouble| trouble.needs_help),
             held_since_unix_s: status.held_since,
-            steps: release.spec.steps.iter().map(|step| step.share).collect(),
+            steps: (0..release.spec.steps.len()).map(|number| release.share(number)).collect(),
             step: status.step,
             workloads: workloads.collect(),
             turns: TURNS.iter().filter(|(_, turn)| can(turn)).map(|(name, _)| *name).collect(),

@@ -47,6 +47,9 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
         rule("apps", &["statefulsets", "daemonsets"], &read),
         // A release gives Deployments images, and makes and deletes those that serve its lane.
         rule("apps", &["deployments"], &["get", "list", "watch", "create", "patch", "delete"]),
+        // Steps of a release run Jobs, also such as CronJobs describe.
+        rule("batch", &["jobs"], &["get", "create", "delete"]),
+        rule("batch", &["cronjobs"], &["get"]),
         rule("gateway.networking.k8s.io", &["httproutes"], &read),
         // Lane pods get the label by which proxies prefer them, and one condition; no other field of a pod is touched.
         rule("", &["pods"], &["get", "list", "watch", "patch"]),

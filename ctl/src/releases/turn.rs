@@ -3,7 +3,7 @@
 use canary_release::{Intent, Phase, Release};
 use serde_json::{Value, json};
 
-use super::{journal, phase_word};
+use super::{is_stopped, journal, phase_word};
 use crate::failure::{Code, Failure};
 
 /// Something to ask of a release.
@@ -18,7 +18,7 @@ pub enum Turn {
     Pause,
     /// Go on by itself.
     Resume,
-    /// After measurements stopped it: measure anew.
+    /// After its step stopped it: begin the step anew.
     Retry,
     /// Everybody back to the old versions.
     Abort,
@@ -57,8 +57,8 @@ impl Turn {
                 let passed = passed.max(usize::try_from(release.spec.passed).unwrap_or(usize::MAX));
                 Ok(json!({"passed": passed, "paused": null}))
             }
-            Self::Retry if status.analysis.as_ref().is_none_or(|analysis| !analysis.failed) => {
-                Err(conflict("was not stopped by measurements: there is nothing to measure anew")
+            Self::Retry if !is_stopped(&status) => {
+                Err(conflict("was not stopped by its step: there is nothing to try anew")
                     .help(format!("canaryctl release status {name} says what it waits for")))
             }
             Self::Retry => Ok(json!({"retries": release.spec.retries.saturating_add(1)})),
@@ -122,14 +122,20 @@ mod tests {
     }
 
     #[test]
-    fn only_what_measurements_stopped_is_measured_anew() {
+    fn only_what_its_step_has_stopped_is_tried_anew() {
         let mut stopped = release(&json!({"retries": 1}), "Stepping", 0);
-        check(Turn::Retry, &stopped, Err("was not stopped by measurements"));
+        check(Turn::Retry, &stopped, Err("was not stopped by its step"));
         stopped.status.as_mut().expect("a status").analysis = Some(
             serde_json::from_value(json!({
                 "step": 0, "at": 0, "verdict": "Bad", "message": "", "failed": true, "quantile": 0.95,
             }))
             .expect("an analysis"),
+        );
+        check(Turn::Retry, &stopped, Ok(json!({"retries": 2})));
+        let status = stopped.status.as_mut().expect("a status");
+        status.analysis = None;
+        status.errand = Some(
+            serde_json::from_value(json!({"step": 0, "tries": 1, "outcome": "Failed"})).expect("an errand"),
         );
         check(Turn::Retry, &stopped, Ok(json!({"retries": 2})));
     }

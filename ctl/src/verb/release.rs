@@ -52,7 +52,7 @@ pub enum Verb {
     Abort(ChangeArgs),
     /// Once it is through: give the Deployments the images from before.
     Undo(ChangeArgs),
-    /// After bad measurements: measure the step anew.
+    /// After bad measurements, or a Job or webhook that failed: begin the step anew.
     Retry(NameArgs),
     /// Say what happened and when.
     History(NameArgs),
@@ -136,7 +136,7 @@ pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
             Verb::Resume(args) => set(&cluster, &releases, args, Turn::Resume, "goes on").await,
             Verb::Abort(args) => turn(args, &cluster, &releases, Turn::Abort, Phase::Aborted).await,
             Verb::Undo(args) => turn(args, &cluster, &releases, Turn::Undo, Phase::Undone).await,
-            Verb::Retry(args) => set(&cluster, &releases, args, Turn::Retry, "is measured anew").await,
+            Verb::Retry(args) => set(&cluster, &releases, args, Turn::Retry, "begins its step anew").await,
             Verb::History(args) => {
                 show::history(&named(&releases, args.name.as_deref()).await?);
                 Ok(())

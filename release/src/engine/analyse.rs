@@ -29,7 +29,8 @@ impl Turn<'_> {
         self.note_change(before.as_ref(), judged.as_ref());
         self.next.status.analysis.clone_from(&judged);
         if let Some(failed) = judged.as_ref().filter(|judged| judged.failed && !checks.dry_run) {
-            return Err(self.fails(checks.on_failure, &failed.message));
+            let why = format!("measurements are bad: {}", failed.message);
+            return Err(self.fails(checks.on_failure, "Analysis", &why));
         }
         let next = due(held_since, judged.as_ref().map(|judged| judged.at), &checks);
         // It is being asked, if it is late.
@@ -46,7 +47,7 @@ impl Turn<'_> {
         status.retried = self.release.spec.retries;
         status.analysis = None;
         status.held_since = Some(self.now);
-        status.note(self.now, "measures anew");
+        status.note(self.now, "begins the step anew");
     }
 
     fn note_change(&mut self, before: Option<&AnalysisStatus>, now: Option<&AnalysisStatus>) {
@@ -63,13 +64,12 @@ impl Turn<'_> {
         self.next.status.note(self.now, what);
     }
 
-    fn fails(&mut self, on_failure: OnFailure, message: &str) -> Stop {
+    pub(super) fn fails(&mut self, on_failure: OnFailure, reason: &str, why: &str) -> Stop {
         match on_failure {
-            OnFailure::Pause => needs_help("Analysis", format!("measurements are bad: {message}")),
+            OnFailure::Pause => needs_help(reason, why),
             OnFailure::Abort => {
                 self.next.status.outcome = Some(Outcome::Aborted);
-                let why = format!("aborts: measurements are bad: {message}");
-                match self.goes_to(Phase::Ending, &why) {
+                match self.goes_to(Phase::Ending, &format!("aborts: {why}")) {
                     Err(stop) => stop,
                     Ok(()) => Stop::Acts,
                 }

@@ -9,6 +9,7 @@ use crate::workload::{copy_of, is_rolled_out, needed, replicas};
 
 mod analysis;
 mod cut;
+mod errands;
 mod order;
 mod remaining;
 mod repository;
@@ -42,11 +43,15 @@ struct Cluster {
     release: Release,
     world: World,
     now: i64,
+    jobs: BTreeMap<WorkloadRef, Value>,
+    /// How Jobs end, as the type of their condition; none while they run.
+    jobs_end: Option<&'static str>,
 }
 
 impl Cluster {
     fn new(release: Release, pods: u32) -> Self {
-        let mut cluster = Self { release, world: World::default(), now: 1000 };
+        let mut cluster =
+            Self { release, world: World::default(), now: 1000, jobs: BTreeMap::new(), jobs_end: None };
         for spec in cluster.release.spec.workloads.clone() {
             let name = spec.deployment.name.as_str();
             let labels = json!({"app": name, "version": "v1"});
@@ -75,8 +80,17 @@ impl Cluster {
         trouble.map_or(String::new(), |trouble| format!("{}: {}", trouble.reason, trouble.message))
     }
 
+    /// What whoever asks looks for besides: the Job that the journal names.
+    fn look(&mut self) {
+        let errand = self.release.status.as_ref().and_then(|status| status.errand.as_ref());
+        let job = errand.filter(|errand| errand.outcome.is_none()).and_then(|errand| errand.job.as_ref());
+        let found = job.map(|job| self.jobs.get(job).cloned());
+        self.world.job = found.map(|found| found.map_or(JobSeen::Absent, JobSeen::There));
+    }
+
     /// One turn; dies after so many of its writes, the journal's being the first.
     fn turn(&mut self, writes: usize) {
+        self.look();
         let next = next(&self.release, &self.world, None, self.now);
         let mut left = writes;
         if Some(&next.status) != self.release.status.as_ref() {
@@ -133,6 +147,11 @@ impl Cluster {
                 assert!(lane.is_none(), "nobody is led there any more");
                 self.world.deployments.remove(deployment);
             }
+            Action::CreateJob { job } => {
+                let name = of(job["metadata"]["name"].as_str().expect("a name"));
+                assert!(self.jobs.insert(name, job.clone()).is_none(), "it is made once");
+            }
+            Action::DeleteJob { job } => drop(self.jobs.remove(job)),
         }
     }
 
@@ -189,21 +208,30 @@ impl Cluster {
     }
 
     fn settle(&mut self) {
+        for job in self.jobs.values_mut() {
+            if let Some(how) = self.jobs_end {
+                let condition = json!({"type": how, "status": "True", "reason": "Tested", "message": "so"});
+                job["status"] = json!({"conditions": [condition]});
+            }
+        }
         for which in 0..=self.world.deployments.len() {
             self.others(which);
         }
     }
 
+    /// All that a turn may change.
+    fn is_like(&self) -> impl PartialEq + use<> {
+        let world = (self.world.deployments.clone(), self.world.lanes.clone(), self.jobs.clone());
+        (self.release.status.clone(), world)
+    }
+
     /// Goes on until nothing more happens by itself.
     fn run(&mut self) {
         for _ in 0..60 {
-            let before =
-                (self.release.status.clone(), self.world.deployments.clone(), self.world.lanes.clone());
+            let before = self.is_like();
             self.turn(usize::MAX);
             self.settle();
-            if before
-                == (self.release.status.clone(), self.world.deployments.clone(), self.world.lanes.clone())
-            {
+            if before == self.is_like() {
                 return;
             }
         }
@@ -326,7 +354,7 @@ fn what_cannot_be_released_is_refused_before_anything_is_done() {
     );
     check_trouble(
         |cluster| {
-            cluster.release.spec.steps[0].share = 70.0;
+            cluster.release.spec.steps[0].share = Some(70.0);
             cluster.release.spec.workloads[0].replicas = Some(2);
         },
         "70 % of the users of shop/cart take 3 pods, and the lane gets 2",
@@ -419,7 +447,7 @@ fn a_share_that_other_lanes_leave_no_room_for_is_refused() {
     });
     check_trouble(
         |cluster| {
-            cluster.release.spec.steps[0].share = 50.0;
+            cluster.release.spec.steps[0].share = Some(50.0);
             cluster.world.lanes.insert("zeta".into(), other);
         },
         "lane r-1 cannot be",

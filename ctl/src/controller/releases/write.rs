@@ -1,13 +1,14 @@
 //! A release's writes, one by one.
 
 use canary_istio::ObjectRef;
-use canary_release::{Action, RELEASE_LABEL, WorkloadRef, World};
+use canary_release::{Action, JobSeen, RELEASE_LABEL, WorkloadRef, World};
 use canary_rules::lane;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use super::jobs;
 use crate::apply::{ApplyError, Written};
 use crate::names::FIELD_MANAGER;
 use crate::world;
@@ -56,6 +57,16 @@ pub(super) async fn act(
             let api = deployments(client, &deployment.namespace);
             let params = only(world.deployments.get(deployment), DeleteParams::background());
             gone(&object, api.delete(&deployment.name, &params).await.map(drop))
+        }
+        Action::CreateJob { job } => jobs::create(client, job).await.map(|()| None),
+        Action::DeleteJob { job } => {
+            let object = reference("Job", &job.namespace, &job.name);
+            let found = match &world.job {
+                Some(JobSeen::There(found)) => Some(found),
+                Some(JobSeen::Absent) | None => None,
+            };
+            let params = only(found, DeleteParams::background());
+            gone(&object, jobs::api(client, &job.namespace).delete(&job.name, &params).await.map(drop))
         }
     }
 }
@@ -136,11 +147,11 @@ fn lanes(client: &Client) -> Api<DynamicObject> {
     Api::all_with(client.clone(), &world::resource(lane::API_VERSION, lane::KIND))
 }
 
-fn reference(kind: &str, namespace: &str, name: &str) -> ObjectRef {
+pub(super) fn reference(kind: &str, namespace: &str, name: &str) -> ObjectRef {
     ObjectRef { kind: kind.into(), namespace: namespace.into(), name: name.into() }
 }
 
-fn failed(verb: &'static str, object: &ObjectRef, error: kube::Error) -> ApplyError {
+pub(super) fn failed(verb: &'static str, object: &ObjectRef, error: kube::Error) -> ApplyError {
     match error {
         kube::Error::Api(status) if status.code == 409 => ApplyError::Conflict { object: object.clone() },
         source => ApplyError::Api { verb, object: object.clone(), source: Box::new(source) },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canary_release::{By, Planned, Release, Step, WorkloadRef, World, holder, plan};
+use canary_release::{By, Planned, PlannedStep, Release, WorkloadRef, World, holder, plan};
 use kube::Client;
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, ResourceExt as _};
@@ -92,18 +92,21 @@ fn tell(release: &Release, planned: &Planned) {
     for (number, planned) in planned.steps.iter().enumerate() {
         let pods = planned.pods.iter().map(|(name, pods)| format!("{name} {pods}"));
         let pods = pods.collect::<Vec<_>>().join(" · ");
-        let what = format!("{}   pods: {pods}", step(&planned.step, release.spec.by));
+        let what = format!("{}   pods: {pods}", step(planned, release.spec.by));
         printed.line(&format!("step {}", number.saturating_add(1)), &what);
     }
     let names = release.spec.workloads.iter().map(|spec| spec.deployment.to_string());
     printed.line("then", &format!("the new images for {}", names.collect::<Vec<_>>().join(", ")));
 }
 
-fn step(step: &Step, by: By) -> String {
-    let who = if step.share > 0.0 { format!("{} % of {by}", step.share) } else { "by rule only".into() };
-    match step.hold_seconds {
-        Some(seconds) => format!("{who}, for {seconds} s"),
-        None => format!("{who}, until promoted"),
+fn step(planned: &PlannedStep, by: By) -> String {
+    let PlannedStep { step, share, .. } = planned;
+    let who = if *share > 0.0 { format!("{share} % of {by}") } else { "by rule only".into() };
+    match (step.errand(), step.hold_seconds) {
+        (Some(errand), Some(seconds)) => format!("{who}, {errand}, for {seconds} s at least"),
+        (Some(errand), None) => format!("{who}, {errand}"),
+        (None, Some(seconds)) => format!("{who}, for {seconds} s"),
+        (None, None) => format!("{who}, until promoted"),
     }
 }
 

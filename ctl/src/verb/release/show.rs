@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::failure::{Code, Failure};
 use crate::output::Format;
 use crate::progress::Printed;
-use crate::releases::{journal, phase_word, waits_for};
+use crate::releases::{is_stopped, journal, phase_word, waits_for};
 use crate::verb::enable::document::who_of_rules;
 
 /// The whole object.
@@ -57,7 +57,7 @@ pub(crate) fn place(release: &Release) -> String {
     if status.phase != Phase::Stepping {
         return phase_word(status.phase);
     }
-    let share = release.step(status.step).share;
+    let share = release.share(status.step);
     let number = status.step.saturating_add(1);
     let of = release.steps();
     match share > 0.0 {
@@ -105,7 +105,7 @@ fn tree(release: &Release, now: i64) -> String {
         Phase::Warm => format!("Back, at once:  canaryctl release undo {name}\n"),
         phase if phase.is_through() => format!("Back:  canaryctl release undo {name}\n"),
         phase if phase.is_final() => String::new(),
-        _ if status.analysis.is_some_and(|analysis| analysis.failed) => format!(
+        _ if is_stopped(&status) => format!(
             "Next:  canaryctl release retry {name} (or promote, all the same)      Back:  canaryctl release abort {name}\n"
         ),
         _ => format!("Next:  canaryctl release promote {name}      Back:  canaryctl release abort {name}\n"),

@@ -45,14 +45,10 @@ impl Cluster {
     /// As [`Cluster::run`], by a controller that may die, and then by another.
     fn live(&mut self, life: &mut Life) {
         for _ in 0..80 {
-            let before =
-                (self.release.status.clone(), self.world.deployments.clone(), self.world.lanes.clone());
+            let before = self.is_like();
             let died = self.turn_of(life);
             self.settle();
-            if !died
-                && before
-                    == (self.release.status.clone(), self.world.deployments.clone(), self.world.lanes.clone())
-            {
+            if !died && before == self.is_like() {
                 return;
             }
         }
@@ -61,6 +57,7 @@ impl Cluster {
 
     /// A turn, and whether it was somebody's last; the next one dies of old age alone.
     fn turn_of(&mut self, life: &mut Life) -> bool {
+        self.look();
         let next = next(&self.release, &self.world, None, self.now);
         let due = usize::from(Some(&next.status) != self.release.status.as_ref()) + next.actions.len();
         let dies = due > life.left;

@@ -114,7 +114,7 @@ impl StrategyArgs {
             (Some(ByWhat::Users) | None, _) => By::Users,
         };
         let is_blue_green = strategy == Strategy::BlueGreen;
-        let step = |share| Step { share, hold_seconds, analysis: None };
+        let step = |share| Step { share: Some(share), hold_seconds, ..Step::default() };
         Ok(Course {
             steps: shares.into_iter().map(step).collect(),
             by,
@@ -155,7 +155,7 @@ mod tests {
     #[track_caller]
     fn check(line: &str, pods: u32, want: (&[f64], Option<u32>, By, bool, Option<u32>)) {
         let made = course(line, true, pods).unwrap_or_else(|error| panic!("{line}: {error}"));
-        let shares: Vec<f64> = made.steps.iter().map(|step| step.share).collect();
+        let shares: Vec<f64> = made.steps.iter().filter_map(|step| step.share).collect();
         let hold = made.steps.first().and_then(|step| step.hold_seconds);
         assert_eq!((&*shares, hold, made.by, made.has_all_pods, made.keep_warm_s), want, "{line}");
     }
