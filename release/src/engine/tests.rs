@@ -11,6 +11,7 @@ mod analysis;
 mod cut;
 mod errands;
 mod order;
+mod peers;
 mod remaining;
 mod repository;
 mod warm;
