@@ -16,6 +16,8 @@ pub const SETTINGS: &str = "canaryctl-settings";
 pub const KEYS: &str = "canaryctl-keys";
 /// The Secret with the key for traces, while somebody traces.
 pub const TRACE: &str = "canaryctl-trace";
+/// The Secret with the addresses that are told of every release, by names of people's own.
+pub const NOTIFY: &str = "canaryctl-notify";
 /// The webhook's configuration, its Service and the Secret with its certificates.
 pub const WEBHOOK: &str = "canaryctl-webhook";
 /// What a configuration of webhooks is to the API server.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::analysis::Analysis;
 use crate::errand::{JobSpec, Webhook};
 use crate::journal::Status;
+use crate::notices::Notify;
 
 /// The `kind` of Release documents.
 pub const KIND: &str = "Release";
@@ -79,6 +80,9 @@ pub struct ReleaseSpec {
     /// What is measured while a step is held, and what is made of it; default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
+    /// Who is told of what happens to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Notify>,
     /// For how long after everybody has the new versions those from before are kept ready, in seconds, so that
     /// everybody can go back at once; default: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

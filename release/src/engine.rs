@@ -34,6 +34,8 @@ pub struct World {
     pub job: Option<JobSeen>,
     /// CronJobs that steps name and that were looked for; none where there is none.
     pub cron_jobs: BTreeMap<WorkloadRef, Option<Value>>,
+    /// How many entries of the history others are told of, if some were since the last turn.
+    pub told: Option<u32>,
     /// What came of [`crate::call`], if that was made since the last turn.
     pub called: Option<Called>,
 }
@@ -57,6 +59,7 @@ pub fn next(release: &Release, world: &World, taken: Option<&str>, now: i64) -> 
     let mut turn = Turn { release, world, now, next: Next { status, ..Next::default() } };
     turn.next.status.observed_generation = release.metadata.generation.unwrap_or(0);
     turn.next.status.trouble = None;
+    turn.next.status.told = world.told.unwrap_or(turn.next.status.told);
     if let Err(stop) = turn.take(taken)
         && let Stop::Waits(trouble) = stop
     {
@@ -374,11 +377,15 @@ impl<'a> Turn<'a> {
     fn count_pause(&mut self) {
         let status = &mut self.next.status;
         match (self.release.spec.paused, status.paused_since) {
-            (true, None) => status.paused_since = Some(self.now),
+            (true, None) => {
+                status.paused_since = Some(self.now);
+                status.note(self.now, "is paused");
+            }
             (false, Some(since)) => {
                 let paused = self.now.saturating_sub(since);
                 status.held_since = status.held_since.map(|held| held.saturating_add(paused));
                 status.paused_since = None;
+                status.note(self.now, "goes on after a pause");
             }
             (true, Some(_)) | (false, None) => {}
         }

@@ -10,7 +10,7 @@ use crate::analysis::OnFailure;
 use crate::document::{Release, Step, WorkloadRef};
 
 pub use call::{Call, Called, call, origin};
-pub(crate) use call::{id, is_address};
+pub(crate) use call::{describe, id, is_address};
 pub(crate) use job::{JobState, document, is_of, name, state};
 
 /// A Job that a step runs: one that a CronJob describes, or one of its own.

@@ -45,6 +45,9 @@ pub struct Status {
     /// The `retries` of the spec that were heeded.
     #[serde(skip_serializing_if = "is_none_yet")]
     pub retried: u32,
+    /// How many entries of the history others are told of, forgotten ones among them.
+    #[serde(skip_serializing_if = "is_none_yet")]
+    pub told: u32,
     /// What it waits for or stumbles over; none while all goes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,

@@ -5,6 +5,7 @@ mod beside;
 mod calls;
 mod jobs;
 mod measure;
+mod tells;
 mod write;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::names::{FIELD_MANAGER, RELEASE_FINALIZER};
 use crate::world::Seen;
 use calls::Calls;
 use measure::Measures;
+use tells::Tells;
 
 /// How soon pods that do not come are looked at again: their Deployment does not say why.
 const LOOK_AT_PODS_EVERY: Duration = Duration::from_secs(2);
@@ -53,13 +55,20 @@ pub(super) struct Round {
 pub(super) struct Outside {
     measures: Measures,
     calls: Calls,
+    tells: Tells,
     answered: Arc<Notify>,
 }
 
 impl Outside {
-    pub(super) fn new() -> Self {
+    /// For a controller in this namespace.
+    pub(super) fn new(client: &Client, namespace: &str) -> Self {
         let answered = Arc::new(Notify::new());
-        Self { measures: Measures::new(answered.clone()), calls: Calls::new(answered.clone()), answered }
+        Self {
+            measures: Measures::new(answered.clone()),
+            calls: Calls::new(answered.clone()),
+            tells: Tells::new(client.clone(), namespace, answered.clone()),
+            answered,
+        }
     }
 
     /// Waits until there is an answer that was not fetched yet.
@@ -71,6 +80,7 @@ impl Outside {
     fn keep(&mut self, releases: &[Release]) {
         self.measures.keep(releases);
         self.calls.keep(releases);
+        self.tells.keep(releases);
     }
 }
 
@@ -101,6 +111,7 @@ pub(super) async fn round(client: &Client, seen: &Seen, outside: &mut Outside, e
         let now = Timestamp::now().as_second();
         world.measured = outside.measures.look(release, &world, now);
         world.called = outside.calls.look(release);
+        world.told = outside.tells.look(release, now).await;
         jobs::look(client, release, &mut world).await;
         let next = next(release, &world, taken.as_deref(), now);
         let journal = Journal::of(client, object, events, release.status.clone().unwrap_or_default());

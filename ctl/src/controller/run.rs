@@ -126,6 +126,7 @@ impl<'a> Run<'a> {
         let events = Events::new(client.clone(), &options.identity);
         let reporter = Reporter::new(client.clone(), events.clone());
         let traces = Traces::new(&client, &options.namespace);
+        let outside = Outside::new(&client, &options.namespace);
         Self {
             client,
             arrival_timeout: options.arrival_timeout,
@@ -135,7 +136,7 @@ impl<'a> Run<'a> {
             metrics,
             reporter,
             events,
-            outside: Outside::new(),
+            outside,
             arrivals: Arrivals::default(),
             traces,
             held: Held::default(),

@@ -15,6 +15,8 @@ const WORKLOADS_MAX: u32 = 20;
 /// Most steps and rules.
 const STEPS_MAX: u32 = 64;
 const RULES_MAX: u32 = 64;
+/// Most addresses that are told of a release.
+const NOTIFIED_MAX: u32 = 8;
 /// Most times that a release is told to begin a step anew.
 const RETRIES_MAX: u32 = 1_000_000;
 /// Longest a step is held, in seconds: a year.
@@ -133,6 +135,11 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
                 "description": "The shares, and what is to be through before it goes on, one after the other.",
             },
             "analysis": analysis::spec("What is measured while a step is held, and what is made of it."),
+            "notify": {
+                "type": "array", "maxItems": NOTIFIED_MAX,
+                "items": {"type": "object", "required": ["url"], "properties": {"url": errand::url()}},
+                "description": "Who is told of what happens to it, by a POST of JSON for each entry of its history.",
+            },
             "keepWarmSeconds": {
                 "type": "integer", "format": "int64", "minimum": 0, "maximum": HOLD_S_MAX,
                 "description": "For how long after everybody has the new versions those from before are kept ready, in seconds; default: not at all.",
@@ -186,6 +193,7 @@ fn status() -> Value {
         "analysis": analysis::status(),
         "errand": errand::status(),
         "retried": number(),
+        "told": number(),
         "warmSince": number(),
         "outcome": text(),
         "workloads": list(&workload),

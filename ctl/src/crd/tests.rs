@@ -41,7 +41,7 @@ fn a_release_has_every_field_of_its_type_and_no_other() {
                 {"job": {"cronJob": "shop/smoke", "spec": {"backoffLimit": 0}, "onFailure": "abort"}},
                 {"webhook": {"url": "http://ci", "timeoutSeconds": 5, "retries": 1, "onFailure": "abort"}},
             ],
-            "analysis": analysis, "keepWarmSeconds": 600, "paused": true, "passed": 1, "retries": 1, "intent": "abort",
+            "analysis": analysis, "notify": [{"url": "http://chat"}], "keepWarmSeconds": 600, "paused": true, "passed": 1, "retries": 1, "intent": "abort",
         },
         "status": {
             "observedGeneration": 1, "phase": "Stepping", "step": 1, "heldSince": 7, "pausedSince": 8, "warmSince": 9, "outcome": "Aborted",
@@ -56,6 +56,7 @@ fn a_release_has_every_field_of_its_type_and_no_other() {
             },
             "errand": {"step": 1, "tries": 1, "job": "shop/r-1", "seen": true, "outcome": "Failed", "message": "why"},
             "retried": 1,
+            "told": 2,
             "trouble": {"reason": "Pods", "message": "none", "needsHelp": true},
             "history": [{"at": 7, "what": "begins"}],
             "forgotten": 3,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Plan, webhook};
-use crate::names::{CONTROLLER, DEVELOPER, FILTER_SERVER, KEYS, SETTINGS, TRACE};
+use crate::names::{CONTROLLER, DEVELOPER, FILTER_SERVER, KEYS, NOTIFY, SETTINGS, TRACE};
 
 /// Where the controller serves health and metrics.
 const CONTROLLER_PORT: u16 = 8080;
@@ -64,7 +64,7 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
     ];
     let mut own_rules = vec![
         json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [SETTINGS], "verbs": ["get"]}),
-        json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [KEYS], "verbs": ["get"]}),
+        json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [KEYS, NOTIFY], "verbs": ["get"]}),
         // It says until when every proxy has the key, and removes what no run wants any more.
         json!({
             "apiGroups": [""], "resources": ["secrets"],

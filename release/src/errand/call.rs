@@ -66,7 +66,7 @@ pub(crate) fn id(release: &Release, step: usize) -> String {
 }
 
 /// A release as others are told of it.
-fn describe(release: &Release) -> Value {
+pub(crate) fn describe(release: &Release) -> Value {
     let status = release.status.clone().unwrap_or_default();
     let workloads = release.spec.workloads.iter().map(|spec| {
         let journal = status.workloads.iter().find(|journal| journal.deployment == spec.deployment);

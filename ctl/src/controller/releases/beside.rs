@@ -57,6 +57,11 @@ impl<T: Send + 'static> Beside<T> {
         self.under_way.insert(key.to_owned(), Asked(asked));
     }
 
+    /// Forgets answers by other keys than these; what is under way goes on.
+    pub(super) fn finish(&mut self, keys: &HashSet<String>) {
+        self.under_way.retain(|key, asked| keys.contains(key) || !asked.0.is_finished());
+    }
+
     /// Leaves off asking by other keys than these.
     pub(super) fn keep(&mut self, keys: &HashSet<String>) {
         self.under_way.retain(|key, _| keys.contains(key));

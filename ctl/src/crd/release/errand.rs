@@ -50,7 +50,7 @@ pub(super) fn webhook() -> Value {
 }
 
 /// An address that is posted to.
-fn url() -> Value {
+pub(super) fn url() -> Value {
     json!({
         "type": "string", "maxLength": 1024, "pattern": "^https?://[^/\\s]+",
         "description": "Its address as the controller reaches it.",

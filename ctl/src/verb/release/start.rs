@@ -71,8 +71,11 @@ pub struct DocumentArgs {
     replicas: Option<u32>,
     #[command(flatten)]
     analysis: analysis::AnalysisArgs,
+    /// Tell this address of what happens to it, by a POST of JSON with a `text`; may be repeated.
+    #[arg(long, value_name = "URL")]
+    notify: Vec<String>,
     /// A Release file instead; `-` for standard input.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "strategy", "by", "steps", "hold", "lane", "replicas", "keep_warm", "prometheus"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "strategy", "by", "steps", "hold", "lane", "replicas", "keep_warm", "prometheus", "notify"])]
     file: Option<PathBuf>,
 }
 
@@ -157,6 +160,9 @@ async fn document(args: &DocumentArgs, cluster: &Cluster, releases: &Releases) -
     }
     if let Some(analysis) = args.analysis.document() {
         spec["analysis"] = json!(analysis);
+    }
+    if !args.notify.is_empty() {
+        spec["notify"] = args.notify.iter().map(|url| json!({"url": url})).collect();
     }
     if let Some(lane) = &args.lane {
         spec["lane"] = lane.as_str().into();

@@ -185,6 +185,9 @@ fn a_pause_makes_a_step_as_much_longer() {
     cluster.run();
     assert_eq!((cluster.trouble().as_str(), cluster.share()), ("Holds: goes on by itself", Some(10.0)));
     assert_eq!(cluster.release.status.as_ref().and_then(|status| status.held_for(cluster.now)), Some(20));
+    let history = cluster.release.status.as_ref().map(|status| status.history.clone()).unwrap_or_default();
+    let told: Vec<&str> = history.iter().rev().take(2).map(|entry| entry.what.as_str()).collect();
+    assert_eq!(told, ["goes on after a pause", "is paused"]);
     cluster.now += 40;
     cluster.run();
     assert_eq!(cluster.share(), Some(50.0));
