@@ -28,6 +28,15 @@ while :; do
 done
 "#;
 
+/// An image with a shell that nodes have: the proxy's.
+pub(crate) fn image_with_shell(shop: &Shop) -> Value {
+    let web = shop.cluster().get(&["-n", shop.namespace(), "pods", "-l", "app=web"]);
+    let of_web = |list: &str| web["items"][0]["spec"][list].as_array().cloned().unwrap_or_default();
+    let mut containers = [of_web("initContainers"), of_web("containers")].concat().into_iter();
+    let proxy = containers.find(|container| container["name"] == "istio-proxy").expect("a sidecar");
+    proxy["image"].clone()
+}
+
 /// A Job that runs.
 struct Job<'s> {
     shop: &'s Shop,
@@ -37,11 +46,6 @@ struct Job<'s> {
 impl<'s> Job<'s> {
     /// Starts it, and waits until it calls.
     fn start(shop: &'s Shop, name: &'static str) -> Self {
-        // An image with a shell that nodes have: the proxy's.
-        let web = shop.cluster().get(&["-n", shop.namespace(), "pods", "-l", "app=web"]);
-        let of_web = |list: &str| web["items"][0]["spec"][list].as_array().cloned().unwrap_or_default();
-        let mut containers = [of_web("initContainers"), of_web("containers")].concat().into_iter();
-        let proxy = containers.find(|container| container["name"] == "istio-proxy").expect("a sidecar");
         shop.cluster().apply(&[json!({
             "apiVersion": "batch/v1", "kind": "Job",
             "metadata": {"name": name, "namespace": shop.namespace()},
@@ -53,7 +57,7 @@ impl<'s> Job<'s> {
                         "restartPolicy": "Never",
                         "terminationGracePeriodSeconds": 0,
                         "containers": [{
-                            "name": "job", "image": proxy["image"], "imagePullPolicy": "IfNotPresent",
+                            "name": "job", "image": image_with_shell(shop), "imagePullPolicy": "IfNotPresent",
                             "command": ["bash", "-c", SCRIPT],
                         }],
                     },

@@ -14,6 +14,7 @@ mod develop;
 mod discovery;
 mod doctor;
 mod documents;
+mod errands;
 mod explains;
 mod faults;
 mod faulty_api;
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
     suite.test("a_release_beside_a_repository_is_neither_fought_nor_fights", repository::applied);
     suite.test("a_release_that_measures_failures_is_taken_back_by_itself", measured::bad);
     suite.test("a_release_that_measures_well_goes_on_and_is_undone_at_once", measured::good);
+    suite.test("a_release_waits_for_its_job_and_for_leave", errands::asked);
     suite.test("no_lane_is_routed_at_a_headless_service", rows::headless);
     suite.test("a_client_without_a_sidecar_meets_lane_pods_in_the_selector_only", rows::without_sidecar);
     suite.test("no_lane_is_routed_where_another_namespace_has_a_rule_of_its_own", rows::foreign_rule);

@@ -44,7 +44,7 @@ fn document(shop: &Shop, prometheus: &Prometheus, name: &str, image: &str) -> Va
     })
 }
 
-async fn start(shop: &Shop, document: &Value) -> Ran {
+pub(crate) async fn start(shop: &Shop, document: &Value) -> Ran {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     std::io::Write::write_all(&mut file, document.to_string().as_bytes()).expect("written");
     let path = file.path().to_str().expect("a path");
@@ -52,7 +52,7 @@ async fn start(shop: &Shop, document: &Value) -> Ran {
 }
 
 /// Waits until the release is so.
-async fn until(
+pub(crate) async fn until(
     shop: &Shop,
     name: &str,
     what: &str,
