@@ -41,6 +41,8 @@ pub struct Seen {
     pub releases: Vec<Object>,
     /// The Deployments, as JSON, while there are Releases.
     pub deployments: Vec<Object>,
+    /// The StatefulSets, as JSON, while there are Releases.
+    pub stateful_sets: Vec<Object>,
     /// Namespaces that some revision of Istio does not look at. Of what is in them, only pods and what is to be given back are seen.
     pub undiscovered: BTreeSet<String>,
     /// The Takeovers, as JSON.
@@ -74,10 +76,12 @@ impl World {
     pub fn see(mut self, mesh_configs: &MeshConfigs) -> Result<Seen, ManifestError> {
         let undiscovered = self.undiscovered(mesh_configs);
         let has_releases = self.objects.iter().any(|object| object["kind"] == canary_release::KIND);
-        let is_wanted = |object: &&Value| has_releases && object["kind"] == "Deployment";
         // Whatever Istio looks at: what a release made is taken back everywhere.
-        let deployments = self.objects.iter().filter(is_wanted);
-        let deployments = deployments.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()?;
+        let released = |kind: &str| {
+            let all = self.objects.iter().filter(|object| has_releases && object["kind"] == kind);
+            all.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()
+        };
+        let (deployments, stateful_sets) = (released("Deployment")?, released("StatefulSet")?);
         if !undiscovered.is_empty() {
             self.objects.retain(|object| is_seen(object, &undiscovered));
         }
@@ -101,7 +105,17 @@ impl World {
         let derived =
             takeover::derive(&takeovers, Known { lanes: &lanes, services: Some(&observed.services) });
         derived.add_workloads(&mut observed);
-        Ok(Seen { observed, lanes, pods, releases, deployments, takeovers, derived, undiscovered })
+        Ok(Seen {
+            observed,
+            lanes,
+            pods,
+            releases,
+            deployments,
+            stateful_sets,
+            takeovers,
+            derived,
+            undiscovered,
+        })
     }
 
     fn undiscovered(&self, mesh_configs: &MeshConfigs) -> BTreeSet<String> {

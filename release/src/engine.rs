@@ -1,6 +1,6 @@
 //! What is next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -24,6 +24,8 @@ mod warm;
 pub struct World {
     /// Deployments.
     pub deployments: BTreeMap<WorkloadRef, Value>,
+    /// StatefulSets: to say why one is in no release.
+    pub stateful_sets: BTreeSet<WorkloadRef>,
     /// Lanes by name.
     pub lanes: BTreeMap<String, Value>,
     /// What is wrong with pods of a Deployment, where that is known.
@@ -92,6 +94,15 @@ pub fn holder(release: &Release, all: &[Release]) -> Option<String> {
         let shared = release.spec.workloads.iter().find(theirs)?;
         Some(format!("Deployment {} is in release {name}", shared.deployment))
     })
+}
+
+/// Why a StatefulSet is in no release.
+#[must_use]
+pub fn stateful_set_refused(name: &WorkloadRef) -> String {
+    format!(
+        "{name} is a StatefulSet: a copy of it for the lane would have volumes of its own, and so other data. Release the \
+         Deployments in front of it, and give it the new image by its own rolling update, with a partition"
+    )
 }
 
 /// Why a turn ends.
@@ -174,8 +185,12 @@ impl<'a> Turn<'a> {
     }
 
     fn stable(&self, spec: &WorkloadSpec) -> Result<&'a Value, Stop> {
-        let missing = || needs_help("NotFound", format!("there is no Deployment {}", spec.deployment));
-        self.world.deployments.get(&spec.deployment).ok_or_else(missing)
+        let name = &spec.deployment;
+        let missing = || match self.world.stateful_sets.contains(name) {
+            true => needs_help("StatefulSet", stateful_set_refused(name)),
+            false => needs_help("NotFound", format!("there is no Deployment {name}")),
+        };
+        self.world.deployments.get(name).ok_or_else(missing)
     }
 
     fn copy(&self, spec: &WorkloadSpec) -> Option<&'a Value> {

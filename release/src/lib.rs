@@ -23,7 +23,7 @@ pub use analysis::{
     Questions, Reading, Side, Source, SuccessRate, Traffic, Verdict, questions,
 };
 pub use document::{By, Intent, KIND, Metadata, Release, ReleaseSpec, Step, WorkloadRef, WorkloadSpec};
-pub use engine::{Next, World, holder, next};
+pub use engine::{Next, World, holder, next, stateful_set_refused};
 pub use errand::{Call, Called, ErrandOutcome, ErrandStatus, JobSeen, JobSpec, Webhook, call, origin};
 pub use journal::{Entry, Outcome, Phase, Status, Trouble, WorkloadStatus};
 pub use lane::RELEASE_LABEL;

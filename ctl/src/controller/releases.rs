@@ -142,7 +142,12 @@ fn world(seen: &Seen) -> World {
         |object: &Object| WorkloadRef { namespace: object.namespace().into(), name: object.name().into() };
     let deployments = seen.deployments.iter().map(|object| (name(object), object.value().clone()));
     let lanes = seen.lanes.iter().map(|object| (object.name().to_owned(), object.value().clone()));
-    World { deployments: deployments.collect(), lanes: lanes.collect(), ..World::default() }
+    World {
+        deployments: deployments.collect(),
+        stateful_sets: seen.stateful_sets.iter().map(name).collect(),
+        lanes: lanes.collect(),
+        ..World::default()
+    }
 }
 
 async fn turn(

@@ -355,6 +355,13 @@ fn what_cannot_be_released_is_refused_before_anything_is_done() {
     );
     check_trouble(
         |cluster| {
+            cluster.release.spec.workloads[0].deployment = of("db");
+            cluster.world.stateful_sets.insert(of("db"));
+        },
+        "StatefulSet: shop/db is a StatefulSet: a copy of it for the lane would have volumes of its own",
+    );
+    check_trouble(
+        |cluster| {
             cluster.release.spec.steps[0].share = Some(70.0);
             cluster.release.spec.workloads[0].replicas = Some(2);
         },

@@ -58,6 +58,10 @@ pub(super) async fn look(client: &Client, release: &Release) -> Result<Seen, Fai
             let name = found["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             seen.world.deployments.insert(WorkloadRef { namespace: namespace.into(), name }, found);
         }
+        let stateful_sets = list(client, "apps/v1", "StatefulSet", namespace).await.unwrap_or_default();
+        let names = stateful_sets.iter().filter_map(|found| found["metadata"]["name"].as_str());
+        let of = |name: &str| WorkloadRef { namespace: namespace.into(), name: name.into() };
+        seen.world.stateful_sets.extend(names.map(of));
         seen.services.extend(list(client, "v1", "Service", namespace).await?);
         let autoscalers = list(client, "autoscaling/v2", "HorizontalPodAutoscaler", namespace).await;
         seen.autoscalers.extend(autoscalers.unwrap_or_default());

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use canary_istio::lane::LANE_LABEL;
-use canary_release::{By, Phase, Release, WorkloadRef, WorkloadSpec};
-use k8s_openapi::api::apps::v1::Deployment;
+use canary_release::{By, Phase, Release, WorkloadRef, WorkloadSpec, stateful_set_refused};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -280,6 +280,12 @@ impl Image {
         match behind.as_slice() {
             [one] => Ok((*one).clone()),
             [] => {
+                let stateful_sets: Api<StatefulSet> = Api::namespaced(client.clone(), &self.namespace);
+                // Who may not read it hears that there is no such Deployment, which is true.
+                if let Ok(Some(_)) = stateful_sets.get_opt(&self.name).await {
+                    let name = WorkloadRef { namespace: self.namespace.clone(), name: self.name.clone() };
+                    return Err(Failure::new(Code::Documents, stateful_set_refused(&name)));
+                }
                 let message = format!("there is no Deployment {}/{}", self.namespace, self.name);
                 let all = names(&listed.items.iter().collect::<Vec<_>>());
                 Err(Failure::new(Code::Failed, message).help(format!("in {} are: {all}", self.namespace)))
