@@ -26,9 +26,12 @@ impl Turn<'_> {
     /// Until what the step has done elsewhere is done.
     pub(super) fn run_errand(&mut self, number: usize, step: &Step) -> Turned {
         let Some(wanted) = Errand::of(step) else { return Ok(()) };
-        let told = self.next.status.errand.clone();
-        let Some(told) = told.filter(|told| wanted.is_told_by(told, self.release, number)) else {
-            return self.begin_errand(number, wanted);
+        let told = match self.next.status.errand.clone() {
+            Some(told) if wanted.is_told_by(&told, self.release, number) => told,
+            Some(ErrandStatus { outcome: None, job: Some(job), .. }) => {
+                return Err(waits("Job", format!("Job {job} is left off first")));
+            }
+            _ => return self.begin_errand(number, wanted),
         };
         match (told.outcome, wanted) {
             (Some(ErrandOutcome::Passed), _) => Ok(()),

@@ -95,6 +95,17 @@ fn a_job_that_runs_is_deleted_when_its_release_is_aborted() {
 }
 
 #[test]
+fn a_job_that_runs_is_deleted_before_its_step_begins_anew() {
+    let mut cluster = job(json!({}));
+    cluster.run();
+    let first = cluster.jobs.keys().next().cloned();
+    cluster.release.spec.retries = 1;
+    cluster.run();
+    assert_eq!((cluster.step(), cluster.jobs.len()), (1, 1), "{}", cluster.trouble());
+    assert_ne!(cluster.jobs.keys().next().cloned(), first);
+}
+
+#[test]
 fn a_job_is_run_once_whichever_write_the_controller_dies_before() {
     for cut in 0..20 {
         let mut cluster = job(json!({}));
