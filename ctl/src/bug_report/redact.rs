@@ -51,7 +51,30 @@ impl Redactor {
                     }
                 }
             }
+            Some(canary_release::KIND) => {
+                self.rules(object);
+                self.asked(object);
+            }
             _ => self.rules(object),
+        }
+    }
+
+    /// What a Release asks and tells: behind its host an address may hold a secret, and a Job anywhere.
+    fn asked(&mut self, release: &mut Value) {
+        let Some(spec) = release.get_mut("spec") else { return };
+        for step in list(spec, "steps") {
+            if let Some(job) = step.pointer_mut("/job/spec") {
+                *job = REMOVED.into();
+            }
+            step.pointer_mut("/webhook/url").into_iter().for_each(|url| self.address(url));
+        }
+        list(spec, "notify").filter_map(|told| told.get_mut("url")).for_each(|url| self.address(url));
+    }
+
+    fn address(&mut self, url: &mut Value) {
+        if let Value::String(text) = url {
+            let host = format!("{}/{REMOVED}", canary_release::origin(text));
+            self.removed.insert(std::mem::replace(text, host));
         }
     }
 
@@ -153,6 +176,19 @@ mod tests {
     fn check(mut object: Value, want: &Value) {
         Redactor::default().object(&mut object);
         assert_eq!(object, *want);
+    }
+
+    #[test]
+    fn a_release_keeps_the_hosts_that_it_asks_and_loses_what_is_behind_them() {
+        let release = |webhook: &str, chat: &str, job: Value| {
+            json!({"kind": "Release", "spec": {
+                "steps": [{"share": 1}, {"webhook": {"url": webhook}}, {"job": {"spec": job}}], "notify": [{"url": chat}],
+            }})
+        };
+        check(
+            release("http://ci:8080/leave?token=secret", "https://chat/secret", json!({"env": "secret"})),
+            &release("http://ci:8080/(removed)", "https://chat/(removed)", json!(REMOVED)),
+        );
     }
 
     #[test]
