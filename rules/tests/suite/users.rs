@@ -1,9 +1,11 @@
 //! Percentages: how a user is told apart, and when one is given an id.
 
-use canary_rules::edge::Reason;
+use std::collections::BTreeMap;
+
+use canary_rules::edge::{Edge, Reason};
 use canary_rules::layers;
 
-use super::kit::{Message, UID, edge, get, lane_of, set_cookies};
+use super::kit::{Message, NOW_S, UID, edge, get, lane_of, set_cookies};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -101,6 +103,44 @@ fn a_user_without_a_key_is_given_an_id_once() {
     let again = with_uid(UID).decide(&edge);
     assert!(set_cookies(&again).iter().all(|line| !line.starts_with("canary-uid=")));
     assert_eq!((lane_of(&again), again.reason), (lane_of(&decision), decision.reason));
+}
+
+/// What a browser keeps of what it was told to set, and sends.
+#[derive(Default)]
+struct Browser(BTreeMap<String, String>);
+
+impl Browser {
+    /// A visit, and whether it was in a lane.
+    fn visits(&mut self, edge: &Edge, now_s: u64) -> bool {
+        let cookies: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = get("/").with("cookie", cookies.join("; ")).at(now_s);
+        let decision = request.decide(edge);
+        for line in set_cookies(&decision) {
+            let (cookie, attributes) = line.split_once("; ").unwrap_or((&line, ""));
+            let (name, value) = cookie.split_once('=').expect("a cookie");
+            match attributes.contains("Max-Age=0") {
+                true => drop(self.0.remove(name)),
+                false => drop(self.0.insert(name.into(), value.into())),
+            }
+        }
+        decision.lane.is_some()
+    }
+}
+
+/// Elsewhere sticky users moved to the canary alone, until all of them were there.
+#[test]
+fn flagger_1532_a_share_of_users_who_come_again_and_again_stays_what_it_is() {
+    let edge = edge(&[("gray", "{rules: [{percent: 30}]}")]);
+    let user = |number: u32| Browser([("canary-uid".to_owned(), format!("user{number}"))].into());
+    let mut browsers: Vec<Browser> = (0..500).map(user).collect();
+    // Cookies of lanes come to their end and are given anew.
+    let mut visit = |now_s| browsers.iter_mut().map(|one| one.visits(&edge, now_s)).collect::<Vec<_>>();
+    let first = visit(NOW_S);
+    let inside = first.iter().filter(|is_in| **is_in).count();
+    assert!((100..200).contains(&inside), "{inside} of 500 are in a lane of 30 %");
+    for times in 1..10 {
+        assert_eq!(visit(NOW_S + times * 1200), first, "visit {times}");
+    }
 }
 
 /// Whether a request is given an id.

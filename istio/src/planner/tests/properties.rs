@@ -10,10 +10,10 @@ use crate::testing::meshes::{mesh, some_lanes};
 const NAMESPACES: [&str; 4] = ["back", "front", "istio-system", "shop"];
 
 /// A route's destination that names a subset, as one client sees it.
-type Lead = (String, String, String, String);
+pub(super) type Lead = (String, String, String, String);
 
 /// Destinations with a subset, by client namespace: those that are there, and those that are not.
-fn leads(observed: &Observed) -> (Vec<Lead>, Vec<Lead>) {
+pub(super) fn leads(observed: &Observed) -> (Vec<Lead>, Vec<Lead>) {
     let (mut there, mut missing) = (Vec::new(), Vec::new());
     for object in &observed.virtual_services {
         let seen_by = Exported::of(&object.spec()["exportTo"], object.namespace());
@@ -57,7 +57,7 @@ fn check_safe(observed: &Observed, original: &Observed, step: &str) -> Result<()
 }
 
 /// Carries a plan out step by step.
-fn walk(
+pub(super) fn walk(
     observed: &mut Observed,
     original: &Observed,
     lanes: &[LaneRouting],
