@@ -4,8 +4,9 @@
 //! VirtualServices there, for that is what routing it elsewhere amounts to; for rules, which decide about users
 //! at the edge, the verb `route` on lanes. Members found by their label were put in by who may write the pods.
 //! Whoever starts a release needs that verb too, the right to update the Deployments that it is about, and to create
-//! the Jobs that its steps run. A Takeover brings requests of a Service to a pod that somebody holds a tunnel to: that takes the right to update
-//! the Service and to forward ports of pods there, and nobody makes one in another's name.
+//! the Jobs that its steps run. A Takeover brings requests of a Service to a pod that somebody holds a tunnel to:
+//! that takes the right to update the Service and to forward ports of pods there, and nobody makes one in another's
+//! name.
 
 use serde_json::{Value, json};
 
