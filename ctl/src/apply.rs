@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use canary_istio::{Action, Change, Expects, ObjectRef};
+use canary_istio::{Action, Change, Expects, Object, ObjectRef};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::failure::chain;
 use crate::names::FIELD_MANAGER;
 use crate::world::{self, REVISION_LABEL};
 
@@ -107,10 +108,42 @@ pub async fn change(
         }
     };
     let object = result.map_err(|error| failed(change.verb(), &change.object, error))?;
+    let object = match &change.action {
+        Action::Replace { .. } | Action::Patch { .. } => disowned(&api, object).await,
+        Action::Create { .. } | Action::Delete => object,
+    };
     let version = object.metadata.resource_version.unwrap_or_default();
     versions.0.insert(change.object.clone(), version.clone());
     let revision = object.metadata.labels.and_then(|mut labels| labels.remove(REVISION_LABEL));
     Ok(Written { revision, ..Written::new(change.object.clone(), Some(version)) })
+}
+
+/// An object of somebody's that has nothing of ours any more is not owned by us in part either: tools that leave fields
+/// of others alone would go on leaving those. Nothing depends on it, so it is not tried twice.
+async fn disowned(api: &Api<DynamicObject>, object: DynamicObject) -> DynamicObject {
+    let read = serde_json::to_value(&object).ok().and_then(|value| Object::new(value).ok());
+    if read.is_none_or(|read| read.is_ours() || read.is_edited()) {
+        return object;
+    }
+    let managers = object.metadata.managed_fields.iter().flatten();
+    let (ours, theirs): (Vec<_>, Vec<_>) =
+        managers.partition(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
+    if ours.is_empty() {
+        return object;
+    }
+    // An empty list would be taken for that of somebody who does not know the field.
+    let theirs = if theirs.is_empty() { json!([{}]) } else { json!(theirs) };
+    let version = &object.metadata.resource_version;
+    let patch = json!({"metadata": {"resourceVersion": version, "managedFields": theirs}});
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    match api.patch(name, &params, &Patch::Merge(&patch)).await {
+        Ok(patched) => patched,
+        Err(error) => {
+            tracing::debug!(name, error = %chain(&error), "fields stay ours by name");
+            object
+        }
+    }
 }
 
 /// Changes a running pod's labels; returns its addresses, or nothing where it is gone by now.
@@ -142,5 +175,76 @@ fn failed(verb: &'static str, object: &ObjectRef, error: kube::Error) -> ApplyEr
     match error {
         kube::Error::Api(status) if status.code == 409 => ApplyError::Conflict { object: object.clone() },
         source => ApplyError::Api { verb, object: object.clone(), source: Box::new(source) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Json;
+    use axum::routing::patch;
+    use canary_istio::Phase;
+    use kube::Config;
+
+    use super::*;
+
+    const NAME: &str = "web";
+
+    /// A VirtualService of somebody's whose fields we are said to manage among others, with such a route.
+    fn stored(route: &str) -> Value {
+        let entry = |manager: &str| json!({"manager": manager, "operation": "Update"});
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {
+                "name": NAME, "namespace": "shop", "resourceVersion": "7",
+                "managedFields": [entry("argocd-controller"), entry(FIELD_MANAGER)],
+            },
+            "spec": {"hosts": [NAME], "http": [{"name": route}]},
+        })
+    }
+
+    /// The patches that a change takes, of an object that has such a route afterwards.
+    async fn patches(route: &'static str) -> Vec<Value> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let kept = got.clone();
+        let answer = async move |Json(body): Json<Value>| {
+            kept.lock().expect("nobody panics with it").push(body);
+            Json(stored(route))
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let path = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices/web";
+        let router = axum::Router::new().route(path, patch(answer));
+        tokio::spawn(axum::serve(listener, router).into_future());
+        let client = Client::try_from(Config::new(format!("http://{address}").parse().expect("a URL")))
+            .expect("a client");
+        let back = Change {
+            phase: Phase::Routes,
+            api_version: "networking.istio.io/v1".into(),
+            object: ObjectRef { kind: "VirtualService".into(), namespace: "shop".into(), name: NAME.into() },
+            action: Action::Patch { merge: json!({"spec": {"http": [{"name": route}]}}) },
+            expects: Expects::Unversioned,
+            notes: Vec::new(),
+        };
+        change(&client, &back, &mut Versions::default()).await.expect("it is made");
+        got.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Fields that a manager had owned stayed hidden from a tool that leaves those of others alone.
+    #[tokio::test]
+    async fn argo_rollouts_3854_what_is_given_back_has_no_field_of_ours() {
+        let all = patches("all").await;
+        let [_, disowned] = all.as_slice() else { panic!("two writes: {all:?}") };
+        let managers = disowned["metadata"]["managedFields"].as_array().expect("a list");
+        assert_eq!(managers.len(), 1, "{disowned}");
+        assert_eq!(managers[0]["manager"], "argocd-controller");
+        assert_eq!(disowned["metadata"]["resourceVersion"], "7");
+    }
+
+    #[tokio::test]
+    async fn what_still_has_a_route_of_ours_is_written_once() {
+        assert_eq!(patches("canaryctl-gray-0123abcd").await.len(), 1);
     }
 }

@@ -81,6 +81,12 @@ fn remove_lane_pods_and_wait(shop: &Shop, before: &str) {
     shop.cluster().until("the DestinationRule is as it was", Duration::from_secs(180), || {
         (owned(shop, "dr") == before).then_some(())
     });
+    shop.cluster().until("no field of theirs is managed by us", Duration::from_secs(30), || {
+        let objects = shop.cluster().get(&["-n", shop.namespace(), "vs,dr", "--show-managed-fields"]);
+        let mut of_user =
+            objects["items"].as_array()?.iter().filter(|one| one["metadata"]["name"] == "stock");
+        of_user.all(|one| !one["metadata"]["managedFields"].to_string().contains("canaryctl")).then_some(())
+    });
 }
 
 pub(crate) async fn edited(shop: &Shop) {
