@@ -40,6 +40,8 @@ pub mod outbound;
 pub mod pairs;
 pub mod plugin;
 pub mod root;
+#[cfg(feature = "edge")]
+pub mod samples;
 pub mod spans;
 pub mod stream;
 pub mod streams;

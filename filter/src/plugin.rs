@@ -89,8 +89,8 @@ impl Role {
             wire::Role::Inbound => Self::Inbound(Rc::new(HopPlugin::new(&config, host)?)),
             wire::Role::Outbound => Self::Outbound(Rc::new(HopPlugin::new(&config, host)?)),
         };
-        Ok(match config.trace {
-            Some(tracing) if role.may_tell() => Self::Traced(Rc::new(TracedPlugin { role, tracing })),
+        Ok(match &config.trace {
+            Some(tracing) if role.may_tell() => Self::Traced(Rc::new(TracedPlugin::new(role, tracing))),
             _ => role,
         })
     }

@@ -11,23 +11,47 @@ use canary_rules::name::LaneCode;
 use canary_rules::request::Headers;
 use canary_rules::trace::line::{self, Line};
 use canary_rules::trace::open::{Causes, OpenSpans};
-use canary_rules::trace::{Mark, TRACE_HEADER, Tracing};
+use canary_rules::trace::{Mark, TRACE_HEADER, TraceKey, Tracing};
 
 use crate::flow_map;
 use crate::host::{HeaderMap, Host};
 use crate::plugin::Role;
 use crate::root::Stream;
+#[cfg(feature = "edge")]
+use crate::samples::Samples;
 use crate::spans;
 use crate::stream::Next;
 use crate::vm::Vm;
+
+/// The trace of a request that nobody marked; no trace has this number.
+#[cfg(feature = "edge")]
+const UNMARKED: u64 = 0;
 
 /// A plugin that may be asked to tell of a request.
 #[derive(Debug)]
 pub struct TracedPlugin {
     /// What it does.
     pub role: Role,
-    /// By what it is asked.
-    pub tracing: Tracing,
+    /// Makes and proves marks.
+    pub key: TraceKey,
+    /// From this second on it tells nothing.
+    pub expires_unix_s: u64,
+    /// Who asks the edge itself.
+    #[cfg(feature = "edge")]
+    pub samples: Samples,
+}
+
+impl TracedPlugin {
+    /// With what it is told.
+    pub fn new(role: Role, tracing: &Tracing) -> Self {
+        Self {
+            role,
+            key: tracing.key,
+            expires_unix_s: tracing.expires_unix_s,
+            #[cfg(feature = "edge")]
+            samples: Samples::new(&tracing.samples),
+        }
+    }
 }
 
 /// A stream of such a plugin.
@@ -66,6 +90,10 @@ impl<H: Host> Traced<H> {
         let Vm { metrics, .. } = &*self.vm;
         let before = metrics.pending();
         let next = self.inner.on_request_headers();
+        #[cfg(feature = "edge")]
+        if telling.mark.trace == UNMARKED && !self.is_sampled(&mut telling.mark) {
+            return next;
+        }
         metrics.since(&before, &mut |name| telling.line.field(line::COUNTED, name.as_bytes()));
         if next == Next::Continue {
             self.goes_on(&mut telling);
@@ -108,7 +136,7 @@ impl<H: Host> Traced<H> {
 
     /// Looks whether this request is to be told of.
     fn begin(&self) -> Option<Telling> {
-        let Tracing { key, expires_unix_s } = &self.plugin.tracing;
+        let TracedPlugin { key, expires_unix_s, .. } = &*self.plugin;
         if self.vm.clock.unix_s() >= *expires_unix_s {
             return None;
         }
@@ -124,7 +152,14 @@ impl<H: Host> Traced<H> {
         let mut line = Line::default();
         let mark = match &open {
             Some(open) => self.call(open, &headers, &mut line)?,
-            None => key.verify(headers.first(TRACE_HEADER)?)?,
+            None => match headers.first(TRACE_HEADER).and_then(|value| key.verify(value)) {
+                Some(mark) => mark,
+                #[cfg(feature = "edge")]
+                None if self.plugin.samples.are_due(self.vm.clock.unix_s()) => {
+                    Mark { trace: UNMARKED, span: 0 }
+                }
+                None => return None,
+            },
         };
         let (place, mark) = match &self.plugin.role {
             Role::Inbound(_) => (&b"inbound"[..], mark),
@@ -135,8 +170,6 @@ impl<H: Host> Traced<H> {
             }
         };
         line.field(line::PLACE, place);
-        line.number(line::TRACE, mark.trace);
-        line.number(line::SPAN, mark.span);
         let began_us = self.host.unix_us();
         line.number(line::AT, began_us);
         let mut telling = Telling { line, mark, began_us };
@@ -185,6 +218,19 @@ impl<H: Host> Traced<H> {
         causes
     }
 
+    /// Whether a request without a mark is one that somebody waits for, now that its lane is known; it has one then.
+    #[cfg(feature = "edge")]
+    fn is_sampled(&self, mark: &mut Mark) -> bool {
+        let TracedPlugin { role, samples, .. } = &*self.plugin;
+        let Some(pairs) = self.host.headers(HeaderMap::Request) else { return false };
+        let lines = pairs.lines();
+        let tag = Headers::new(&lines).first(role.tag_header());
+        let drawn = u32::try_from(mark.span & u64::from(u32::MAX)).unwrap_or_default();
+        let trace = tag.and_then(|tag| samples.take(tag, self.vm.clock.unix_s(), drawn));
+        mark.trace = trace.unwrap_or(UNMARKED);
+        trace.is_some()
+    }
+
     fn next_span(&self, trace: u64) -> Mark {
         let entropy = self.host.entropy();
         Mark { trace, span: entropy.first_chunk().copied().map_or(trace, u64::from_le_bytes) }
@@ -194,7 +240,7 @@ impl<H: Host> Traced<H> {
     fn goes_on(&mut self, telling: &mut Telling) {
         let mark = telling.mark;
         if !self.is_inbound() {
-            let value = self.plugin.tracing.key.sign(mark);
+            let value = self.plugin.key.sign(mark);
             self.host.set_header(HeaderMap::Request, TRACE_HEADER, &value);
         }
         let Some(pairs) = self.host.headers(HeaderMap::Request) else { return };
@@ -228,6 +274,8 @@ impl Telling {
     }
 
     fn tell<H: Host>(mut self, host: &H) {
+        self.line.number(line::TRACE, self.mark.trace);
+        self.line.number(line::SPAN, self.mark.span);
         self.line.number(line::TOOK, host.unix_us().saturating_sub(self.began_us));
         host.warn(&self.line.end());
     }

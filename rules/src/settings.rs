@@ -1,5 +1,7 @@
 //! What a mesh decides once, for all its lanes; with the lanes it makes every role's configuration.
 
+use alloc::vec::Vec;
+
 use crate::lane::Compiled;
 use crate::signing::KeyRing;
 use crate::trace::Tracing;
@@ -39,12 +41,16 @@ impl MeshSettings {
     /// What a filter in this role is told: an edge the rules, a sidecar names and parents only.
     #[must_use]
     pub fn config(&self, role: Role, lanes: &Compiled) -> FilterConfig {
-        let (lanes, edge) = match role {
+        let trace = self.trace.clone();
+        let (lanes, edge, trace) = match role {
             Role::Edge => {
                 let edge = EdgeSettings { layers: lanes.layers.clone(), ..self.edge.clone() };
-                (lanes.lanes.clone(), Some(edge))
+                (lanes.lanes.clone(), Some(edge), trace)
             }
-            Role::EdgeGuard | Role::Inbound | Role::Outbound => (lanes.without_rules(), None),
+            Role::EdgeGuard | Role::Inbound | Role::Outbound => {
+                let trace = trace.map(|tracing| Tracing { samples: Vec::new(), ..tracing });
+                (lanes.without_rules(), None, trace)
+            }
         };
         FilterConfig {
             lanes,
@@ -53,7 +59,7 @@ impl MeshSettings {
             peers: self.peers,
             linger_s: self.linger_s,
             edge,
-            trace: self.trace,
+            trace,
             ..FilterConfig::new(role)
         }
     }

@@ -10,11 +10,13 @@ pub mod open;
 mod tests;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::correlation::{FlowId, FlowIds, IdSource};
 use crate::hex;
+use crate::name::LaneName;
 
 /// The header that carries a mark.
 pub const TRACE_HEADER: &str = "x-canary-trace";
@@ -26,13 +28,51 @@ const NUMBER_BYTES: usize = 16;
 const KEY_BYTES: usize = 16;
 
 /// What a mesh is told while traces may be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tracing {
     /// Makes and proves marks.
     pub key: TraceKey,
     /// From this second on no mark is believed.
     pub expires_unix_s: u64,
+    /// Whose requests an edge marks by itself: what a [`Sample`] writes, read by edges alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<String>,
+}
+
+/// Some of a lane's requests, marked by an edge. Written as lane, seconds and watcher, with a space between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The lane.
+    pub lane: LaneName,
+    /// At most one request in so many seconds, of each worker of each gateway.
+    pub every_s: u32,
+    /// Who watches: the upper half of the number of each trace; never 0.
+    pub watcher: u32,
+}
+
+impl Sample {
+    /// Reads it; none where it is something else.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let lane = LaneName::new(parts.next()?).ok()?;
+        let every_s = parts.next()?.parse().ok()?;
+        let watcher = parts.next()?.parse().ok().filter(|watcher| *watcher != 0)?;
+        parts.next().is_none().then_some(Self { lane, every_s, watcher })
+    }
+
+    /// The number of a trace, by something that nobody else draws.
+    #[must_use]
+    pub fn trace(&self, drawn: u32) -> u64 {
+        u64::from(self.watcher) << u32::BITS | u64::from(drawn)
+    }
+
+    /// Who watches a trace of this number.
+    #[must_use]
+    pub fn watcher_of(trace: u64) -> u64 {
+        trace >> u32::BITS
+    }
 }
 
 /// Which trace, and which call of it: the one that brought the request here.
@@ -42,6 +82,13 @@ pub struct Mark {
     pub trace: u64,
     /// The call; 0 is the one that starts the trace.
     pub span: u64,
+}
+
+impl core::fmt::Display for Sample {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { lane, every_s, watcher } = self;
+        write!(f, "{lane} {every_s} {watcher}")
+    }
 }
 
 /// A key to make marks with. Written as 32 hexadecimal digits.

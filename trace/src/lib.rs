@@ -3,6 +3,7 @@
 //! Pure: the lines come as text, and what pods there are as data; who gets them, and from where, is another's
 //! business. [`Record`] is one line, [`Trace`] the way, [`Loss`] where the tag ended and why.
 
+mod guess;
 mod loss;
 mod record;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 mod text;
 mod tree;
 
+pub use guess::without_late_guesses;
 pub use loss::{Culprit, Loss, Why};
 pub use record::{Place, Record};
 pub use tree::{Hop, Pod, Trace};

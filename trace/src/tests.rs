@@ -215,3 +215,17 @@ fn a_line_of_the_filter_is_read() {
     assert_eq!(read, expected);
     assert_eq!(Record::read("cart-v1", "x canaryctl.trace/1 place=outbound ;"), None);
 }
+
+#[test]
+fn guesses_after_the_response_are_left_out_where_one_wants_that() {
+    let request = record("cart-v1", Place::Inbound, 2, &[]);
+    let call = |at_us: u64, others: Option<u64>| Record {
+        at_us,
+        others,
+        ..record("cart-v1", Place::Outbound, 100 + at_us, &[2])
+    };
+    let [before, after] = [request.at_us + request.took_us, request.at_us + request.took_us + 1];
+    let made = [call(before, Some(3)), call(after, Some(0)), call(after, None)];
+    let kept = without_late_guesses([vec![request.clone()], made.to_vec()].concat());
+    assert_eq!(kept, [request, made[0].clone(), made[2].clone()]);
+}

@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
         let (mut settings, root_namespace) = self.settings().await?;
         let now_unix_s = Timestamp::now().as_second();
         let traced = self.traces.look(now_unix_s).await?;
-        settings.trace = traced.tracing;
+        settings.trace.clone_from(&traced.tracing);
         let configs = MeshConfigs::read(&self.client, &root_namespace).await;
         let configs = configs.map_err(|error| RunError::Read("Istio's settings", Box::new(error)))?;
         let seen = self.watched.world().see(&configs)?;

@@ -62,7 +62,8 @@ impl Traces {
         };
         let now_unix_s = u64::try_from(now_unix_s).unwrap_or_default();
         let tracing = secret.as_ref().and_then(Asked::read).and_then(|asked| asked.tracing(now_unix_s));
-        let ends_in = tracing.map(|tracing| Duration::from_secs(tracing.expires_unix_s - now_unix_s));
+        let ends_in =
+            tracing.as_ref().map(|tracing| Duration::from_secs(tracing.expires_unix_s - now_unix_s));
         Ok(Traced { secret, tracing, ends_in })
     }
 
@@ -70,7 +71,7 @@ impl Traces {
     pub(super) async fn report(&self, traced: &Traced, outcome: &Outcome) -> Result<(), RunError> {
         let Some(secret) = &traced.secret else { return Ok(()) };
         let said = |key: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(key));
-        let annotations = match (traced.tracing, outcome) {
+        let annotations = match (&traced.tracing, outcome) {
             (None, Outcome::Done(_)) => {
                 let removed = trace_key::remove(&self.api, secret).await;
                 return removed.map_err(failed);

@@ -48,6 +48,8 @@ pub const WITH_RULES: Whose = Whose::Saying("with rules or shares of users");
 
 /// Who enters at a gateway's pod.
 pub const THROUGH: Whose = Whose::Saying("with --through");
+/// Who has gateways mark others' requests.
+pub const WATCH: Whose = Whose::Saying("with --watch");
 
 impl Command {
     /// What it is called as it is typed; of several, all.
@@ -110,7 +112,8 @@ impl Command {
             Self::LanesDescribe => reading::describe(),
             Self::Trace => {
                 let through = reading::through().into_iter().map(|rule| rule.of(THROUGH));
-                reading::trace().into_iter().chain(through).collect()
+                let watch = reading::watch().into_iter().map(|rule| rule.of(WATCH));
+                reading::trace().into_iter().chain(through).chain(watch).collect()
             }
             Self::Explain => reading::explain(),
             Self::Enable => enable(),

@@ -144,6 +144,11 @@ pub(super) fn through() -> Vec<Rule> {
     ]
 }
 
+/// Who asks which gateways there are, and which lanes they know.
+pub(super) fn watch() -> Vec<Rule> {
+    vec![plugins(&["list"])]
+}
+
 pub(super) fn explain() -> Vec<Rule> {
     let at_service = |group, resource| Rule::new(group, resource, &["list"]).of(AT_SERVICE);
     vec![

@@ -1,5 +1,6 @@
 //! A run's turn at the key: asks for it, waits until every proxy has it, keeps it, gives it back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use canary_rules::trace::TraceKey;
@@ -9,7 +10,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::{Asked, KEY, RUN, TROUBLE, in_force_until, now_unix_s};
+use super::{Asked, KEY, RUN, TROUBLE, WATCH, Watch, in_force_until, now_unix_s, watcher};
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::{names, random};
@@ -27,43 +28,48 @@ const TRIES: usize = 5;
 #[derive(Debug)]
 pub struct Turn {
     api: Api<Secret>,
-    /// The run's entry.
-    entry: String,
+    /// The run's name.
+    run: String,
     key: TraceKey,
     until_unix_s: u64,
 }
 
 impl Turn {
-    /// Asks for a key: that of others who trace now, or a new one.
+    /// Asks for a key: that of others who trace now, or a new one; and to have some flows of a lane marked.
     ///
     /// # Errors
     /// When the API server refuses, or this machine's clock is far from its.
-    pub async fn begin(client: &Client) -> Result<Self, Failure> {
+    pub async fn begin(client: &Client, watch: Option<&Watch>) -> Result<Self, Failure> {
         let api: Api<Secret> = Api::namespaced(client.clone(), names::NAMESPACE);
-        let entry = format!("{RUN}{:016x}", u64::from_le_bytes(random::bytes()?));
+        // Its first half is never 0.
+        let run = format!("{:016x}", u64::from_le_bytes(random::bytes()?) | 1 << 63);
         for _ in 0..TRIES {
             let until_unix_s = now_unix_s() + HOLDS_S;
+            let mut entries = BTreeMap::from([(format!("{RUN}{run}"), until_unix_s.to_string())]);
+            entries.extend(watch.map(|watch| (format!("{WATCH}{run}"), watch.to_string())));
             let found = api.get_opt(names::TRACE).await;
             let found = found.map_err(|error| failed("read", &error))?;
             let (key, tried) = match &found {
                 None => {
                     let key = TraceKey::new(random::bytes()?);
-                    (key, api.create(&PostParams::default(), &secret(key, &entry, until_unix_s)).await)
+                    entries.insert(KEY.into(), key.into());
+                    (key, api.create(&PostParams::default(), &secret(entries)).await)
                 }
                 // One that holds no key gets one; a key that a killed run has left is as good as a new one.
                 Some(found) => {
                     let fresh = TraceKey::new(random::bytes()?);
                     let key = Asked::read(found).map_or(fresh, |asked| asked.key);
+                    entries.insert(KEY.into(), key.into());
                     let patch = json!({
                         "metadata": {"resourceVersion": found.metadata.resource_version},
-                        "stringData": {KEY: String::from(key), entry.as_str(): until_unix_s.to_string()},
+                        "stringData": entries,
                     });
                     (key, api.patch(names::TRACE, &params(), &Patch::Merge(&patch)).await)
                 }
             };
             match tried {
                 Ok(written) => {
-                    let turn = Self { api, entry, key, until_unix_s };
+                    let turn = Self { api, run, key, until_unix_s };
                     return if found.is_none() { turn.in_time(&written).await } else { Ok(turn) };
                 }
                 Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
@@ -91,6 +97,12 @@ impl Turn {
     #[must_use]
     pub fn key(&self) -> TraceKey {
         self.key
+    }
+
+    /// The upper half of the number of each trace that a gateway takes for this run.
+    #[must_use]
+    pub fn watcher(&self) -> u32 {
+        watcher(&self.run).unwrap_or_default()
     }
 
     /// Waits until every proxy has the key.
@@ -126,7 +138,7 @@ impl Turn {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
             let until = (now_unix_s() + HOLDS_S).to_string();
-            let patch = json!({"stringData": {self.entry.as_str(): until}});
+            let patch = json!({"stringData": {format!("{RUN}{}", self.run): until}});
             match self.api.patch(names::TRACE, &params(), &Patch::Merge(&patch)).await {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.code == 404 => return removed(),
@@ -140,7 +152,8 @@ impl Turn {
     /// # Errors
     /// When the API server refuses: then the key ends by itself.
     pub async fn end(self) -> Result<(), Failure> {
-        let patch = json!({"data": {self.entry.as_str(): null}});
+        let entry = |kind: &str| format!("{kind}{}", self.run);
+        let patch = json!({"data": {entry(RUN): null, entry(WATCH): null}});
         let left = match self.api.patch(names::TRACE, &params(), &Patch::Merge(&patch)).await {
             Ok(left) => left,
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
@@ -167,14 +180,8 @@ pub(crate) async fn remove(api: &Api<Secret>, seen: &Secret) -> Result<(), kube:
     }
 }
 
-fn secret(key: TraceKey, entry: &str, until_unix_s: u64) -> Secret {
-    let mut secret = Secret {
-        string_data: Some(
-            [(KEY.to_owned(), String::from(key)), (entry.to_owned(), until_unix_s.to_string())].into(),
-        ),
-        type_: Some("Opaque".into()),
-        ..Secret::default()
-    };
+fn secret(entries: BTreeMap<String, String>) -> Secret {
+    let mut secret = Secret { string_data: Some(entries), type_: Some("Opaque".into()), ..Secret::default() };
     secret.metadata.name = Some(names::TRACE.into());
     secret
 }

@@ -6,10 +6,12 @@ mod in_cluster;
 mod mesh;
 mod print;
 mod send;
+mod watch;
 
 use std::time::Duration;
 
 use canary_rules::inquiry;
+use canary_rules::name::LaneName;
 use canary_rules::trace::Mark;
 use canary_trace::Trace;
 
@@ -31,16 +33,31 @@ use send::{Sent, Target};
 #[command(after_help = "Examples:
   canaryctl trace https://shop.example/cart --cookie gray=1
   canaryctl trace http://shop.example/cart --cookie gray=1 --through gateway
+  canaryctl trace --watch --lane gray                               real users' flows, one in 5 seconds
   canaryctl demo --keep                                             without a cluster: in one terminal
   canaryctl trace http://localhost:8080/cart --cookie gray=1        in another one
+  canaryctl trace http://localhost:8080 --watch --lane gray         or this one
 
 Sends one request that is marked, so that every proxy on its way tells of it, and of no other request.
 Applications do not see the mark. In a cluster proxies get a key for marks first, and lose it afterwards.
+With --watch it sends nothing: gateways mark some of the lane's flows meanwhile, whoever sends them.
 Exits with 3 where a tag was lost.")]
 pub struct Args {
-    /// What to request, at a gateway of the mesh.
-    #[arg(value_name = "URL")]
-    url: String,
+    /// What to request, at a gateway of the mesh; with --watch only to name a demo by its gateway.
+    #[arg(value_name = "URL", required_unless_present = "watch")]
+    url: Option<String>,
+    /// Show flows that others send, as they come, until Ctrl-C.
+    #[arg(long, requires = "lane", conflicts_with_all = ["cookie", "header", "through"])]
+    watch: bool,
+    /// The lane whose flows are watched.
+    #[arg(long, value_name = "LANE", value_parser = LaneName::new, requires = "watch")]
+    lane: Option<LaneName>,
+    /// How often one is shown, at most.
+    #[arg(long, default_value = "5s", value_parser = duration::parse, value_name = "TIME", requires = "watch")]
+    every: Duration,
+    /// End after so many flows.
+    #[arg(long, value_name = "N", requires = "watch")]
+    count: Option<u64>,
     /// A cookie as `name=value`; may be repeated.
     #[arg(long, value_name = "COOKIE")]
     cookie: Vec<String>,
@@ -80,6 +97,12 @@ struct Traced {
 /// # Errors
 /// A request that is none, no mesh to ask, no answer, or nothing told; and a tag that was lost.
 pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
+    if let Some(lane) = &args.lane {
+        return match block_on(watch(args, lane, cluster))? {
+            0 => Ok(()),
+            flows => Err(Failure::new(Code::Documents, format!("{flows} of these flows lost their tag"))),
+        };
+    }
     let traced = block_on(trace(args, cluster))?;
     match args.output {
         TextOrJson::Text => print::text(&traced),
@@ -92,9 +115,25 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     }
 }
 
+async fn watch(args: &Args, lane: &LaneName, cluster: &ClusterArgs) -> Result<usize, Failure> {
+    let Some(url) = &args.url else {
+        return watch::cluster(args, lane, &Cluster::connect(cluster).await?).await;
+    };
+    let address = Target::read(url)?.address().await?;
+    match DemoMesh::at(address.port()).filter(|_| address.ip().is_loopback()) {
+        Some(mesh) => watch::demo(args, lane, &mesh).await,
+        None => Err(Failure::new(
+            Code::Usage,
+            format!("no mesh of `canaryctl demo` has its gateway at {address}"),
+        )
+        .help(format!("canaryctl demo --keep; or, for a cluster: canaryctl trace --watch --lane {lane}"))),
+    }
+}
+
 async fn trace(args: &Args, cluster: &ClusterArgs) -> Result<Traced, Failure> {
-    let request = send::request(args)?;
-    let target = Target::read(&args.url)?;
+    let url = args.url.as_deref().unwrap_or_default();
+    let request = send::request(args, url)?;
+    let target = Target::read(url)?;
     if args.through.is_some() {
         return in_cluster(args, &request, &target, &Cluster::connect(cluster).await?).await;
     }
@@ -126,7 +165,7 @@ async fn in_cluster(
         Some(through) => Entry::through(cluster, through, target.port).await?,
         None => Entry::At(target.address().await?),
     };
-    let turn = Turn::begin(&cluster.client).await?;
+    let turn = Turn::begin(&cluster.client, None).await?;
     let traced = async {
         turn.arrived(args.timeout).await?;
         let mesh = InCluster::new(&cluster.client, turn.key()).await?;
@@ -154,7 +193,7 @@ async fn take<M: Mesh>(
     let trace = fresh_trace()?;
     let mark = mesh.key().sign(Mark { trace, span: 0 });
     let sent = send::send(request, target, entry, &mark).await?;
-    let (told, unheard) = mesh::follow(mesh, trace, Duration::from_secs(args.late)).await;
+    let (told, unheard) = mesh::follow(mesh, trace, Duration::from_secs(args.late), |records| records).await;
     if told.hops.is_empty() {
         let message = format!("{entry} answered {}, and no proxy told of it", sent.status);
         let message = unheard.iter().fold(message, |message, why| format!("{message}; {why}"));

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use canary_localmesh::{Client, Protocol, Tree};
+use tokio::task::JoinHandle;
 
 use crate::shop::Shop;
 
@@ -93,6 +94,16 @@ impl Answer {
 /// Who answered, callers first, by Deployment.
 pub(crate) fn path(tree: &Tree) -> String {
     tree.walk().map(|tree| deployment_of(&tree.instance)).collect::<Vec<_>>().join(" ")
+}
+
+/// Flows with cookie `gray=1`, one after the other, until it is aborted or one fails.
+pub(crate) fn crowd(shop: &Shop, path: &'static str) -> JoinHandle<()> {
+    let caller = Caller::new(shop, Protocol::Http1);
+    tokio::spawn(async move {
+        loop {
+            assert_eq!(caller.send_to(path, &[("cookie", "gray=1")]).await.failure, None);
+        }
+    })
 }
 
 /// A pod's name without what its Deployment and its ReplicaSet have added.

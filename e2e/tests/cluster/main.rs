@@ -72,6 +72,7 @@ fn main() -> ExitCode {
     suite.test("the_api_server_refuses_what_no_lane_can_be", definition::judges);
     suite.test("who_may_put_what_into_a_lane_is_judged", definition::grants);
     suite.test("a_trace_tells_what_applications_saw_and_leaves_no_key", traces::told);
+    suite.test("a_lane_that_is_watched_shows_others_flows_and_leaves_no_key", traces::watched);
     suite.test("what_takes_a_call_at_a_service_is_explained", explains::at_a_service);
     suite.test("what_doctor_says_of_workloads_is_so", doctor::told);
     suite.test("a_bug_report_names_no_user_and_no_key", bug_reports::redacted);

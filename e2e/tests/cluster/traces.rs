@@ -1,11 +1,13 @@
 //! Traces of the shop against what its applications say of the same request.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::cluster::Ran;
+use crate::flows::crowd;
 use crate::shop::{GRAY_SERVICES, Shop};
 
 /// How long a key may be in force after its run was killed: a minute, and the time that proxies take to lose it.
@@ -103,6 +105,41 @@ pub(crate) async fn told(shop: &Shop) {
     let live = ["explain", "--live", "--url", &url, "-H", "cookie: gray=1"];
     let live = shop.cluster().canaryctl(&live).ok();
     assert!(live.stdout.contains("→ gray   rule 1: cookie gray = 1"), "{live}");
+    shop.cluster().canaryctl(&["disable"]).ok();
+    shop.remove("gray");
+}
+
+pub(crate) async fn watched(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
+    let watch = ["trace", "--watch", "--every", "1s", "--late", "0"];
+    let ran = shop.cluster().canaryctl(&[&watch[..], &["--lane", "blue"]].concat());
+    assert!(ran.code == 1 && ran.stderr.contains("lanes that are on: gray"), "{ran}");
+
+    let crowd = crowd(shop, "/watched");
+    let lane = ["--lane", "gray", "-o", "json"];
+    let ran = shop.cluster().canaryctl(&[&watch[..], &lane, &["--count", "2"]].concat()).ok();
+    let flows: Vec<Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).expect("a flow")).collect();
+    assert_eq!(flows.len(), 2, "{ran}");
+    let by_apps = by_apps(shop, "/watched");
+    for flow in &flows {
+        assert_eq!((&flow["lane"], &flow["request"]), (&"gray".into(), &"GET /watched".into()), "{ran}");
+        assert_eq!(by_trace(flow), by_apps, "{ran}");
+    }
+    assert!(!is_key_there(shop), "the last run takes it away");
+
+    let mut watching = shop.cluster().start("canaryctl", &[&watch[..], &lane].concat());
+    let mut line = String::new();
+    let shown = BufReader::new(watching.stdout.take().expect("piped")).read_line(&mut line);
+    assert!(shown.is_ok_and(|bytes| bytes > 0), "it shows a flow");
+    shop.cluster().run("kill", &["-INT", &watching.id().to_string()], None).ok();
+    assert_eq!(watching.wait().expect("it ends").code(), Some(130));
+    assert!(!is_key_there(shop), "Ctrl-C takes the key away");
+    assert!(!crowd.is_finished(), "no flow failed meanwhile");
+    crowd.abort();
+    nobody_has_a_key(shop, TOLD_WITHIN);
     shop.cluster().canaryctl(&["disable"]).ok();
     shop.remove("gray");
 }

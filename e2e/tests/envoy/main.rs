@@ -98,6 +98,7 @@ fn main() -> ExitCode {
     suite.alone("a_trace_of_a_random_mesh_is_what_its_applications_saw", trace::random);
     suite.alone("a_trace_tells_calls_that_are_made_at_once", trace::at_once);
     suite.alone("a_trace_tells_calls_that_are_made_after_the_response", trace::after_the_response);
+    suite.alone("a_lane_that_is_watched_has_one_of_its_flows_told", trace::watched);
 
     suite.run()
 }

@@ -6,11 +6,12 @@ use canary_e2e::staged::Lanes;
 use canary_istio::Host;
 use canary_localmesh::app::{CallOrder, LateCall};
 use canary_localmesh::{AppSpec, Behaviour, Client, GATEWAY, Protocol, Tree, demo};
-use canary_rules::trace::{Mark, TRACE_HEADER, TraceKey, Tracing};
-use canary_trace::{Hop, Pod, Record, Trace};
+use canary_rules::name::LaneName;
+use canary_rules::trace::{Mark, Sample, TRACE_HEADER, TraceKey, Tracing};
+use canary_trace::{Hop, Place, Pod, Record, Trace, without_late_guesses};
 
 use crate::pair::ONLY_GRAY;
-use crate::stage::{HOST, Stage, tools, until};
+use crate::stage::{Answer, HOST, Stage, tools, until};
 
 const KEY: TraceKey = TraceKey::new([9; 16]);
 const FOREVER_UNIX_S: u64 = 4_102_444_800;
@@ -65,8 +66,13 @@ fn gray(app: &AppSpec) -> AppSpec {
 }
 
 async fn stage(apps: Vec<AppSpec>) -> Stage {
+    stage_with(apps, Vec::new()).await
+}
+
+/// With a gateway that marks some requests itself.
+async fn stage_with(apps: Vec<AppSpec>, samples: Vec<String>) -> Stage {
     let mut lanes = Lanes::new(ONLY_GRAY);
-    lanes.settings.trace = Some(Tracing { key: KEY, expires_unix_s: FOREVER_UNIX_S });
+    lanes.settings.trace = Some(Tracing { key: KEY, expires_unix_s: FOREVER_UNIX_S, samples });
     let entry = apps[0].service.clone();
     Stage::start(lanes.mesh(&tools(), entry, apps), lanes).await
 }
@@ -132,7 +138,11 @@ fn records(stage: &Stage) -> Vec<Record> {
 async fn check(stage: &Stage, client: &Client, trace_id: u64, headers: &[(&str, &str)]) -> Trace {
     let mark = String::from_utf8(KEY.sign(Mark { trace: trace_id, span: 0 }).to_vec()).expect("text");
     let headers = [&[(TRACE_HEADER, &*mark), ("cookie", "gray=1")], headers].concat();
-    let answer = stage.get(client, "/cart", &headers).await;
+    compare(stage, &stage.get(client, "/cart", &headers).await, trace_id).await
+}
+
+/// The trace of an answer, which tells what the applications saw.
+async fn compare(stage: &Stage, answer: &Answer, trace_id: u64) -> Trace {
     assert_eq!(answer.reply.status, 200, "{}", answer.reply.text());
     let mut seen = Seen::default();
     seen.by_apps(GATEWAY, &answer.tree, &answer.tree.calls);
@@ -243,5 +253,49 @@ pub(crate) async fn after_the_response() {
     let trace = check(&stage, &client, 1, &[]).await;
     let culprits: Vec<_> = trace.culprits.iter().map(|culprit| &*culprit.pod).collect();
     assert_eq!(culprits, ["cart-v1"]);
+    stage.mesh.shutdown().await;
+}
+
+/// Somebody watches a lane: of what others send, one flow is told, whole, and none of anybody else.
+pub(crate) async fn watched() {
+    const WATCHER: u32 = 7;
+    /// Longer than the test.
+    const EVERY_S: u32 = 3600;
+    const FLOWS: usize = 5;
+    let [web, cart, stock] = ["web", "cart", "stock"].map(demo::host);
+    let mut apps = vec![
+        app(&web, HandsOn::RequestId, vec![cart.clone()]),
+        app(&cart, HandsOn::Nothing, vec![stock.clone()]),
+        app(&stock, HandsOn::Nothing, vec![]),
+    ];
+    apps.push(gray(&apps[2]));
+    let lane = LaneName::new("gray").expect("a lane");
+    let sample = Sample { lane, every_s: EVERY_S, watcher: WATCHER };
+    let stage = stage_with(apps, vec![sample.to_string()]).await;
+    let client = stage.client();
+    for _ in 0..FLOWS {
+        stage.get(&client, "/other", &[]).await;
+    }
+    let gray = async || stage.get(&client, "/cart", &[("cookie", "gray=1")]).await;
+    let answer = gray().await;
+    let entry =
+        until("a flow is told", async || records(&stage).into_iter().find(|one| one.place == Place::Edge))
+            .await;
+    assert_eq!(Sample::watcher_of(entry.trace), u64::from(WATCHER));
+    let trace = compare(&stage, &answer, entry.trace).await;
+    let culprits: Vec<_> = trace.culprits.iter().map(|culprit| &*culprit.pod).collect();
+    assert_eq!(culprits, ["cart-v1"]);
+    for _ in 0..FLOWS {
+        gray().await;
+    }
+    let mut told = records(&stage);
+    assert!(told.iter().all(|one| one.trace == entry.trace), "one flow, and nobody else's");
+    told = without_late_guesses(told);
+    let shown = Trace::new(&told, entry.trace, |name| Some(Pod { name: name.into(), ..Pod::default() }));
+    assert_eq!(
+        shown.walk().count(),
+        trace.walk().count(),
+        "cart's later calls are not this flow's:\n{shown}"
+    );
     stage.mesh.shutdown().await;
 }

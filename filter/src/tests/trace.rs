@@ -1,5 +1,7 @@
 //! A marked request is told of at every pass, and nobody else's.
 
+#[cfg(feature = "edge")]
+use canary_rules::trace::Sample;
 use canary_rules::trace::line;
 use canary_rules::trace::{Mark, TRACE_HEADER, TraceKey, Tracing};
 
@@ -9,7 +11,7 @@ const KEY: TraceKey = TraceKey::new(*b"a key for traces");
 const EXPIRES_UNIX_S: u64 = 1_790_000_600;
 
 fn traced(role: Role) -> FilterConfig {
-    let tracing = Tracing { key: KEY, expires_unix_s: EXPIRES_UNIX_S };
+    let tracing = Tracing { key: KEY, expires_unix_s: EXPIRES_UNIX_S, samples: vec![] };
     FilterConfig { trace: Some(tracing), ..gray(role) }
 }
 
@@ -244,4 +246,73 @@ fn an_edge_tells_its_decision_and_marks_the_call_behind_it() {
     told.says(line::CAUSE, &["0000000000000000"]);
     told.says("authority", &["shop"]);
     told.says(line::STATUS, &["404"]);
+}
+
+/// An edge where this cookie chooses lane gray, of whose requests somebody watches one in five seconds.
+#[cfg(feature = "edge")]
+fn watched_edge(worker: &Worker) -> Root<Fake> {
+    let json = br#"{"version":1,"role":"edge","keys":[{"id":"k1","secret":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}],
+        "lanes":[{"name":"gray","rules":[{"when":{"test":{"of":"cookie","name":"gray","op":"in","values":["1"]}}}]}]}"#;
+    let mut config = FilterConfig::parse(json).expect("a configuration");
+    let samples = vec!["gray soon 3".into(), "gray 5 3".into()];
+    config.trace = Some(Tracing { key: KEY, expires_unix_s: EXPIRES_UNIX_S, samples });
+    worker.plugin(&config)
+}
+
+#[cfg(feature = "edge")]
+#[test]
+fn an_edge_marks_some_requests_of_a_lane_that_is_watched() {
+    let worker = Worker::new();
+    let edge = watched_edge(&worker);
+    let send = |cookie: &str| pass(&edge, &worker.fake, &[(":path", "/"), ("cookie", cookie)]);
+    let pod = tracing_pod();
+    assert_eq!(mark_of(&send("gray=0")), None, "of another lane");
+    assert!(worker.fake.world().log.is_empty(), "and nothing is told of it");
+    let mut first = send("gray=1");
+    let mark = mark_of(&first).expect("a mark");
+    assert_eq!(Sample::watcher_of(mark.trace), 3);
+    assert_eq!(mark_of(&send("gray=1")), None, "no other one in the same five seconds");
+    respond(&mut first.stream, &worker.fake, &[(":status", "200")]);
+    let log = worker.fake.world().log.clone();
+    assert_eq!(log.len(), 1);
+    let told = Told(line::read(&log[0]).expect("a line"));
+    assert_eq!(number(&told.all(line::TRACE)[0]), mark.trace);
+    assert_eq!(number(&told.all(line::SPAN)[0]), mark.span);
+    told.says(line::TAG_OUT, &["gray"]);
+    let value = first.lines(TRACE_HEADER).remove(0);
+    drop(pod.receives(&[("x-canary-lane", "gray"), (TRACE_HEADER, &value)]));
+    assert_eq!(pod.take_told().len(), 1, "the next proxy believes it");
+
+    worker.wait(&edge, 4);
+    assert_eq!(mark_of(&send("gray=1")), None);
+    worker.wait(&edge, 1);
+    let next = mark_of(&send("gray=1")).expect("a mark");
+    assert_ne!(next.trace, mark.trace);
+}
+
+#[cfg(feature = "edge")]
+#[test]
+fn nobody_watches_with_a_key_that_has_ended() {
+    let worker = Worker::new();
+    worker.fake.world_mut().unix_s = EXPIRES_UNIX_S - 1;
+    let edge = watched_edge(&worker);
+    let send = || mark_of(&pass(&edge, &worker.fake, &[(":path", "/"), ("cookie", "gray=1")]));
+    assert!(send().is_some());
+    worker.wait(&edge, 10);
+    assert_eq!(send(), None);
+}
+
+#[cfg(feature = "edge")]
+#[test]
+fn an_edge_pays_for_a_watcher_while_it_waits_for_a_request_of_the_lane() {
+    let worker = Worker::new();
+    let watched = watched_edge(&worker);
+    let calls = |edge: &Root<Fake>, cookie: &str| {
+        pass(edge, &worker.fake, &[(":path", "/"), ("cookie", cookie)]).calls.len()
+    };
+    let waiting = calls(&watched, "gray=0");
+    assert!(mark_of(&pass(&watched, &worker.fake, &[(":path", "/"), ("cookie", "gray=1")])).is_some());
+    assert_eq!(waiting, calls(&watched, "gray=0") + 3);
+    let plain = worker.plugin(&traced(Role::Edge));
+    assert_eq!(calls(&watched, "gray=0"), calls(&plain, "gray=0"));
 }

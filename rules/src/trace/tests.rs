@@ -189,3 +189,14 @@ proptest! {
         let _ = OpenSpans::read(&bytes);
     }
 }
+
+#[test]
+fn a_sample_is_read_as_it_is_written() {
+    let sample = Sample::read("gray 5 9").expect("a sample");
+    assert_eq!((sample.lane.as_str(), sample.every_s, sample.watcher), ("gray", 5, 9));
+    assert_eq!(sample.to_string(), "gray 5 9");
+    for text in ["", "gray", "gray 5", "gray 5 0", "gray 5 9 1", "Gray 5 9", "gray -1 9", "gray  5 9"] {
+        assert_eq!(Sample::read(text), None, "{text}");
+    }
+    assert_eq!(Sample::watcher_of(sample.trace(u32::MAX)), 9);
+}

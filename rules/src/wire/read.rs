@@ -65,7 +65,11 @@ fn config_of(json: &Json, version: u32) -> Shape<FilterConfig> {
 }
 
 fn tracing(json: &Json) -> Shape<Tracing> {
-    Ok(Tracing { key: need(json, "key", trace_key)?, expires_unix_s: need(json, "expiresUnixS", integer)? })
+    Ok(Tracing {
+        key: need(json, "key", trace_key)?,
+        expires_unix_s: need(json, "expiresUnixS", integer)?,
+        samples: leaves(json, "samples", text)?.unwrap_or_default(),
+    })
 }
 
 fn carriers(json: &Json) -> Shape<Carriers> {

@@ -13,7 +13,7 @@ use canary_rules::edge::Edge;
 use canary_rules::lane::{Lane, Mode};
 use canary_rules::settings::MeshSettings;
 use canary_rules::signing::{Key, KeyId, KeyRing};
-use canary_rules::trace::{TraceKey, Tracing};
+use canary_rules::trace::{Sample, TraceKey, Tracing};
 use canary_rules::wire::{self, Filter, FilterConfig, Peers};
 
 use super::chain::PATH;
@@ -85,7 +85,10 @@ impl Shop {
         Self::with_settings(&Documents { lanes, compiled }, self.settings.clone())
     }
 
-    fn with_settings(documents: &Documents, settings: MeshSettings) -> Result<Self, Failure> {
+    fn with_settings(documents: &Documents, mut settings: MeshSettings) -> Result<Self, Failure> {
+        if let Some(tracing) = &mut settings.trace {
+            tracing.samples = samples(&documents.lanes);
+        }
         let config = |role| settings.config(role, &documents.compiled);
         let roles = [
             (Role::EdgeGuard, wire::Role::EdgeGuard),
@@ -104,7 +107,7 @@ impl Shop {
 
     /// The running mesh, as other runs of this program need to know it to take traces.
     pub(super) fn demo_mesh(&self, mesh: &Mesh) -> Result<Option<DemoMesh>, Failure> {
-        let Some(tracing) = self.settings.trace else { return Ok(None) };
+        let Some(tracing) = &self.settings.trace else { return Ok(None) };
         let failed = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
         let edge = FilterConfig::parse(self.config(Role::Edge).as_bytes()).map_err(|error| failed(&error))?;
         let mut proxies = Vec::new();
@@ -282,7 +285,13 @@ pub(super) fn apps() -> Vec<AppSpec> {
 
 /// A key for traces that lives as long as this demo.
 fn fresh_tracing() -> Result<Tracing, Failure> {
-    Ok(Tracing { key: TraceKey::new(random::bytes()?), expires_unix_s: u64::MAX })
+    Ok(Tracing { key: TraceKey::new(random::bytes()?), expires_unix_s: u64::MAX, samples: Vec::new() })
+}
+
+/// A flow of each lane each second, for whoever watches.
+fn samples(lanes: &[Lane]) -> Vec<String> {
+    let lanes = lanes.iter().map(|lane| lane.metadata.name.clone());
+    lanes.zip(1..).map(|(lane, watcher)| Sample { lane, every_s: 1, watcher }.to_string()).collect()
 }
 
 /// Keys that live as long as this demo.

@@ -7,7 +7,7 @@ use canary_rules::trace::TraceKey;
 use canary_rules::wire::FilterConfig;
 use canary_trace::{Pod, Record};
 
-use super::mesh::{Mesh, Told};
+use super::mesh::{Mesh, Told, Wanted};
 use crate::demo_mesh::{DemoMesh, DemoProxy};
 
 /// A mesh on this machine, from now on.
@@ -46,7 +46,7 @@ impl Mesh for Demo {
         Some(Pod { name: name.into(), service, version, lane })
     }
 
-    async fn told(&self, trace: u64) -> Told {
+    async fn told(&self, wanted: Wanted) -> Told {
         let mut told = Told::default();
         for (proxy, from) in self.mesh.proxies.iter().zip(&self.from) {
             let mut text = Vec::new();
@@ -60,7 +60,7 @@ impl Mesh for Demo {
                 told.records.extend(text.lines().filter_map(|line| Record::read(&proxy.name, line)));
             }
         }
-        told.records.retain(|record| record.trace == trace);
+        told.records.retain(|record| wanted.has(record));
         told
     }
 }

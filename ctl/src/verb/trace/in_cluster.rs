@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1;
 use kube::api::LogParams;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::mesh::{Mesh, Told};
+use super::mesh::{Mesh, Told, Wanted};
 use crate::arrival::{PROXY, has_proxy};
 use crate::cluster::api_failure;
 use crate::edges_now;
@@ -40,6 +40,7 @@ pub(super) struct InCluster {
 struct Proxy {
     namespace: String,
     pod: Pod,
+    is_edge: bool,
 }
 
 impl InCluster {
@@ -49,18 +50,20 @@ impl InCluster {
     /// When pods cannot be listed.
     pub(super) async fn new(client: &Client, key: TraceKey) -> Result<Self, Failure> {
         let listed = list(client).await.map_err(|error| api_failure("list pods", &error))?;
-        let pods = listed.iter().filter(|pod| has_proxy(pod)).map(|pod| {
-            let namespace = pod.namespace().unwrap_or_default();
-            (format!("{}.{namespace}", pod.name_any()), Proxy { pod: about(pod), namespace })
-        });
         // Who may not know shows no rule.
         let edges = edges_now::list(client).await.unwrap_or_default();
+        let pods = listed.iter().filter(|pod| has_proxy(pod)).map(|pod| {
+            let namespace = pod.namespace().unwrap_or_default();
+            let is_edge = edges.iter().any(|edge| edge.has(&namespace, pod.labels()));
+            (format!("{}.{namespace}", pod.name_any()), Proxy { pod: about(pod), namespace, is_edge })
+        });
+        let pods = pods.collect();
         let edge = edges.into_iter().find(|edge| !edge.is_off).and_then(|edge| edge.config);
-        Ok(Self { client: client.clone(), key, edge, pods: pods.collect(), since: Instant::now() })
+        Ok(Self { client: client.clone(), key, edge, pods, since: Instant::now() })
     }
 
-    /// What one proxy tells of a trace.
-    async fn read(&self, name: &str, proxy: &Proxy, trace: u64) -> Result<Vec<Record>, String> {
+    /// What one proxy tells.
+    async fn read(&self, name: &str, proxy: &Proxy, wanted: Wanted) -> Result<Vec<Record>, String> {
         let failed =
             |error: &dyn std::fmt::Display| format!("{}/{}: {error}", proxy.namespace, proxy.pod.name);
         let since_s = self.since.elapsed().as_secs() + SINCE_SLACK_S;
@@ -88,7 +91,7 @@ impl InCluster {
                 read => bytes += read,
             }
             let told = Record::read(name, &String::from_utf8_lossy(&line));
-            records.extend(told.filter(|record| record.trace == trace));
+            records.extend(told.filter(|record| wanted.has(record)));
         }
         if bytes >= LOG_BYTES_MAX {
             return Err(failed(&format_args!("more than {LOG_BYTES_MAX} bytes were logged meanwhile")));
@@ -117,8 +120,13 @@ impl Mesh for InCluster {
         self.pods.get(name).map(|proxy| proxy.pod.clone())
     }
 
-    async fn told(&self, trace: u64) -> Told {
-        let reads = self.pods.iter().map(|(name, proxy)| self.read(name, proxy, trace));
+    async fn told(&self, wanted: Wanted) -> Told {
+        let may_tell = |(_, proxy): &(&String, &Proxy)| match wanted {
+            Wanted::Trace(_) => true,
+            Wanted::Entries(_) => proxy.is_edge,
+        };
+        let pods = self.pods.iter().filter(may_tell);
+        let reads = pods.map(|(name, proxy)| self.read(name, proxy, wanted));
         let mut reads = stream::iter(reads).buffer_unordered(LOGS_AT_A_TIME);
         let mut told = Told::default();
         while let Some(read) = reads.next().await {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use canary_rules::trace::TraceKey;
+use canary_rules::trace::{Sample, TraceKey};
 use canary_rules::wire::FilterConfig;
-use canary_trace::{Pod, Record, Trace};
+use canary_trace::{Place, Pod, Record, Trace};
 
 /// What is asked of a mesh.
 pub(super) trait Mesh {
@@ -21,8 +21,29 @@ pub(super) trait Mesh {
     fn client(&self) -> Option<&str>;
     /// What is known of a pod that tells.
     fn pod(&self, name: &str) -> Option<Pod>;
-    /// All that is told of a trace by now.
-    async fn told(&self, trace: u64) -> Told;
+    /// What is told by now of what is wanted.
+    async fn told(&self, wanted: Wanted) -> Told;
+}
+
+/// What is to be told of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// All of one trace.
+    Trace(u64),
+    /// What edges did with the requests that they marked for a watcher.
+    Entries(u32),
+}
+
+impl Wanted {
+    /// Whether a record is of it.
+    pub(super) fn has(self, record: &Record) -> bool {
+        match self {
+            Self::Trace(trace) => record.trace == trace,
+            Self::Entries(watcher) => {
+                record.place == Place::Edge && Sample::watcher_of(record.trace) == u64::from(watcher)
+            }
+        }
+    }
 }
 
 /// What proxies tell.
@@ -33,13 +54,20 @@ pub(super) struct Told {
     pub(super) unheard: Vec<String>,
 }
 
-/// What is told of a trace, once it is whole and `late` has gone by without anything new; and whom nobody heard.
-pub(super) async fn follow<M: Mesh>(mesh: &M, trace: u64, late: Duration) -> (Trace, Vec<String>) {
+/// What is told of a trace and picked, once it is whole and `late` has gone by without anything new; and whom nobody
+/// heard.
+pub(super) async fn follow<M: Mesh>(
+    mesh: &M,
+    trace: u64,
+    late: Duration,
+    pick: fn(Vec<Record>) -> Vec<Record>,
+) -> (Trace, Vec<String>) {
     let began = Instant::now();
     let mut known = 0;
     let mut quiet_since = began;
     loop {
-        let Told { records, unheard } = mesh.told(trace).await;
+        let Told { records, unheard } = mesh.told(Wanted::Trace(trace)).await;
+        let records = pick(records);
         if records.len() != known {
             known = records.len();
             quiet_since = Instant::now();

@@ -34,10 +34,10 @@ pub(super) struct Sent {
 }
 
 /// What was typed, as an edge would see it.
-pub(super) fn request(args: &Args) -> Result<inquiry::Request, Failure> {
+pub(super) fn request(args: &Args, url: &str) -> Result<inquiry::Request, Failure> {
     let cookies = (!args.cookie.is_empty()).then(|| format!("cookie: {}", args.cookie.join("; ")));
     let headers = args.header.iter().map(String::as_str).chain(cookies.as_deref());
-    inquiry::Request::new(&args.method, &args.url, headers).map_err(|error| wrong(&error))
+    inquiry::Request::new(&args.method, url, headers).map_err(|error| wrong(&error))
 }
 
 /// What was typed wrongly.

@@ -72,7 +72,11 @@ fn full() -> FilterConfig {
             vary: true,
             layers: vec![WireLayer { name: "checkout".into(), key: vec![source] }],
         }),
-        trace: Some(Tracing { key: TraceKey::new([7; 16]), expires_unix_s: 4_102_444_800 }),
+        trace: Some(Tracing {
+            key: TraceKey::new([7; 16]),
+            expires_unix_s: 4_102_444_800,
+            samples: vec!["gray 5 9".into()],
+        }),
     }
 }
 
