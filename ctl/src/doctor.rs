@@ -64,6 +64,9 @@ pub struct Block {
     pub ready: usize,
     /// The mode of mutual TLS; none for those who may not know.
     pub mutual_tls: Option<Mode>,
+    /// Ports that have another one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mutual_tls_by_port: BTreeMap<u16, Mode>,
     /// Its pods' proxies.
     pub proxies: Vec<Proxy>,
     /// What it hands on.
@@ -129,11 +132,17 @@ pub async fn look(client: &Client, hosts: &[Host], namespace: &str) -> Result<Re
             let key = |pod: &PodFacts| (namespace.to_owned(), pod.name.clone());
             let of_own: Vec<Proxy> = own.iter().filter_map(|pod| proxies.get(&key(pod)).cloned()).collect();
             let mode = |all: &Vec<Object>| mutual_tls::mode(all, root, namespace, &workload.labels);
+            let mutual_tls = authentications.as_ref().map(mode);
+            let by_port = authentications
+                .as_ref()
+                .zip(mutual_tls)
+                .map(|(all, of_pods)| mutual_tls::by_port(all, namespace, &workload.labels, of_pods));
             let mut block = Block {
                 workload: workload.name.clone(),
                 pods: own.len(),
                 ready: own.iter().filter(|pod| pod.is_ready).count(),
-                mutual_tls: authentications.as_ref().map(mode),
+                mutual_tls,
+                mutual_tls_by_port: by_port.unwrap_or_default(),
                 ids: Ids::of(&of_own),
                 proxies: of_own,
                 issues: Vec::new(),

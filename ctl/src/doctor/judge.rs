@@ -134,6 +134,8 @@ pub(super) fn clock(ahead_s: i64) -> Option<Issue> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::ids::Ids;
     use super::super::proxy::Proxy;
     use super::*;
@@ -149,6 +151,7 @@ mod tests {
             pods: 1,
             ready: 1,
             mutual_tls: Some(Mode::Strict),
+            mutual_tls_by_port: BTreeMap::new(),
             proxies: filters.iter().map(proxy).collect(),
             ids,
             issues: Vec::new(),

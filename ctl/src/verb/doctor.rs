@@ -83,8 +83,10 @@ fn text(service: &str, block: &Block) -> String {
             ),
             format!("  filter    live in {live} of {}", block.proxies.len()),
             format!("  mTLS      {mode}"),
-            format!("  hands on  {}", block.ids),
         ]);
+        let by_port = block.mutual_tls_by_port.iter();
+        lines.extend(by_port.map(|(port, mode)| format!("            port {port}: {mode}")));
+        lines.push(format!("  hands on  {}", block.ids));
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
