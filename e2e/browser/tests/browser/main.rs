@@ -4,7 +4,6 @@
 //! Tests share one demo and one browser and run one after the other, each in a page of its own. With
 //! `CANARY_SCREENSHOTS=FOLDER` the pictures for the documents are made instead.
 
-mod browser;
 mod demo;
 mod mesh;
 mod pictures;
@@ -12,10 +11,10 @@ mod playground;
 
 use std::process::ExitCode;
 
+use canary_browser_tests::browser::Browser;
 use libtest_mimic::{Arguments, Trial};
 
-use browser::Browser;
-use demo::Demo;
+use demo::{Demo, needed};
 
 /// What tests share.
 pub(crate) struct Stage {
@@ -54,7 +53,7 @@ fn main() -> ExitCode {
     let runtime: &'static tokio::runtime::Runtime =
         Box::leak(Box::new(tokio::runtime::Runtime::new().expect("a runtime")));
     let demo = Demo::start();
-    let browser = runtime.block_on(Browser::launch());
+    let browser = runtime.block_on(Browser::launch(&needed("CANARY_BROWSER")));
     let stage: &'static Stage = Box::leak(Box::new(Stage { demo, browser }));
     let code = match std::env::var_os("CANARY_SCREENSHOTS") {
         Some(folder) => {

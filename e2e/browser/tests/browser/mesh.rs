@@ -1,7 +1,8 @@
 //! The mesh's view: lanes, services, flows.
 
+use canary_browser_tests::browser::{DESK, Look, PHONE, Page};
+
 use crate::Stage;
-use crate::browser::{DESK, Look, PHONE, Page};
 
 /// The places that serve what is chosen: `web/v2 own`.
 const SERVING: &str = "[...document.querySelectorAll('.node')].filter((node) => node.querySelector('.serves')).map((node) =>

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use canary_browser_tests::browser::{DESK, Look, PHONE, Page};
+
 use crate::Stage;
-use crate::browser::{DESK, Look, PHONE, Page};
 
 /// Makes them in a folder.
 pub(crate) async fn make(stage: &'static Stage, folder: &Path) {

@@ -1,7 +1,8 @@
 //! The playground's view: the rules decide in the page.
 
+use canary_browser_tests::browser::{DESK, Page};
+
 use crate::Stage;
-use crate::browser::{DESK, Page};
 
 async fn open(stage: &'static Stage) -> Page {
     let page = stage.browser.open(&stage.demo.url, DESK).await;

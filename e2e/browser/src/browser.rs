@@ -15,40 +15,45 @@ use chromiumoxide::page::ScreenshotParams;
 use futures_util::StreamExt as _;
 use tokio::sync::Mutex;
 
-use crate::demo::needed;
-
 /// How long something may take to be so.
 const LIMIT: Duration = Duration::from_secs(15);
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(30);
 
 /// A browser.
-pub(crate) struct Browser {
+pub struct Browser {
     chromium: Mutex<Chromium>,
     _profile: tempfile::TempDir,
 }
 
 /// How a page is looked at.
 #[derive(Clone, Copy)]
-pub(crate) struct Look {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    pub(crate) dark: bool,
+pub struct Look {
+    /// How wide, in pixels.
+    pub width: u32,
+    /// How high, in pixels.
+    pub height: u32,
+    /// Whether dark is preferred.
+    pub dark: bool,
 }
 
 /// A desk's screen.
-pub(crate) const DESK: Look = Look { width: 1280, height: 860, dark: false };
+pub const DESK: Look = Look { width: 1280, height: 860, dark: false };
 /// A phone's.
-pub(crate) const PHONE: Look = Look { width: 390, height: 844, dark: false };
+pub const PHONE: Look = Look { width: 390, height: 844, dark: false };
 
 /// A page of the browser.
-pub(crate) struct Page(chromiumoxide::Page);
+pub struct Page(chromiumoxide::Page);
 
 impl Browser {
-    pub(crate) async fn launch() -> Self {
+    /// Starts this program.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn launch(program: &str) -> Self {
         let profile = tempfile::tempdir().expect("a folder");
         let config = BrowserConfig::builder()
-            .chrome_executable(needed("CANARY_BROWSER"))
+            .chrome_executable(program)
             .user_data_dir(profile.path())
             .new_headless_mode()
             // The page is ours and on loopback; containers rarely allow the sandbox.
@@ -63,7 +68,7 @@ impl Browser {
     }
 
     /// Opens an address.
-    pub(crate) async fn open(&self, url: &str, look: Look) -> Page {
+    pub async fn open(&self, url: &str, look: Look) -> Page {
         let page = self.chromium.lock().await.new_page("about:blank").await.expect("a page");
         let size = SetDeviceMetricsOverrideParams::new(
             i64::from(look.width),
@@ -87,7 +92,8 @@ impl Browser {
         page
     }
 
-    pub(crate) async fn end(&self) {
+    /// Ends it.
+    pub async fn end(&self) {
         let mut chromium = self.chromium.lock().await;
         chromium.close().await.expect("it closes");
         chromium.wait().await.expect("it ends");
@@ -102,24 +108,29 @@ impl Page {
     }
 
     /// Runs something that gives nothing.
-    pub(crate) async fn run(&self, script: &str) {
+    pub async fn run(&self, script: &str) {
         self.evaluate(script).await.unwrap_or_else(|error| panic!("{script}: {error}"));
     }
 
     /// What an expression gives.
-    pub(crate) async fn get<T: serde::de::DeserializeOwned>(&self, expression: &str) -> T {
+    pub async fn get<T: serde::de::DeserializeOwned>(&self, expression: &str) -> T {
         let value = self.evaluate(expression).await.unwrap_or_else(|error| panic!("{expression}: {error}"));
         value.into_value().unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
     /// The text of what a selector finds first.
-    pub(crate) async fn text(&self, selector: &str) -> String {
+    pub async fn text(&self, selector: &str) -> String {
         self.get(&format!("document.querySelector({selector:?})?.textContent ?? ''")).await
     }
 
     /// Waits until an expression is true; says what did not become so, and what was shown instead.
-    pub(crate) async fn until(&self, what: &str, expression: &str) {
-        let deadline = Instant::now() + LIMIT;
+    pub async fn until(&self, what: &str, expression: &str) {
+        self.until_within(LIMIT, what, expression).await;
+    }
+
+    /// The same of what may take longer.
+    pub async fn until_within(&self, limit: Duration, what: &str, expression: &str) {
+        let deadline = Instant::now() + limit;
         loop {
             // While a page is exchanged for another there is nothing to ask.
             let value = self.evaluate(&format!("Boolean({expression})")).await;
@@ -128,19 +139,19 @@ impl Page {
             }
             if Instant::now() > deadline {
                 let shown: String = self.get("document.body.innerText").await;
-                panic!("after {LIMIT:?} still not so: {what}\n{shown}");
+                panic!("after {limit:?} still not so: {what}\n{shown}");
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
     /// Clicks what a selector finds first: found and clicked in one go, for the page may be drawn anew in between.
-    pub(crate) async fn click(&self, selector: &str) {
+    pub async fn click(&self, selector: &str) {
         self.run(&format!("document.querySelector({selector:?}).click()")).await;
     }
 
     /// Presses a key and lets it go.
-    pub(crate) async fn press(&self, key: &str) {
+    pub async fn press(&self, key: &str) {
         let code = match key {
             "Tab" => 9,
             "Enter" => 13,
@@ -161,12 +172,12 @@ impl Page {
     }
 
     /// Types into what has the focus.
-    pub(crate) async fn type_in(&self, text: &str) {
+    pub async fn type_in(&self, text: &str) {
         self.0.execute(InsertTextParams::new(text)).await.expect("it takes text");
     }
 
     /// Presses Tab until what a selector finds has the focus.
-    pub(crate) async fn tab_to(&self, selector: &str) {
+    pub async fn tab_to(&self, selector: &str) {
         const TABS_MAX: usize = 80;
         for _ in 0..TABS_MAX {
             self.press("Tab").await;
@@ -178,7 +189,7 @@ impl Page {
     }
 
     /// The whole page as a PNG, at the width that it is looked at.
-    pub(crate) async fn picture(&self) -> Vec<u8> {
+    pub async fn picture(&self) -> Vec<u8> {
         let (width, height): (f64, f64) =
             self.get("[innerWidth, document.documentElement.scrollHeight]").await;
         let clip = Viewport { x: 0.0, y: 0.0, width, height, scale: 1.0 };
@@ -186,7 +197,8 @@ impl Page {
         self.0.screenshot(params).await.expect("a picture")
     }
 
-    pub(crate) async fn close(self) {
+    /// Closes it.
+    pub async fn close(self) {
         self.0.close().await.expect("it closes");
     }
 }
