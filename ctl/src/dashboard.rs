@@ -15,6 +15,7 @@ mod server;
 pub mod service_graph;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! A cluster on the page: what its watches bring, seen and changed with the rights of whoever runs this.
 
+mod counted;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +16,8 @@ use tokio::sync::watch;
 
 use super::picture::{About, LaneView};
 use super::release_view::ReleaseView;
-use super::service_graph::{Graph, id};
+use super::service_graph::{Call, Graph, id};
+use super::traffic::{Counted, GATEWAY};
 use super::{Action, Picture, Source};
 use crate::cluster::{Cluster, api_failure};
 use crate::failure::{Code, Failure};
@@ -28,8 +31,10 @@ use crate::world::{self, MeshConfigs, Seen, Watched};
 const SETTLE: Duration = Duration::from_millis(250);
 /// Istio's note on a pod that has a sidecar.
 const SIDECAR_ANNOTATION: &str = "sidecar.istio.io/status";
-/// Said of the graph: objects of a cluster tell where gateways lead, and no more.
+/// Said of the graph while no proxy has told of a call: objects of a cluster tell where gateways lead, and no more.
 const CALLS_FROM: &str = "Arrows are what gateways lead to: objects do not say which service calls which.";
+/// Said of it later.
+const CALLS_COUNTED: &str = "Arrows are calls that proxies have counted, and what gateways lead to.";
 
 /// A cluster.
 pub struct ClusterSource {
@@ -56,20 +61,31 @@ impl ClusterSource {
         let (watched, run) = watched.map_err(|error| api_failure("watch the cluster", &error))?;
         let seen =
             listed.see(&MeshConfigs::default()).map_err(|error| Failure::from_error(Code::Failed, &error))?;
-        let (shown, pictures) = watch::channel(Arc::new(picture(&title, &seen)));
+        let (shown, pictures) = watch::channel(Arc::new(picture(&title, &seen, &Counted::default())));
+        let asks = client.clone();
         let keep = async move {
-            tokio::join!(run, keep(watched, title, shown));
+            let (tell, counted) = watch::channel(Counted::default());
+            tokio::join!(
+                run,
+                keep(&watched, title, &shown, counted),
+                counted::keep(asks, &watched, &shown, &tell),
+            );
         };
         Ok((Self { releases: Releases::new(client), pictures }, keep))
     }
 }
 
-async fn keep(watched: Watched, title: String, shown: watch::Sender<Arc<Picture>>) {
+async fn keep(
+    watched: &Watched,
+    title: String,
+    shown: &watch::Sender<Arc<Picture>>,
+    mut counted: watch::Receiver<Counted>,
+) {
     let mut news = watched.news();
     watched.ready().await;
     loop {
         let picture = match watched.world().see(&MeshConfigs::default()) {
-            Ok(seen) => picture(&title, &seen),
+            Ok(seen) => picture(&title, &seen, &counted.borrow_and_update()),
             Err(error) => {
                 let mut last = Picture::clone(&shown.borrow());
                 last.about.trouble = Some(crate::failure::chain(&error));
@@ -83,8 +99,11 @@ async fn keep(watched: Watched, title: String, shown: watch::Sender<Arc<Picture>
             }
             is_new
         });
-        news.changed().await;
-        tokio::time::sleep(SETTLE).await;
+        tokio::select! {
+            () = news.changed() => tokio::time::sleep(SETTLE).await,
+            // It lasts as long as this.
+            _ = counted.changed() => {}
+        }
     }
 }
 
@@ -115,7 +134,7 @@ impl Source for ClusterSource {
 }
 
 /// A cluster as seen.
-fn picture(title: &str, seen: &Seen) -> Picture {
+fn picture(title: &str, seen: &Seen, counted: &Counted) -> Picture {
     let about = About { title: title.into(), shows_releases: true, ..About::default() };
     let mut lanes: Vec<LaneView> = seen.lanes.iter().map(|lane| LaneView::of(lane.value())).collect();
     lanes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -128,11 +147,12 @@ fn picture(title: &str, seen: &Seen) -> Picture {
     });
     let mut takeovers: Vec<InWords> = seen.takeovers.iter().map(|one| InWords::of(one.value())).collect();
     takeovers.sort_by(|a, b| (&a.service, &a.name).cmp(&(&b.service, &b.name)));
-    Picture { about, lanes, releases, takeovers, graph: graph(seen), flows: Vec::new() }
+    let (graph, traffic) = (graph(seen, &counted.calls), counted.traffic.clone());
+    Picture { about, lanes, releases, takeovers, graph, traffic, flows: Vec::new() }
 }
 
 /// Services of namespaces with sidecars, and where their lanes' requests go.
-fn graph(seen: &Seen) -> Graph {
+fn graph(seen: &Seen, calls: &BTreeSet<Call>) -> Graph {
     let meshed: BTreeSet<&str> = seen
         .pods
         .iter()
@@ -147,8 +167,13 @@ fn graph(seen: &Seen) -> Graph {
     let from_routes = shown.filter(|one| one.http_routes.from_gateway).map(|one| id(&one.host));
     let known: BTreeSet<String> = graph.services.iter().map(|service| service.id.clone()).collect();
     let led_to = from_routes.chain(seen.observed.virtual_services.iter().flat_map(led_to));
-    graph.entries = led_to.filter(|id| known.contains(id)).collect();
-    graph.calls_from = (!graph.services.is_empty()).then(|| CALLS_FROM.to_owned());
+    let (entered, called): (Vec<&Call>, Vec<&Call>) =
+        calls.iter().filter(|call| known.contains(&call.to)).partition(|call| call.from == GATEWAY);
+    let entered = entered.into_iter().map(|call| call.to.clone());
+    graph.entries = led_to.filter(|id| known.contains(id)).chain(entered).collect();
+    graph.calls = called.into_iter().filter(|call| known.contains(&call.from)).cloned().collect();
+    let from = if calls.is_empty() { CALLS_FROM } else { CALLS_COUNTED };
+    graph.calls_from = (!graph.services.is_empty()).then(|| from.to_owned());
     graph
 }
 
@@ -226,7 +251,7 @@ mod tests {
 
     fn shown(objects: Vec<Value>) -> Value {
         let seen = World { objects }.see(&MeshConfigs::default()).expect("sound objects");
-        serde_json::to_value(picture("cluster dev", &seen)).expect("JSON")
+        serde_json::to_value(picture("cluster dev", &seen, &Counted::default())).expect("JSON")
     }
 
     fn shop() -> Vec<Value> {
@@ -268,6 +293,25 @@ mod tests {
         assert_eq!(graph["entries"], json!(["shop/web"]));
         assert_eq!(graph["paths"]["gray"]["shop/web"]["workloads"], json!(["web-v2"]));
         assert_eq!(graph["paths"].get("faulty"), None, "a refused lane has no path");
+    }
+
+    #[test]
+    fn calls_that_proxies_have_counted_are_arrows() {
+        let mut objects = shop();
+        objects.push(service("cart", "shop"));
+        objects.push(deployment("cart-v1", &json!({"app": "cart"})));
+        let seen = World { objects }.see(&MeshConfigs::default()).expect("sound objects");
+        let call = |from: &str, to: &str| Call { from: from.into(), to: to.into() };
+        let calls = [
+            call(GATEWAY, "shop/cart"),
+            call("shop/web", "shop/cart"),
+            call("shop/web", "elsewhere/api"),
+            call("kube-system/dns", "shop/cart"),
+        ];
+        let graph = graph(&seen, &calls.into());
+        assert_eq!(graph.calls, [call("shop/web", "shop/cart")], "of services that are shown");
+        assert_eq!(graph.entries, ["shop/cart".to_owned(), "shop/web".to_owned()].into());
+        assert_eq!(graph.calls_from.as_deref(), Some(CALLS_COUNTED));
     }
 
     #[test]

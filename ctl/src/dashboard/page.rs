@@ -40,6 +40,7 @@ const FILES: &[File] = &[
     file!("play.js", JS),
     file!("releases.js", JS),
     file!("takeovers.js", JS),
+    file!("traffic.js", JS),
     built!("rules.js", JS),
     built!("rules_bg.wasm", WASM),
 ];

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::release_view::ReleaseView;
 use super::service_graph::Graph;
+use super::traffic::Traffic;
 use crate::takeovers::InWords;
 
 /// All that is shown.
@@ -20,6 +21,8 @@ pub struct Picture {
     pub takeovers: Vec<InWords>,
     /// The services and who calls whom.
     pub graph: Graph,
+    /// What goes from one to the other.
+    pub traffic: Traffic,
     /// Requests that were sent and where they went, the latest first: what `demo -o json` gives of each, with an `id`
     /// and the second at which it was sent (`at_unix_s`).
     pub flows: Vec<Value>,

@@ -325,9 +325,9 @@ async fn a_page_is_told_everything_once_and_then_what_changes() {
     let answer = served.get("/api/events", &[("cookie", &served.cookie())]).await;
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let mut body = answer.into_body();
-    let first = events(&mut body, 7).await;
+    let first = events(&mut body, 8).await;
     let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["server", "about", "lanes", "releases", "takeovers", "graph", "flows"]);
+    assert_eq!(names, ["server", "about", "lanes", "releases", "takeovers", "graph", "traffic", "flows"]);
     assert_eq!(first[0].1, json!({"read_only": true, "playground": super::page::has_playground()}));
     let about = About { title: "elsewhere".into(), ..About::default() };
     served.shown.send_replace(Arc::new(Picture { about: about.clone(), ..Picture::default() }));

@@ -117,7 +117,9 @@ pub(super) fn bug_report() -> Vec<Rule> {
 
 pub(super) fn dashboard() -> Vec<Rule> {
     let asked = Rule::new(OURS, "releases", &["get", "patch"]);
+    let counted = Rule::new("", "pods/portforward", &["get", "create"]);
     let mut rules = world(&["list", "watch"]);
+    rules.push(counted.of(Whose::Else("no traffic is shown")));
     rules.push(asked.of(Whose::Else("its buttons say which right they lack")));
     rules
 }

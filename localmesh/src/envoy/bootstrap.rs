@@ -30,12 +30,22 @@ pub(crate) fn bootstrap(
     json!({
         "node": node(identity),
         "admin": { "address": socket_address(admin) },
+        "stats_config": { "use_all_default_tags": false, "stats_tags": stats_tags() },
         "static_resources": { "listeners": listeners, "clusters": clusters },
         "dynamic_resources": { "cds_config": {
             "resource_api_version": "V3",
             "path_config_source": { "path": clusters_file },
         }},
     })
+}
+
+/// What of a statistic's name is a label for Prometheus, as Istio has it. (Source: envoy_bootstrap.json in its
+/// tools/packaging/common.)
+fn stats_tags() -> Value {
+    json!([
+        { "tag_name": "cluster_name", "regex": "^cluster\\.((.+?(\\..+?\\.svc\\.cluster\\.local)?)\\.)" },
+        { "tag_name": "response_code_class", "regex": "_rq(_(\\dxx))$" },
+    ])
 }
 
 /// As Istio's pilot-agent writes it, as far as filters read it.

@@ -7,8 +7,9 @@ import * as lanes from "./lanes.js";
 import * as play from "./play.js";
 import * as releases from "./releases.js";
 import * as takeovers from "./takeovers.js";
+import * as traffic from "./traffic.js";
 
-const PARTS = ["server", "about", "lanes", "releases", "takeovers", "graph", "flows"];
+const PARTS = ["server", "about", "lanes", "releases", "takeovers", "graph", "traffic", "flows"];
 const VIEWS = ["mesh", "releases", "playground"];
 
 /** Everything that the views show. `lane` and `flow` are what is selected. */
@@ -19,6 +20,7 @@ const state = {
   releases: [],
   takeovers: [],
   graph: { services: [], calls: [], entries: [], paths: {} },
+  traffic: { edges: [], lacks: null },
   flows: [],
   lane: null,
   flow: null,
@@ -47,6 +49,7 @@ function show(part) {
   play.show(state, part);
   releases.show(state, part);
   takeovers.show(state, part);
+  traffic.show(state, part);
 }
 
 function about() {

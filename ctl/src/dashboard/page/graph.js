@@ -2,6 +2,7 @@
 
 import { byId, h, laneClass, replace, s } from "./dom.js";
 import { layout } from "./layout.js";
+import { words as inWords } from "./traffic.js";
 
 const GATEWAY = "gateway";
 const WIDTH = 156;
@@ -14,8 +15,12 @@ const NARROW = 640;
 const ZOOM_STEP = 1.25;
 const ZOOM_MIN = 0.1;
 const ZOOM_MAX = 2;
+/** More arrows than this have their traffic in the table alone. */
+const LABELS_MAX = 60;
+/** From one line of it to the next, in pixels. */
+const LINE = 12;
 
-const drawn = { size: null, zoom: 1, fits: true, down: false, order: [] };
+const drawn = { size: null, zoom: 1, fits: true, down: false, order: [], ways: [] };
 let current;
 
 export function start(state) {
@@ -27,6 +32,7 @@ export function start(state) {
     if (!drawn.size) return;
     if (isNarrow() !== drawn.down) {
       draw();
+      load();
       mark();
     } else if (drawn.fits) {
       fit();
@@ -37,6 +43,7 @@ export function start(state) {
 export function show(state, part) {
   current = state;
   if (part === "graph") draw();
+  if (["graph", "traffic"].includes(part)) load();
   if (["graph", "lanes", "flows", "selection"].includes(part)) mark();
 }
 
@@ -58,6 +65,7 @@ function draw() {
   const way = drawn.down ? ["y", "x"] : ["x", "y"];
   const place = (service) => laid.places.get(service.id);
   drawn.order = [...services].sort((a, b) => place(a)[way[0]] - place(b)[way[0]] || place(a)[way[1]] - place(b)[way[1]]);
+  drawn.ways = laid.ways;
   const isMany = new Set(services.map((service) => service.namespace)).size > 1;
   const svg = s("svg", {
     viewBox: `${-MARGIN} ${-MARGIN} ${drawn.size.width} ${drawn.size.height}`, role: "img",
@@ -65,7 +73,8 @@ function draw() {
   },
   s("g", { class: "ways" }, laid.ways.map((way) =>
     s("path", { class: "way", d: curve(way.points), "data-from": way.from, "data-to": way.to }))),
-  s("g", {}, nodes.map((node) => box(node, laid.places.get(node.id), isMany))));
+  s("g", {}, nodes.map((node) => box(node, laid.places.get(node.id), isMany))),
+  s("g", { class: "loads" }));
   byId("graph").replaceChildren(svg);
   fit();
 }
@@ -82,6 +91,30 @@ function curve(points) {
     last = point;
   }
   return path;
+}
+
+/** What goes over each arrow. */
+function load() {
+  const svg = byId("graph").firstElementChild;
+  if (!svg) return;
+  const loads = new Map(current.traffic.edges.map((edge) => [`${edge.from} ${edge.to}`, edge]));
+  const of = ({ from, to }) => loads.get(`${from} ${to}`);
+  for (const way of svg.querySelectorAll(".way")) {
+    const edge = of(way.dataset);
+    way.classList.toggle("failing", edge?.failed_percent > 0);
+    way.replaceChildren(...(edge ? [s("title", {}, `${edge.from} → ${edge.to}: ${inWords(edge).join(" · ")}`)] : []));
+  }
+  const busy = drawn.ways.filter((way) => of(way) !== undefined);
+  const shown = busy.length > LABELS_MAX ? [] : busy;
+  svg.querySelector(".loads").replaceChildren(...shown.map((way) => {
+    const edge = of(way);
+    const [a, b] = [way.points[0], way.points[1]];
+    const [x, lines] = [(a.x + b.x) / 2, inWords(edge)];
+    return s("text", {
+      class: edge.failed_percent > 0 ? "load failing" : "load", "text-anchor": "middle",
+      y: (a.y + b.y) / 2 - (lines.length - 1) * LINE / 2,
+    }, lines.map((line, at) => s("tspan", { x, dy: at > 0 && LINE }, line)));
+  }));
 }
 
 function box(node, place, withNamespace) {

@@ -3,9 +3,9 @@
 //! One thing is done at a time: what the filters count of a flow tells where it found its tag, and lanes that
 //! change under a flow would make a riddle of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use canary_localmesh::{Client, Mesh, Protocol, Role};
 use canary_rules::lane::Lane;
@@ -17,6 +17,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::chain::Chain;
 use super::picture::picture;
 use super::shop::{Request, Shop};
+use crate::dashboard::service_graph::id;
+use crate::dashboard::traffic::{self, GATEWAY, History, LOOK_EVERY, Proxy, Traffic};
 use crate::dashboard::{Action, Dashboard, FlowRequest, Picture, Source};
 use crate::failure::{Code, Failure};
 
@@ -83,16 +85,29 @@ struct Stage<'m> {
     shop: Shop,
     flows: VecDeque<Value>,
     count: u64,
+    /// What proxies counted.
+    history: History,
 }
 
 impl<'m> Stage<'m> {
     fn new(shop: Shop, mesh: &'m Mesh) -> Self {
         let client = mesh.client(Protocol::Http1);
-        Self { mesh, client, lanes: shop.lanes().to_vec(), shop, flows: VecDeque::new(), count: 0 }
+        let (lanes, history) = (shop.lanes().to_vec(), History::default());
+        Self { mesh, client, lanes, shop, flows: VecDeque::new(), count: 0, history }
     }
 
     async fn work(&mut self, mut queue: mpsc::Receiver<Asked>, shown: &watch::Sender<Arc<Picture>>) {
-        while let Some((action, answer)) = queue.recv().await {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            let asked = tokio::select! {
+                asked = queue.recv() => asked,
+                _ = looks.tick() => {
+                    self.look().await;
+                    shown.send_replace(Arc::new(self.picture().await));
+                    continue;
+                }
+            };
+            let Some((action, answer)) = asked else { return };
             let done = match action {
                 Action::Flow(request) => self.send(&request).await,
                 Action::Lane { name, on } => self.turn(&name, on).await,
@@ -107,7 +122,22 @@ impl<'m> Stage<'m> {
     async fn picture(&self) -> Picture {
         let mut picture = picture(&self.lanes, &self.shop, self.mesh).await;
         picture.flows = self.flows.iter().cloned().collect();
+        picture.traffic = Traffic { edges: self.history.edges(), lacks: None };
         picture
+    }
+
+    /// Looks at what the proxies count. One that does not answer is a trouble that the picture tells of anyway.
+    async fn look(&mut self) {
+        let mut proxies = BTreeMap::new();
+        for name in self.mesh.proxies() {
+            let app = self.mesh.apps().iter().find(|app| app.name == name);
+            let from = app.map_or_else(|| GATEWAY.to_owned(), |app| id(&app.service));
+            let Ok(admin) = self.mesh.admin(name) else { continue };
+            if let Ok(reply) = admin.get(traffic::PATH).await {
+                proxies.insert(name.to_owned(), Proxy::read(&from, &reply.text()));
+            }
+        }
+        self.history.add(Instant::now(), proxies);
     }
 
     async fn send(&mut self, request: &FlowRequest) -> Result<String, Failure> {

@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         mesh::a_lane_that_is_chosen_is_drawn_over_the_services,
         mesh::a_flow_sent_by_the_keyboard_alone_shows_its_tree,
         mesh::a_lane_turned_off_takes_nobody_and_comes_back,
+        mesh::what_goes_over_each_arrow_is_shown,
+        mesh::arrows_that_fail_are_told_apart,
         mesh::what_cannot_be_sent_is_said,
         mesh::five_hundred_services_are_drawn_at_once,
         mesh::nothing_is_wider_than_a_phone,

@@ -97,6 +97,60 @@ pub(crate) async fn a_lane_turned_off_takes_nobody_and_comes_back(stage: &'stati
     page.close().await;
 }
 
+/// Proxies are looked at every five seconds, and what they counted in between is shown.
+pub(crate) async fn what_goes_over_each_arrow_is_shown(stage: &'static Stage) {
+    let page = stage.browser.open(&stage.demo.url, DESK).await;
+    page.click("#flow-form button").await;
+    // Envoy tells latencies a few seconds after it tells requests.
+    let told = "document.querySelectorAll('.load').length === 4 && \
+        [...document.querySelectorAll('.way title')].every((way) => way.textContent.endsWith(' ms'))";
+    page.until("every arrow has its traffic", told).await;
+    let words: Vec<String> =
+        page.get("[...document.querySelectorAll('.way title')].map((way) => way.textContent).sort()").await;
+    for (way, words) in [
+        "gateway → shop/web: ",
+        "shop/cart → shop/stock: ",
+        "shop/stock → shop/price: ",
+        "shop/web → shop/cart: ",
+    ]
+    .iter()
+    .zip(&words)
+    {
+        assert!(words.starts_with(way) && words.contains("/s · "), "{words}");
+    }
+    page.click("#traffic summary").await;
+    let rows: usize = page.get("document.querySelectorAll('#traffic-rows tr').length").await;
+    assert_eq!(rows, 4);
+    page.close().await;
+}
+
+/// The demo fails no request: the page is told of failures, and asked in the same go, for it is told of the demo's soon.
+pub(crate) async fn arrows_that_fail_are_told_apart(stage: &'static Stage) {
+    let page = stage.browser.open(&stage.demo.url, PHONE).await;
+    let told = "(async () => {
+        const { show } = await import('./page/traffic.js');
+        const from = 'shop/a-service-with-a-long-name';
+        const edge = (to, failed_percent, p95_ms) => ({ from, to, per_s: 12.3, failed_percent, p95_ms });
+        const edges = [edge('shop/cart', 2.5, 41), edge('shop/stock', 0, null)];
+        show({ traffic: { edges, lacks: 'one <b>is</b> silent' } }, 'traffic');
+        document.querySelector('#traffic').open = true;
+        const text = (row) => `${row.className}|${[...row.children].map((cell) => cell.textContent).join('|')}`;
+        return [
+            document.documentElement.scrollWidth, document.querySelector('#traffic-lacks').textContent,
+            [...document.querySelectorAll('#traffic-rows tr')].map(text),
+        ];
+    })()";
+    let (width, lacks, rows): (u32, String, Vec<String>) = page.get(told).await;
+    assert!(width <= PHONE.width, "{width}");
+    let want = [
+        "failing|shop/a-service-with-a-long-name → shop/cart|12|2.5 %|41 ms",
+        "|shop/a-service-with-a-long-name → shop/stock|12|0 %|–",
+    ];
+    assert_eq!(rows, want);
+    assert_eq!(lacks, "one <b>is</b> silent");
+    page.close().await;
+}
+
 pub(crate) async fn what_cannot_be_sent_is_said(stage: &'static Stage) {
     let page = stage.browser.open(&stage.demo.url, DESK).await;
     page.run("document.querySelector('[name=path]').value = 'cart'").await;

@@ -12,6 +12,8 @@ pub(crate) async fn make(stage: &'static Stage, folder: &Path) {
     let dark = Look { dark: true, ..DESK };
     for (name, look) in [("dashboard", DESK), ("dashboard-dark", dark), ("dashboard-phone", PHONE)] {
         let page = stage.browser.open(&stage.demo.url, look).await;
+        page.click("#flow-form button").await;
+        page.until("what goes over arrows is shown", "document.querySelectorAll('.load').length === 4").await;
         page.click("label.lane:has(input[value='gray'])").await;
         // The second of the demo's own flows is the gray one.
         page.click("[data-key='flow:2']").await;
