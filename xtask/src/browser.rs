@@ -1,5 +1,6 @@
 //! The dashboard in a real browser: its tests, and the pictures that the documents show.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -8,7 +9,9 @@ use crate::build::{self, CTL_ENV};
 use crate::tools::{Chromium, Envoy};
 use crate::{filter, process, workspace};
 
-const BROWSER_ENV: &str = "CANARY_BROWSER";
+pub(crate) const BROWSER_ENV: &str = "CANARY_BROWSER";
+/// Tells tests on a cluster what drives the dashboard there.
+pub(crate) const DRIVER_ENV: &str = "CANARY_DASHBOARD_DRIVER";
 const ENVOY_ENV: &str = "CANARY_ENVOY";
 /// Has the tests make pictures in a folder instead.
 const SCREENSHOTS_ENV: &str = "CANARY_SCREENSHOTS";
@@ -32,4 +35,11 @@ pub(crate) fn cargo_test(chromium: &Chromium) -> Command {
         .args(["test", "--package", "canary-browser-tests", "--test", "browser"])
         .env(BROWSER_ENV, chromium.program());
     cargo
+}
+
+/// Builds what drives the dashboard of a cluster, and returns where it is.
+pub(crate) fn driver() -> Result<PathBuf> {
+    const DRIVER: &str = "canary-dashboard-driver";
+    process::run(workspace::cargo().args(["build", "--package", "canary-browser-tests", "--bin", DRIVER]))?;
+    Ok(workspace::target_dir().join("debug").join(DRIVER))
 }

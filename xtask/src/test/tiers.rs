@@ -119,6 +119,9 @@ fn in_browser(shop: &Shop) -> Result<Outcome> {
 fn cluster(shop: &Shop) -> Result<Outcome> {
     let mut cargo = shop.with_prometheus(workspace::cargo())?;
     cargo.args(["test", "--package", "canary-e2e", "--test", "cluster"]);
+    cargo
+        .env(browser::BROWSER_ENV, Chromium::ensure()?.program())
+        .env(browser::DRIVER_ENV, browser::driver()?);
     if let Some(kubeconfig) = shop.kubeconfig() {
         cargo.env("CANARY_KUBECONFIG", kubeconfig).env(CTL_ENV, shop.canaryctl()?);
         return cargo_test::run(&mut cargo);
