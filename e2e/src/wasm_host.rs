@@ -46,7 +46,7 @@ pub use header_map::HeaderMap;
 pub use metrics::MetricKind;
 pub use module::{Module, ModuleError};
 pub use plugin::{FailurePolicy, Plugin, PluginSpec};
-pub use process::{Crash, EnvoyAge};
+pub use process::Crash;
 pub use property::Property;
 pub use proxy::Proxy;
 pub use shared_data::SharedData;

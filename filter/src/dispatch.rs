@@ -87,7 +87,10 @@ extern "C" fn _initialize() {
     unsafe { __wasm_call_ctors() }
 }
 
-/// Says by its name which ABI the module is of.
+/// Says by its name which ABI the module is of. With this one Envoy chooses a request's route anew when its
+/// headers change; a module of a later one would have to ask for it.
+///
+/// Source: Envoy, changelogs of 1.17.0 and 1.33.0; source/extensions/common/wasm/context.cc.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_abi_version_0_2_1() {}
 

@@ -10,7 +10,7 @@ pub use plugin::EdgePlugin;
 
 use crate::host::{HeaderMap, Host};
 use crate::metrics::{Event, LaneSlot};
-use crate::stream::{Next, apply, change_request, remove_unseen};
+use crate::stream::{Next, apply, remove_unseen};
 use crate::vm::Vm;
 
 /// A stream at an edge's guard, before authentication.
@@ -32,7 +32,6 @@ impl<H: Host> Guard<H> {
         let Vm { clock, metrics, .. } = &*self.vm;
         let Some(pairs) = self.host.headers(HeaderMap::Request) else {
             remove_unseen(&self.host, metrics, &self.plugin.carriers);
-            self.host.clear_route_cache();
             return Next::Continue;
         };
         let lines = pairs.lines();
@@ -42,7 +41,7 @@ impl<H: Host> Guard<H> {
         if !edits.is_empty() {
             // The edge behind sees no trace of it any more, so it counts here.
             metrics.event(Event::Forged);
-            change_request(&self.host, metrics, &edits);
+            apply(&self.host, metrics, HeaderMap::Request, &edits);
         }
         Next::Continue
     }
@@ -78,7 +77,6 @@ impl<H: Host> EdgeStream<H> {
         let Some(pairs) = self.host.headers(HeaderMap::Request) else {
             remove_unseen(&self.host, metrics, &self.plugin.carriers);
             metrics.decision(LaneSlot::BASELINE);
-            self.host.clear_route_cache();
             return Next::Continue;
         };
         let lines = pairs.lines();
@@ -93,7 +91,7 @@ impl<H: Host> EdgeStream<H> {
         if forged {
             metrics.event(Event::Forged);
         }
-        change_request(&self.host, metrics, &edits);
+        apply(&self.host, metrics, HeaderMap::Request, &edits);
         if !response.is_empty() {
             if let Some(vary) = response.vary {
                 self.plugin.vary.get_or_init(|| vary.clone());

@@ -13,7 +13,7 @@ use crate::pairs::HeaderPairs;
 /// A stream's header maps, each only there in its own callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderMap {
-    /// In the request headers callback.
+    /// In the request headers callback. After a change of it the proxy chooses the route anew.
     Request,
     /// In the response headers callback.
     Response,
@@ -72,9 +72,6 @@ pub trait Host {
     /// # Errors
     /// [`SetError`].
     fn set_shared(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), SetError>;
-
-    /// Routes the request again, by the headers as they are now.
-    fn clear_route_cache(&self);
 
     /// Answers the request in the upstream's place.
     fn respond(&self, status: u32, headers: &[(&str, &[u8])]);

@@ -9,7 +9,7 @@ use crate::flow_map;
 use crate::host::{HeaderMap, Host};
 use crate::metrics::{Direction, Event};
 use crate::plugin::HopPlugin;
-use crate::stream::{Next, change_request};
+use crate::stream::{Next, apply};
 use crate::vm::Vm;
 
 /// A stream from the application.
@@ -47,7 +47,7 @@ impl<H: Host> Outbound<H> {
         if decided.unknown_ids {
             metrics.event(Event::Lost);
         }
-        change_request(&self.host, metrics, &decided.edits);
+        apply(&self.host, metrics, HeaderMap::Request, &decided.edits);
         Next::Continue
     }
 }

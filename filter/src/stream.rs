@@ -1,7 +1,6 @@
 //! What the streams of every role have in common.
 
 use canary_rules::edits::Edit;
-use canary_rules::hop::REQUEST_ID;
 
 use crate::host::{HeaderMap, Host};
 use crate::metrics::{Event, Metrics};
@@ -27,15 +26,6 @@ pub(crate) fn apply<H: Host>(host: &H, metrics: &Metrics, map: HeaderMap, edits:
         if !done {
             metrics.event(Event::HostRefused);
         }
-    }
-}
-
-/// Makes a request's changes, and has its route chosen anew where it may depend on them. No route of a lane
-/// looks at the request id, and a user's route that does is to see the one that came.
-pub(crate) fn change_request<H: Host>(host: &H, metrics: &Metrics, edits: &[Edit<'_>]) {
-    apply(host, metrics, HeaderMap::Request, edits);
-    if edits.iter().any(|edit| edit.name() != REQUEST_ID) {
-        host.clear_route_cache();
     }
 }
 

@@ -14,15 +14,5 @@ pub enum Edit<'c> {
     Remove(&'c str),
 }
 
-impl<'c> Edit<'c> {
-    /// The header that it changes.
-    #[must_use]
-    pub fn name(&self) -> &'c str {
-        match self {
-            Self::Set(name, _) | Self::Add(name, _) | Self::Remove(name) => name,
-        }
-    }
-}
-
 /// Changes in the order they are to be made.
 pub type Edits<'c> = Vec<Edit<'c>>;

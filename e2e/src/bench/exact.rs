@@ -53,7 +53,7 @@ const NO_LANE_CALLS_MAX: u64 = 1;
 /// Most host calls of an untagged pass.
 const UNTAGGED_CALLS_MAX: u64 = 4;
 /// Most host calls of a tagged pass.
-const TAGGED_CALLS_MAX: u64 = 6;
+const TAGGED_CALLS_MAX: u64 = 5;
 
 /// Most instructions of the passes that a mesh has most of. Just above what they take: a change that takes more is to
 /// say so here.

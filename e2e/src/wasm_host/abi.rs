@@ -74,7 +74,6 @@ macro_rules! host_calls {
 
 host_calls! {
     AddHeaderMapValue = "proxy_add_header_map_value",
-    CallForeignFunction = "proxy_call_foreign_function",
     DefineMetric = "proxy_define_metric",
     Done = "proxy_done",
     GetBufferBytes = "proxy_get_buffer_bytes",

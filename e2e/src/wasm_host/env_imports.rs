@@ -11,7 +11,7 @@ use super::context::Tick;
 use super::guest_memory::{Fault, Slice, hand_over, read, write_u32, write_u64};
 use super::process::LOG_LEVEL_WARN;
 use super::vm::Guest;
-use super::{EnvoyAge, HeaderMap, LocalResponse};
+use super::{HeaderMap, LocalResponse};
 
 type Answer = Result<(), Fault>;
 
@@ -172,27 +172,6 @@ fn control(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let plugin = c.data_mut().current_plugin().ok_or(Status::BadArgument)?;
                 plugin.tick = (period > 0).then_some(Tick { period_ns, due_ns: now_ns + period_ns });
                 Ok(())
-            })
-        },
-    )?;
-    l.func_wrap(
-        "env",
-        HostCall::CallForeignFunction.name(),
-        |mut c: Caller<'_, Guest>,
-         name: u32,
-         name_length: u32,
-         _arguments: u32,
-         _length: u32,
-         pointer: u32,
-         length: u32| {
-            answer(&mut c, HostCall::CallForeignFunction, |c| {
-                let name = read(c, Slice(name, name_length))?;
-                let known = c.data().process.borrow().age == EnvoyAge::Current;
-                if name != b"clear_route_cache" || !known {
-                    return Err(Status::NotFound.into());
-                }
-                c.data_mut().current_stream().ok_or(Status::BadArgument)?.route_cache_clears += 1;
-                hand_over(c, &[], pointer, length)
             })
         },
     )?;

@@ -10,16 +10,6 @@ const START_NS: u64 = 1_767_225_600_000_000_000;
 /// Envoy's level names, `warning` being what Istio sets.
 pub(super) const LOG_LEVEL_WARN: u32 = 3;
 
-/// Envoys differ in what they offer a filter of the same ABI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EnvoyAge {
-    /// 1.33 and newer: `clear_route_cache` can be called.
-    #[default]
-    Current,
-    /// Before 1.33 (Istio before 1.25): no foreign function of that name.
-    Before1_33,
-}
-
 /// A VM that trapped. Envoy logs it as critical, and that is all anyone learns of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crash {
@@ -33,7 +23,6 @@ pub struct Crash {
 
 #[derive(Debug)]
 pub(super) struct Process {
-    pub(super) age: EnvoyAge,
     pub(super) shared: SharedData,
     pub(super) metrics: Metrics,
     /// Of the node; every context can read these.
@@ -48,7 +37,6 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn new() -> Self {
         Self {
-            age: EnvoyAge::Current,
             shared: SharedData::default(),
             metrics: Metrics::default(),
             properties: Properties::default(),

@@ -8,7 +8,7 @@ use super::process::Process;
 use super::property::Property;
 use super::vm::VmOptions;
 use super::vm_set::VmSet;
-use super::{Cost, Crash, EnvoyAge, HeaderMap, Module, Plugin, PluginSpec, SharedData, Thread};
+use super::{Cost, Crash, HeaderMap, Module, Plugin, PluginSpec, SharedData, Thread};
 
 /// A proxy that runs one filter, or several versions of it. Cloning gives another handle to the same proxy.
 #[derive(Clone)]
@@ -29,13 +29,6 @@ impl Proxy {
             process: Rc::new(RefCell::new(Process::new())),
             vm_sets: Rc::default(),
         }
-    }
-
-    /// Makes the proxy an older or newer Envoy.
-    #[must_use]
-    pub fn of_age(self, age: EnvoyAge) -> Self {
-        self.process.borrow_mut().age = age;
-        self
     }
 
     /// Gives the node a property, which every context can read.

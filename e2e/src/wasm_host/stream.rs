@@ -122,7 +122,7 @@ impl Stream {
         self.local_response.as_ref()
     }
 
-    /// How often the filter asked for the route to be chosen anew.
+    /// How often a change of the request headers had the route chosen anew.
     #[must_use]
     pub fn route_cache_clears(&self) -> u32 {
         self.route_cache_clears

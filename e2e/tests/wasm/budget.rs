@@ -12,13 +12,13 @@ const NO_LANE_CALLS_MAX: u64 = 1;
 /// Of a pass of a request in no lane.
 const UNTAGGED_CALLS_MAX: u64 = 4;
 /// Of a pass of a request in a lane.
-const TAGGED_CALLS_MAX: u64 = 6;
+const TAGGED_CALLS_MAX: u64 = 5;
 
 /// Of an edge's pass of a request in no lane: it sees the headers and mints the id.
 const EDGE_UNTAGGED_CALLS: u64 = 2;
-/// Of an edge's pass of a request in a lane: it sees the headers, writes tag, baggage and id, and has the route
-/// chosen anew; it sees the response's, adds the cookie, and makes it private.
-const EDGE_TAGGED_CALLS: u64 = 8;
+/// Of an edge's pass of a request in a lane: it sees the headers, writes tag, baggage and id; it sees the response's,
+/// adds the cookie, and makes it private.
+const EDGE_TAGGED_CALLS: u64 = 7;
 
 /// Request, response and end.
 fn pass(plugin: &Plugin, lines: &[(Vec<u8>, Vec<u8>)]) -> Cost {

@@ -63,14 +63,6 @@ unsafe extern "C" {
         value_size: usize,
         cas: u32,
     ) -> Status;
-    fn proxy_call_foreign_function(
-        name: *const u8,
-        name_size: usize,
-        arguments: *const u8,
-        arguments_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> Status;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -187,16 +179,6 @@ impl Host for Envoy {
             CAS_MISMATCH => Err(SetError::CasMismatch),
             _ => Err(SetError::Refused),
         }
-    }
-
-    fn clear_route_cache(&self) {
-        // Envoy before 1.33 has no such function and clears by itself, as later ones do for this ABI
-        // version: the answer does not matter.
-        const NAME: &str = "clear_route_cache";
-        let none = core::ptr::null();
-        received(|data, size| unsafe {
-            proxy_call_foreign_function(NAME.as_ptr(), NAME.len(), none, 0, data, size)
-        });
     }
 
     fn respond(&self, status: u32, headers: &[(&str, &[u8])]) {

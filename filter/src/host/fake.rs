@@ -36,8 +36,6 @@ pub(crate) struct World {
     pub(crate) counters: BTreeMap<String, u64>,
     /// Answers given in the upstream's place.
     pub(crate) answers: Vec<(u32, Lines)>,
-    /// How often the route was cleared.
-    pub(crate) routed_again: u32,
     /// Lines logged.
     pub(crate) log: Vec<String>,
     /// The clock that never steps, in milliseconds.
@@ -144,10 +142,6 @@ impl Host for Fake {
         }
         world.write(key, value);
         Ok(())
-    }
-
-    fn clear_route_cache(&self) {
-        self.call("clear_route_cache").routed_again += 1;
     }
 
     fn respond(&self, status: u32, headers: &[(&str, &[u8])]) {

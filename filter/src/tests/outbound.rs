@@ -10,7 +10,7 @@ fn a_call_with_the_flows_trace_finds_the_tag_that_the_application_dropped() {
     let passed = pod.sends(&[(":path", "/"), ("traceparent", &child)]);
     assert_eq!(passed.tag(), ["gray"]);
     assert_eq!(passed.lines("baggage"), ["canary-lane=gray"]);
-    assert_eq!(passed.calls, ["headers", "shared", "set_header", "set_header", "clear_route_cache"]);
+    assert_eq!(passed.calls, ["headers", "shared", "set_header", "set_header"]);
     assert_eq!(pod.worker.count("canaryctl.outbound.correlation"), 1);
 }
 

@@ -52,8 +52,7 @@ pub(super) fn offer(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
                     let name = read(c, Slice(name, name_length))?;
                     let value = read(c, Slice(value, value_length))?;
                     check_line(&name, &value)?;
-                    change(map_of(c, map)?.ok_or(Status::BadArgument)?, &name, &value);
-                    Ok(())
+                    changed(c, map, |map| change(map, &name, &value))
                 })
             },
         )?;
@@ -64,8 +63,7 @@ pub(super) fn offer(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut c: Caller<'_, Guest>, map: u32, name: u32, name_length: u32| {
             answer(&mut c, HostCall::RemoveHeaderMapValue, |c| {
                 let name = read(c, Slice(name, name_length))?;
-                map_of(c, map)?.ok_or(Status::BadArgument)?.remove(&name);
-                Ok(())
+                changed(c, map, |map| map.remove(&name))
             })
         },
     )?;
@@ -77,8 +75,7 @@ pub(super) fn offer(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let pairs = read(c, Slice(pairs, length))?;
                 let pairs = HeaderMap::parse(&pairs).ok_or_else(|| trap("malformed header pairs"))?;
                 check(&pairs)?;
-                *map_of(c, map)?.ok_or(Status::BadArgument)? = pairs;
-                Ok(())
+                changed(c, map, |map| *map = pairs)
             })
         },
     )?;
@@ -94,6 +91,17 @@ fn map_of<'a>(caller: &'a mut Caller<'_, Guest>, number: u32) -> Result<Option<&
         MapKind::Response => stream.response.as_mut(),
         MapKind::Absent => None,
     })
+}
+
+/// Changes a map. A module of this ABI has the route chosen anew after each change of a request's headers.
+fn changed(caller: &mut Caller<'_, Guest>, number: u32, change: impl FnOnce(&mut HeaderMap)) -> Answer {
+    change(map_of(caller, number)?.ok_or(Status::BadArgument)?);
+    if MapKind::parse(number)? == MapKind::Request
+        && let Some(stream) = caller.data_mut().current_stream()
+    {
+        stream.route_cache_clears += 1;
+    }
+    Ok(())
 }
 
 /// Checks every line that a filter hands over at once.

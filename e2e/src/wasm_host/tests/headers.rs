@@ -102,6 +102,28 @@ fn request_headers_are_out_of_reach_in_the_response() {
 }
 
 #[test]
+fn a_change_of_the_request_has_its_route_chosen_anew_and_one_of_the_response_does_not() {
+    let mut wat = Wat::new();
+    let name = wat.text("x");
+    let body = format!(
+        "(drop (call $add {REQUEST} {name} {name}))
+         (drop (call $replace {REQUEST} {name} {name}))
+         (drop (call $remove {REQUEST} {name}))"
+    );
+    let module = wat
+        .on_returning("proxy_on_request_headers", 3, &format!("{body} {CONTINUE}"))
+        .on_returning(
+            "proxy_on_response_headers",
+            3,
+            &format!("(drop (call $add {RESPONSE} {name} {name})) {CONTINUE}"),
+        )
+        .compile();
+    let mut stream = Proxy::load(&module, 1).plugin(b"").request(0, [("a", "1")]);
+    stream.response([(":status", "200")]);
+    assert_eq!(stream.route_cache_clears(), 3);
+}
+
+#[test]
 fn a_line_that_would_break_the_message_ends_the_vm() {
     let mut wat = Wat::new();
     let (name, value) = (wat.text("x"), wat.text("1\r\ny: 2"));

@@ -2,7 +2,7 @@
 
 use super::Wat;
 use super::wat::{CONTINUE, LENGTH, NUMBER, POINTER, REQUEST, RETURNED};
-use crate::wasm_host::{Action, EnvoyAge, PluginSpec, Property, Proxy};
+use crate::wasm_host::{Action, PluginSpec, Property, Proxy};
 
 #[test]
 fn a_metric_is_one_for_all_workers_and_a_counter_only_grows() {
@@ -89,28 +89,6 @@ fn the_environment_is_the_plugins() {
     let proxy = Proxy::load(&wat.on_returning("proxy_on_request_headers", 3, &body).compile(), 1);
     let stream = proxy.install(PluginSpec::new(b"").env("POD_NAME", "web-1")).request(0, [("a", "1")]);
     assert_eq!(stream.headers().first("x-environment"), Some(&b"POD_NAME=web-1"[..]));
-}
-
-#[track_caller]
-fn check_clear_route_cache(age: EnvoyAge, status: &[u8], clears: u32) {
-    let mut wat = Wat::new();
-    let name = wat.text("clear_route_cache");
-    let call = format!("(call $foreign {name} (i32.const 0) (i32.const 0) {POINTER} {LENGTH})");
-    let body = wat.report(REQUEST, "x-status", &call);
-    let module = wat.on_returning("proxy_on_request_headers", 3, &format!("{body} {CONTINUE}")).compile();
-    let stream = Proxy::load(&module, 1).of_age(age).plugin(b"").request(0, [("a", "1")]);
-    assert_eq!(stream.headers().first("x-status"), Some(status));
-    assert_eq!(stream.route_cache_clears(), clears);
-}
-
-#[test]
-fn the_route_can_be_chosen_anew() {
-    check_clear_route_cache(EnvoyAge::Current, b"0", 1);
-}
-
-#[test]
-fn old_envoys_do_not_know_how() {
-    check_clear_route_cache(EnvoyAge::Before1_33, b"1", 0);
 }
 
 #[test]
