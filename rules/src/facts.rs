@@ -7,9 +7,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell};
 use core::net::{IpAddr, SocketAddr};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use crate::base64;
 use crate::bytes;
 use crate::cookie;
 use crate::json::Json;
@@ -158,7 +156,7 @@ impl<'a> Facts<'a> {
         }
         let padding = payload.iter().rev().take_while(|byte| **byte == b'=').count();
         let payload = payload.get(..payload.len().saturating_sub(padding))?;
-        Json::parse(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+        Json::parse(&base64::decode(payload, base64::URL)?).ok()
     }
 }
 

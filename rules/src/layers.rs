@@ -9,10 +9,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::hash::Hasher;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use siphasher::sip::SipHasher13;
 
+use crate::base64;
 use crate::name::LaneName;
 
 /// Buckets in a layer: steps of 0.01 %.
@@ -88,13 +87,13 @@ pub fn allocate(layer: &str, claims: &mut [Claim]) -> Result<(), Overcommitted> 
 #[must_use]
 pub fn encode(buckets: &[Bucket]) -> String {
     let bytes: Vec<u8> = buckets.iter().flat_map(|bucket| bucket.to_be_bytes()).collect();
-    URL_SAFE_NO_PAD.encode(bytes)
+    base64::encode(&bytes, base64::URL)
 }
 
 /// Buckets from the wire; none when the text is not what [`encode`] writes.
 #[must_use]
 pub fn decode(text: &str) -> Option<Vec<Bucket>> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let bytes = base64::decode(text.as_bytes(), base64::URL)?;
     let (pairs, rest) = bytes.as_chunks::<2>();
     let buckets: Vec<Bucket> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
     let valid = rest.is_empty() && buckets.iter().all(|bucket| *bucket < BUCKETS);

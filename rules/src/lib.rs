@@ -25,6 +25,7 @@
 extern crate alloc;
 
 pub mod baggage;
+mod base64;
 mod bytes;
 #[cfg(feature = "documents")]
 pub mod condition;

@@ -7,12 +7,11 @@
 
 use alloc::{string::String, string::ToString, vec::Vec};
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::base64;
 use crate::name::LaneName;
 
 #[cfg(test)]
@@ -30,8 +29,6 @@ pub const SECRET_BYTES_MAX: usize = 128;
 pub const KEYS_MAX: usize = 4;
 
 const MAC_BYTES: usize = 16;
-/// [`MAC_BYTES`] in unpadded base64.
-const MAC_CHARS: usize = 22;
 const SEPARATOR: char = '~';
 
 /// Why a key or a ring of keys is refused. Never says anything of a secret.
@@ -196,9 +193,8 @@ impl TryFrom<Vec<WrittenKey>> for KeyRing {
     fn try_from(keys: Vec<WrittenKey>) -> Result<Self, KeyError> {
         let keys = keys.into_iter().map(|written| {
             let id = KeyId::new(&written.id)?;
-            let secret = STANDARD_PAD_INDIFFERENT
-                .decode(&written.secret)
-                .map_err(|_| KeyError::Encoding { id: written.id })?;
+            let secret = base64::decode_padded(written.secret.as_bytes())
+                .ok_or(KeyError::Encoding { id: written.id })?;
             Key::new(id, secret)
         });
         Self::new(keys.collect::<Result<Vec<_>, _>>()?)
@@ -208,7 +204,7 @@ impl TryFrom<Vec<WrittenKey>> for KeyRing {
 impl From<KeyRing> for Vec<WrittenKey> {
     fn from(ring: KeyRing) -> Self {
         ring.keys()
-            .map(|key| WrittenKey { id: key.id.0.clone(), secret: STANDARD.encode(&key.secret) })
+            .map(|key| WrittenKey { id: key.id.0.clone(), secret: base64::encode_padded(&key.secret) })
             .collect()
     }
 }
@@ -296,11 +292,8 @@ pub fn sign(ring: &KeyRing, purpose: Purpose, ticket: &Ticket) -> String {
     token.push(SEPARATOR);
     token.push_str(ring.current.id.as_str());
     let mac = tag(&ring.current.mac, purpose.context(), token.as_bytes());
-    // The room is exact, so encoding cannot fail; if it did, the token would not verify.
-    let mut text = [0_u8; MAC_CHARS];
-    let chars = URL_SAFE_NO_PAD.encode_slice(mac, &mut text).unwrap_or(0);
     token.push(SEPARATOR);
-    token.extend(text.iter().take(chars).copied().map(char::from));
+    token.push_str(&base64::encode(&mac, base64::URL));
     token
 }
 
@@ -322,10 +315,8 @@ pub fn verify(
     let token = core::str::from_utf8(token).map_err(|_| TicketError::Malformed)?;
     let (signed, mac) = token.rsplit_once(SEPARATOR).ok_or(TicketError::Malformed)?;
     let (fields, key_id) = signed.rsplit_once(SEPARATOR).ok_or(TicketError::Malformed)?;
-    let mut claimed = [0_u8; MAC_BYTES];
-    if URL_SAFE_NO_PAD.decode_slice(mac, &mut claimed) != Ok(MAC_BYTES) {
-        return Err(TicketError::Malformed);
-    }
+    let claimed = base64::decode(mac.as_bytes(), base64::URL).and_then(|mac| mac.try_into().ok());
+    let claimed: [u8; MAC_BYTES] = claimed.ok_or(TicketError::Malformed)?;
     let key = ring.find(key_id).ok_or(TicketError::UnknownKey)?;
     key.mac
         .clone()

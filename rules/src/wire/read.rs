@@ -15,6 +15,7 @@ use super::{
     COOKIE_MAX_AGE_S_DEFAULT, Carriers, EdgeSettings, FilterConfig, LANES_MAX, LINGER_S_DEFAULT, Op, Peers,
     Role, Subject, VERSION, WireCondition, WireError, WireKeySource, WireLane, WireLayer, WireRule, WireTest,
 };
+use crate::base64;
 use crate::correlation::IdSource;
 use crate::json::{Json, JsonError};
 use crate::name::{BaggageKey, CookieName, HeaderName, LaneName};
@@ -182,7 +183,7 @@ fn key_ring(json: &Json) -> Option<KeyRing> {
     let Json::List(keys) = json else { return None };
     let keys = keys.iter().map(|key| {
         let id = KeyId::new(key.get("id")?.text()?).ok()?;
-        let secret = base64(key.get("secret")?.text()?)?;
+        let secret = base64::decode_padded(key.get("secret")?.text()?.as_bytes())?;
         Key::new(id, secret).ok()
     });
     KeyRing::new(keys.collect::<Option<Vec<_>>>()?).ok()
@@ -190,34 +191,6 @@ fn key_ring(json: &Json) -> Option<KeyRing> {
 
 fn trace_key(json: &Json) -> Option<TraceKey> {
     TraceKey::parse(json.text()?).ok()
-}
-
-/// Base64 with or without its padding. The library that others read it with is for any alphabet and any length,
-/// and weighs three kilobytes in a Wasm module.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let unpadded = text.trim_end_matches('=');
-    let padding = text.len().saturating_sub(unpadded.len());
-    let mut bytes = Vec::with_capacity(text.len());
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for character in unpadded.bytes() {
-        let value = match character {
-            b'A'..=b'Z' => character.wrapping_sub(b'A'),
-            b'a'..=b'z' => character.wrapping_sub(b'a').wrapping_add(26),
-            b'0'..=b'9' => character.wrapping_sub(b'0').wrapping_add(52),
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held = held.wrapping_add(6);
-        if held >= 8 {
-            held = held.wrapping_sub(8);
-            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
-            bits &= !(u32::MAX << held);
-        }
-    }
-    // What is left over is less than a character, and 0.
-    (held < 6 && bits == 0 && padding <= (held >> 1) as usize).then_some(bytes)
 }
 
 fn role(json: &Json) -> Option<Role> {
