@@ -31,6 +31,10 @@ fn state(shop: &Shop) -> Vec<Value> {
         object.remove("status");
         let metadata = object["metadata"].as_object_mut().expect("metadata");
         metadata.retain(|key, _| key != "resourceVersion" && key != "managedFields");
+        // What plugins are told is the controller's, which collects what a lane before has left.
+        if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.remove("pluginConfig");
+        }
     }
     objects
 }
