@@ -13,6 +13,8 @@ pub(crate) const BROWSER_ENV: &str = "CANARY_BROWSER";
 /// Tells tests on a cluster what drives the dashboard there.
 pub(crate) const DRIVER_ENV: &str = "CANARY_DASHBOARD_DRIVER";
 const ENVOY_ENV: &str = "CANARY_ENVOY";
+/// Names the script that tells what of a page keeps people from using it.
+pub(crate) const AXE_ENV: &str = "CANARY_AXE";
 /// Has the tests make pictures in a folder instead.
 const SCREENSHOTS_ENV: &str = "CANARY_SCREENSHOTS";
 

