@@ -109,11 +109,12 @@ function load() {
   svg.querySelector(".loads").replaceChildren(...shown.map((way) => {
     const edge = of(way);
     const [a, b] = [way.points[0], way.points[1]];
-    const [x, lines] = [(a.x + b.x) / 2, inWords(edge)];
+    const [x, y] = [(a.x + b.x) / 2 + (drawn.down ? LINE : 0), (a.y + b.y) / 2 - LINE / 2];
+    // One line above an arrow to the right, the others below it; beside one that runs downwards.
+    const further = (at) => (at === 1 && !drawn.down ? 1.5 * LINE : at > 0 && LINE);
     return s("text", {
-      class: edge.failed_percent > 0 ? "load failing" : "load", "text-anchor": "middle",
-      y: (a.y + b.y) / 2 - (lines.length - 1) * LINE / 2,
-    }, lines.map((line, at) => s("tspan", { x, dy: at > 0 && LINE }, line)));
+      class: edge.failed_percent > 0 ? "load failing" : "load", "text-anchor": drawn.down ? "start" : "middle", y,
+    }, inWords(edge).map((line, at) => s("tspan", { x, dy: further(at) }, line)));
   }));
 }
 

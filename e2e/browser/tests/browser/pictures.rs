@@ -14,6 +14,9 @@ pub(crate) async fn make(stage: &'static Stage, folder: &Path) {
         let page = stage.browser.open(&stage.demo.url, look).await;
         page.click("#flow-form button").await;
         page.until("what goes over arrows is shown", "document.querySelectorAll('.load').length === 4").await;
+        let is_over = "document.querySelector('#flow-form button').textContent === 'Send' && \
+            document.querySelector('#said').hidden";
+        page.until("it is sent, and nothing is said of it any more", is_over).await;
         page.click("label.lane:has(input[value='gray'])").await;
         // The second of the demo's own flows is the gray one.
         page.click("[data-key='flow:2']").await;
