@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use crate::bytes;
 use crate::name::BaggageKey;
 
 #[cfg(test)]
@@ -108,11 +109,32 @@ pub fn without_member<'a>(
 }
 
 /// Every member, malformed ones included, without the white space around it.
-fn members<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
-    lines
-        .flat_map(|line| line.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
+///
+/// Written out: adapters of iterators would be compiled anew for each use, to eight times this in the filter.
+struct Members<'a, I> {
+    lines: I,
+    /// What is left of the line that is being read.
+    rest: Option<&'a [u8]>,
+}
+
+fn members<'a, I: Iterator<Item = &'a [u8]>>(lines: I) -> Members<'a, I> {
+    Members { lines, rest: None }
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Iterator for Members<'a, I> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let line = self.rest.take().or_else(|| self.lines.next())?;
+            let end = bytes::find(line, b',');
+            self.rest = end.and_then(|end| line.get(end.saturating_add(1)..));
+            let member = end.map_or(line, |end| line.get(..end).unwrap_or_default()).trim_ascii();
+            if !member.is_empty() {
+                return Some(member);
+            }
+        }
+    }
 }
 
 /// The member's value if its key is this one. Keys are compared byte by byte.
