@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::host::Host;
 use crate::host::envoy::Envoy;
 use crate::root::{Root, Stream};
 use crate::stream::Next;
@@ -85,6 +86,8 @@ unsafe extern "C" {
 extern "C" fn _initialize() {
     // SAFETY: the linker's; the proxy calls this once, before everything else.
     unsafe { __wasm_call_ctors() }
+    // The target has no standard error to print this to.
+    std::panic::set_hook(Box::new(|panic| Envoy.warn(&format!("canaryctl: {panic}"))));
 }
 
 /// Says by its name which ABI the module is of. With this one Envoy chooses a request's route anew when its

@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness and no host. Time, entropy and everything a proxy knows of a
 //! request come in as arguments; what to set, what to remove and why come out as data. The same code
-//! runs in the proxy's filter (wasm32-wasip1), on the command line and in a browser page.
+//! runs in the proxy's filter, on the command line and in a browser page.
 //!
 //! It has no panic path: in the filter a panic kills the worker's VM, and nothing restarts it.
 

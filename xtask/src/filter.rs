@@ -17,7 +17,10 @@ use crate::step::Step;
 use crate::tools::{self, Binaryen};
 use crate::{process, workspace};
 
-/// What Envoy's V8 takes, and what rustc emits for wasm32-wasip1: naming them keeps Binaryen from assuming
+/// The filter's target: see `wasm-target.toml`.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What Envoy's V8 takes, and what rustc emits for the target: naming them keeps Binaryen from assuming
 /// either less (it refuses the module) or, with `--all-features`, more (Envoy refuses its output).
 pub(crate) const WASM_OPT_ARGS: [&str; 7] = [
     "-Oz",
@@ -78,19 +81,19 @@ fn build_variant(variant: Variant) -> Result<(PathBuf, Size)> {
 }
 
 fn compile(variant: Variant) -> Result<PathBuf> {
-    let step = Step::start("filter", &format!("{}: compiling for wasm32-wasip1", variant.name));
+    let step = Step::start("filter", &format!("{}: compiling for {TARGET}", variant.name));
     process::run(
         workspace::cargo()
             .args(["--config", "wasm-target.toml", "--config"])
-            .arg(format!("target.wasm32-wasip1.rustflags = {:?}", remapped_paths()?))
+            .arg(format!("target.{TARGET}.rustflags = {:?}", remapped_paths()?))
             .args(["build", "--quiet", "--package", "canary-filter", "--profile", "filter"])
-            .args(["--target", "wasm32-wasip1"])
+            .args(["--target", TARGET])
             .args(variant.features)
             // Either would silently replace the flags that the configuration gives.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS"),
     )?;
-    let compiled = workspace::target_dir().join("wasm32-wasip1").join("filter").join("canary_filter.wasm");
+    let compiled = workspace::target_dir().join(TARGET).join("filter").join("canary_filter.wasm");
     step.done("compiled", &workspace::show(&compiled));
     Ok(compiled)
 }

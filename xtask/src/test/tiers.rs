@@ -63,7 +63,7 @@ fn clippy(_: &Shop) -> Result<Outcome> {
     process::run(
         workspace::cargo()
             .args(["--config", "wasm-target.toml", "clippy", "--package", "canary-filter"])
-            .args(["--target", "wasm32-wasip1"])
+            .args(["--target", filter::TARGET])
             .args(deny),
     )?;
     Ok(Outcome { passed: 2, ..Outcome::default() })

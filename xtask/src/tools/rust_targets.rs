@@ -9,8 +9,8 @@ use crate::process;
 use crate::step::Step;
 use crate::workspace;
 
-/// The filter runs in Envoy as the first; the dashboard's playground runs the rules as the second.
-const TARGETS: [&str; 2] = ["wasm32-wasip1", "wasm32-unknown-unknown"];
+/// The filter and the dashboard's playground are the first; the stock SDK's empty filter, to compare with, is the second.
+const TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip1"];
 
 pub(super) fn ensure() -> Result<()> {
     let step = Step::start("rust", "looking for the Wasm targets");
