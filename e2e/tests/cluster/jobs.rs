@@ -107,7 +107,7 @@ fn lane_pods(shop: &Shop, is_selected: bool) -> Value {
 
 pub(crate) async fn beside_a_lane(shop: &Shop) {
     shop.installed();
-    shop.cluster().apply(&[manifests::mutual_tls(shop.namespace(), "PERMISSIVE")]);
+    let shop = &Shop::open_to_all(shop.cluster()).await;
     for (name, is_selected) in [("selected", true), ("unselected", false)] {
         shop.cluster().apply(&[lane_pods(shop, is_selected)]);
         shop.rolled_out();
@@ -127,5 +127,5 @@ pub(crate) async fn beside_a_lane(shop: &Shop) {
         assert!(baseline > 0, "the baseline answered no call");
         shop.remove("gray");
     }
-    shop.cluster().apply(&[manifests::mutual_tls(shop.namespace(), "STRICT")]);
+    shop.close();
 }

@@ -38,8 +38,8 @@ pub(crate) const CHAIN: [Service; 4] = [
 ];
 
 /// The namespace, its Services, Gateway, and mutual TLS for all.
-pub(crate) fn shop(namespace: &str) -> Vec<Value> {
-    let mut objects = vec![mutual_tls(namespace, "STRICT")];
+pub(crate) fn shop(namespace: &str, mode: &str) -> Vec<Value> {
+    let mut objects = vec![mutual_tls(namespace, mode)];
     objects.extend(entry(namespace, "entry", &host(namespace), "web"));
     for service in &CHAIN {
         objects.push(http_service(namespace, service.name));
@@ -82,7 +82,7 @@ pub(crate) fn http_service(namespace: &str, name: &str) -> Value {
 }
 
 /// Whether the shop's pods take what comes without mutual TLS.
-pub(crate) fn mutual_tls(namespace: &str, mode: &str) -> Value {
+fn mutual_tls(namespace: &str, mode: &str) -> Value {
     json!({
         "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
         "metadata": {"name": "default", "namespace": namespace},

@@ -64,7 +64,7 @@ async fn picked(shop: &Shop) -> String {
 /// As a Job whose pod has no sidecar calls, beside a lane that is under load.
 pub(crate) async fn without_sidecar(shop: &Shop) {
     shop.installed();
-    shop.cluster().apply(&[manifests::mutual_tls(shop.namespace(), "PERMISSIVE")]);
+    let shop = &Shop::open_to_all(shop.cluster()).await;
     shop.gray("gray", "gray", &["stock"]);
     shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
     let load = Load::of_lane(shop, STOCK, Rules::On);
@@ -98,8 +98,7 @@ pub(crate) async fn without_sidecar(shop: &Shop) {
     load.end().await.clean(150);
     lane_pods_saw_only(shop, "gray", "gray", 0);
     shop.cluster().canaryctl(&["disable"]).ok();
-    shop.remove("gray");
-    shop.cluster().apply(&[manifests::mutual_tls(shop.namespace(), "STRICT")]);
+    shop.close();
 }
 
 /// A namespace whose own DestinationRule for stock replaces every other there.

@@ -15,6 +15,8 @@ use crate::manifests::{self, CHAIN, Service};
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// What no route leads to is collected sooner than it is by default, so that tests see it.
 pub(crate) const INSTALL: [&str; 4] = ["install", "--yes", "--collect-after", "20s"];
+/// The label of a namespace whose pods get the default revision's sidecars.
+const INJECTED: (&str, &str) = ("istio-injection", "enabled");
 /// Istio's drain time, 45 s, and some.
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// The services with a gray version: cart has none, and hands on no header of ours.
@@ -29,17 +31,27 @@ pub(crate) struct Shop {
 impl Shop {
     /// Opens it in a namespace of its own.
     pub(crate) async fn open(cluster: &Cluster) -> Self {
-        Self::injected(cluster, ("istio-injection", "enabled")).await
+        Self::injected(cluster, INJECTED).await
+    }
+
+    /// Opens another that clients without a sidecar may call, too: an open shop that begins to let them in drains its
+    /// listeners, and closes connections in use at the end of that.
+    pub(crate) async fn open_to_all(cluster: &Cluster) -> Self {
+        Self::of(cluster, INJECTED, "PERMISSIVE").await
     }
 
     /// Opens it where this label of its namespace says whose its sidecars are.
-    pub(crate) async fn injected(cluster: &Cluster, (key, value): (&str, &str)) -> Self {
+    pub(crate) async fn injected(cluster: &Cluster, label: (&str, &str)) -> Self {
+        Self::of(cluster, label, "STRICT").await
+    }
+
+    async fn of(cluster: &Cluster, (key, value): (&str, &str), mutual_tls: &str) -> Self {
         let namespace = format!("shop-{:08x}", fastrand::u32(..));
         cluster.apply(&[serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": namespace, "labels": {key: value, "canary-test": "yes"}},
         })]);
-        cluster.apply(&manifests::shop(&namespace));
+        cluster.apply(&manifests::shop(&namespace, mutual_tls));
         let pods = cluster.get(&["pods", "-A", "-l", "istio=ingressgateway"]);
         let address = pods["items"][0]["status"]["podIP"].as_str().expect("a gateway").parse();
         let gateway = SocketAddr::new(address.expect("an address"), 8080);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::flows::Caller;
 use crate::judge::{Lane, Rules};
 use crate::load::Load;
-use crate::manifests::{self, CHAIN};
+use crate::manifests::CHAIN;
 use crate::shop::Shop;
 
 /// Where an agent's pods stand among those of cart.
@@ -210,8 +210,8 @@ pub(crate) async fn beside(shop: &Shop) {
 
 pub(crate) async fn strangers(shop: &Shop) {
     shop.installed();
+    let shop = &Shop::open_to_all(shop.cluster()).await;
     let before = things_at_rest(shop).await;
-    shop.cluster().apply(&[manifests::mutual_tls(shop.namespace(), "PERMISSIVE")]);
     take(shop, "alice", &header("alice")).ok();
     serve(shop, "alice");
     let service = shop.cluster().get(&["-n", shop.namespace(), "svc", "cart"]);
@@ -228,9 +228,9 @@ pub(crate) async fn strangers(shop: &Shop) {
         all += 1;
         assert!(all < 500, "Kubernetes picked the agent's pod {handed_on} times only");
     }
-    shop.cluster().apply(&[manifests::mutual_tls(shop.namespace(), "STRICT")]);
     shop.cluster().canaryctl(&["-n", shop.namespace(), "dev", "stop", "cart-dev-alice", "--yes"]).ok();
     over(shop, &before).await;
+    shop.close();
 }
 
 pub(crate) async fn refused(shop: &Shop) {

@@ -41,7 +41,7 @@ impl Budget {
     /// Of what every sidecar fetches and compiles.
     pub(super) const OF_A_SIDECAR: Self = Self(Size { whole: 113_000, gzipped: 52_000 });
     /// Of what gateways fetch and compile, rules and all; there are few of them.
-    pub(super) const OF_A_GATEWAY: Self = Self(Size { whole: 254_000, gzipped: 116_000 });
+    pub(super) const OF_A_GATEWAY: Self = Self(Size { whole: 256_000, gzipped: 116_000 });
 
     /// Refuses what is over it.
     pub(super) fn holds(self, name: &str, size: Size) -> Result<()> {

@@ -30,7 +30,7 @@ fn state(shop: &Shop) -> Vec<Value> {
         let object = object.as_object_mut().expect("an object");
         object.remove("status");
         let metadata = object["metadata"].as_object_mut().expect("metadata");
-        metadata.retain(|key, _| key != "resourceVersion" && key != "managedFields");
+        metadata.retain(|key, _| !["resourceVersion", "generation", "managedFields"].contains(&key.as_str()));
         // What plugins are told is the controller's, which collects what a lane before has left.
         if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
             spec.remove("pluginConfig");
