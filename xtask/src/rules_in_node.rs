@@ -15,7 +15,7 @@ pub(crate) fn cargo_test(node: &Node) -> Result<Command> {
     let runner = WasmBindgen::ensure()?.runner();
     let mut cargo = workspace::cargo();
     cargo
-        .args(["--config", "wasm-target.toml", "test", "--package", "canary-rules", "--test", "suite"])
+        .args(["test", "--package", "canary-rules", "--test", "suite"])
         .args(["--target", "wasm32-unknown-unknown"])
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
         .env("WASM_BINDGEN_TEST_ONLY_NODE", "1")
