@@ -9,6 +9,7 @@ mod cargo_deny;
 mod chromium;
 mod envoy;
 mod node;
+mod npm;
 mod prometheus;
 mod rust_targets;
 mod wasm_bindgen;
