@@ -99,15 +99,16 @@ fn asked(seen: &Seen) -> Vec<Asked> {
     let has = |labels: &Labels, object: &Object| {
         labels.iter().all(|(key, value)| object.value()["metadata"]["labels"][key] == value.as_str())
     };
+    let edges = seen.observed.edge.iter();
+    let edges = edges.filter(|plugin| plugin.value()["metadata"]["labels"][ROLE_LABEL] == "edge");
+    let gateways = edges.filter_map(|plugin| {
+        let selector = &plugin.spec()["selector"]["matchLabels"];
+        Some((plugin.namespace(), serde_json::from_value(selector.clone()).ok()?))
+    });
+    let gateways: Vec<(&str, Labels)> = gateways.collect();
     let of_pod = |pod: &Object| {
         let namespace = pod.namespace();
-        let gateways = seen.observed.edge.iter().filter(|plugin| {
-            plugin.value()["metadata"]["labels"][ROLE_LABEL] == "edge" && plugin.namespace() == namespace
-        });
-        let is_gateway = |plugin: &Object| {
-            let selector = &plugin.spec()["selector"]["matchLabels"];
-            serde_json::from_value(selector.clone()).is_ok_and(|labels: Labels| has(&labels, pod))
-        };
+        let is_gateway = gateways.iter().any(|(place, labels)| *place == namespace && has(labels, pod));
         let is_sidecar = pod.value()["metadata"]["annotations"][SIDECAR_ANNOTATION].is_string();
         let services = seen.observed.services.iter().filter(|service| {
             is_sidecar
@@ -115,7 +116,7 @@ fn asked(seen: &Seen) -> Vec<Asked> {
                 && !service.selector.is_empty()
                 && has(&service.selector, pod)
         });
-        let from = match gateways.into_iter().any(is_gateway) {
+        let from = match is_gateway {
             true => Some(GATEWAY.to_owned()),
             false => services.map(|service| id(&service.host)).min(),
         };
