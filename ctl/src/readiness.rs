@@ -45,11 +45,20 @@ pub(crate) fn is_held(pod: &Object) -> bool {
     metadata["annotations"][ANNOTATION] == HELD && metadata["deletionTimestamp"].is_null()
 }
 
-/// Lets a pod be ready when its containers are. One that is gone by now is no error.
-///
-/// # Errors
-/// When the API server refuses.
-pub(crate) async fn release(client: &Client, pod: &ObjectRef) -> Result<(), ApplyError> {
+/// Lets pods be ready when their containers are, each whatever became of the others; returns the first refusal. One that is
+/// gone by now is none.
+pub(crate) async fn release(
+    client: &Client,
+    pods: impl IntoIterator<Item = &ObjectRef>,
+) -> Option<ApplyError> {
+    let mut refused = None;
+    for pod in pods {
+        refused = refused.or(release_one(client, pod).await.err());
+    }
+    refused
+}
+
+async fn release_one(client: &Client, pod: &ObjectRef) -> Result<(), ApplyError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let met = json!({"status": {"conditions": [{

@@ -220,7 +220,7 @@ impl<'a> Run<'a> {
         self.unheard.extend(released.written);
         let course = steer::course(&seen, &settings, now_unix_s);
         self.count_what_is(&seen, &course);
-        if let Some(error) = self.release(&self.held.known(&seen)).await {
+        if let Some(error) = readiness::release(&self.client, &self.held.known(&seen)).await {
             tracing::warn!(error = %chain(&error), "a pod is held back for longer");
         }
 
@@ -256,7 +256,7 @@ impl<'a> Run<'a> {
                 let ends = takeovers::report(&client, looked(&outcome), &mut self.arrivals).await?;
                 self.traces.report(&traced, &outcome).await?;
                 let (may_be_ready, others_in) = self.held.arrived(&seen, Instant::now());
-                let held = self.release(&may_be_ready).await;
+                let held = readiness::release(&self.client, &may_be_ready).await;
                 // The lanes are served; the pod is tried again.
                 refused.or(held).map_or(Ok(()), Err)?;
                 Ok([next, released.again_in, ends, traced.ends_in, others_in].into_iter().flatten().min())
@@ -317,15 +317,6 @@ impl<'a> Run<'a> {
         self.reached = done.proxies.unwrap_or(self.reached);
         self.unheard.extend(done.written);
         Ok(())
-    }
-
-    /// Lets pods be ready, each whatever became of the others; returns the first refusal.
-    async fn release(&self, pods: &[ObjectRef]) -> Option<ApplyError> {
-        let mut refused = None;
-        for pod in pods {
-            refused = refused.or(readiness::release(&self.client, pod).await.err());
-        }
-        refused
     }
 
     /// Waits until the watches have brought what the last run wrote.

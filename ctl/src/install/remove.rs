@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use canary_istio::plugins::{API_VERSION as PLUGIN_API, ROLE_LABEL};
-use canary_istio::{Change, ObjectRef, Phase};
+use canary_istio::{Change, Object, ObjectRef, Phase};
 use canary_rules::settings::MeshSettings;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -262,12 +262,11 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
         if changes.is_empty() {
             let labelled: Vec<&PodChange> = course.pods.iter().collect();
             let done = phases.unlabel(&labelled, &mut Vec::new()).await;
-            let mut refused = done.map_err(|error| Failure::from_error(Code::Failed, &error))?;
+            let refused = done.map_err(|error| Failure::from_error(Code::Failed, &error))?;
             // Nobody else would let them be ready any more.
-            for pod in seen.pods.iter().filter(|pod| readiness::is_held(pod)) {
-                refused = refused.or(readiness::release(client, pod.reference()).await.err());
-            }
-            return match refused {
+            let held = seen.pods.iter().filter(|pod| readiness::is_held(pod));
+            let still_held = readiness::release(client, held.map(Object::reference)).await;
+            return match refused.or(still_held) {
                 Some(error) => Err(Failure::from_error(Code::Failed, &error)),
                 None => Ok(written),
             };

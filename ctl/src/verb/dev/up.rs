@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::takeovers::{Takeovers, who_am_i};
 use crate::verb::mesh::Flow;
 use crate::verb::mesh::hold::{self, How, Wish, machine};
-use crate::verb::mesh::plan::{Ports, What};
+use crate::verb::mesh::plan::{Ports, Taken, What};
 use crate::waiting::Waiting;
 
 /// The arguments of `up`.
@@ -55,14 +55,10 @@ pub(super) async fn up(args: &UpArgs, cluster: &ClusterArgs) -> Result<(), Failu
     }
     for (service, ports, to) in &wanted.exchange {
         let of = (service.as_str(), Ports::Several(ports));
-        let everything = |taken: &_| exchange(taken, &me);
+        let everything = |taken: &Taken| Ok(taken.takeover(What::Everything, &me, &machine()));
         wishes.push(Wish::read(&cluster, "exchange", of, to, everything).await?);
     }
     hold::all(&wishes, &args.how, &cluster).await
-}
-
-fn exchange(taken: &crate::verb::mesh::plan::Taken, me: &str) -> Result<Value, Failure> {
-    Ok(taken.takeover(What::Everything, me, &machine()))
 }
 
 /// Ends what the file names of one's own, from another terminal.
