@@ -22,7 +22,7 @@ const APP_IMAGES: [(&str, &str); 3] = [
 /// The image of canaryctl.
 const CANARYCTL_IMAGE: &str = "canary-lab.test/canaryctl:1";
 /// Names a lab to tests.
-const LAB_ENV: &str = "CANARY_LAB";
+pub(crate) const LAB_ENV: &str = "CANARY_LAB";
 const APP: &str = "canary-mesh-app";
 
 /// A real Kubernetes with a real Istio in one network namespace of this machine (Linux, root)
@@ -97,15 +97,15 @@ pub(crate) fn impossible_here() -> Option<&'static str> {
     if user.is_ok_and(|id| id.trim() == "0") { None } else { Some("a lab needs root") }
 }
 
-/// `command`, run beside a lab that starts before it and ends with it.
+/// `command`, run beside a lab that starts before it and ends with it, and whose name ends in `suffix`.
 ///
 /// A lab that `CANARY_LAB` names is used as it is, and stays.
-pub(crate) fn beside_a_lab(command: &Command) -> Result<Command> {
+pub(crate) fn beside_a_lab(command: &Command, suffix: &str) -> Result<Command> {
     let mut beside = match std::env::var_os(LAB_ENV).filter(|name| !name.is_empty()) {
         Some(_) => Command::new(command.get_program()),
         None => {
             let mut lab = Command::new(program()?);
-            lab.args(["with", "--name", &format!("test-{}", std::process::id())]);
+            lab.args(["with", "--name", &format!("test-{}{suffix}", std::process::id())]);
             lab.args(ingredients()?).arg("--").arg(command.get_program());
             lab
         }

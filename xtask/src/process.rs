@@ -27,17 +27,17 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     Ok(stdout)
 }
 
-/// Runs `command`, shows each line of its standard output, and hands each to `see`.
+/// Runs `command`, shows each line of its standard output behind `prefix`, and hands each to `see` without that.
 ///
 /// Standard error is shown as it comes and not handed on. Returns whether the command succeeded.
-pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool> {
+pub(crate) fn watch(command: &mut Command, prefix: &str, mut see: impl FnMut(&str)) -> Result<bool> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command))?;
     let stdout = child.stdout.take().context("the child has no standard output")?;
     for line in BufReader::new(stdout).split(b'\n') {
         let line = line.with_context(|| format!("reading the output of {}", describe(command)))?;
         let line = String::from_utf8_lossy(&line);
-        println!("{line}");
+        println!("{prefix}{line}");
         see(&line);
     }
     let status = child.wait().with_context(|| format!("waiting for {}", describe(command)))?;

@@ -8,6 +8,7 @@ mod shop;
 mod tier;
 mod tiers;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// images that `cargo xtask lab` makes
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// On how many labs the tier `cluster` is run, side by side, each with its share of the tests
+    #[arg(long, value_name = "LABS", default_value_t = NonZeroUsize::MIN, conflicts_with = "kubeconfig")]
+    labs: NonZeroUsize,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -40,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         return Ok(());
     }
-    let shop = Shop::new(args.kubeconfig.clone());
+    let shop = Shop::new(args.kubeconfig.clone(), args.labs);
     let mut report = Report::new();
     for tier in chosen(&args.tiers)? {
         eprintln!("\n── {}: {}", tier.name, tier.proves);

@@ -11,6 +11,9 @@ use tokio::runtime::Runtime;
 use crate::cluster::Cluster;
 use crate::shop::Shop;
 
+/// Which tests are run, `1/2` for every second from the first on; all without it.
+const PART_ENV: &str = "CANARY_PART";
+
 /// All tests.
 pub(crate) struct Suite {
     stage: Arc<Stage>,
@@ -59,7 +62,11 @@ impl Suite {
         }));
     }
 
-    pub(crate) fn run(self) -> ExitCode {
+    pub(crate) fn run(mut self) -> ExitCode {
+        if let Some(part) = std::env::var_os(PART_ENV) {
+            let part = part.to_str().and_then(Part::parse).expect("CANARY_PART is such as 1/2");
+            self.trials = part.of(self.trials);
+        }
         let mut arguments = Arguments::from_args();
         // Lanes are the whole cluster's, and each test wants them for itself.
         arguments.test_threads = Some(1);
@@ -69,6 +76,25 @@ impl Suite {
             self.stage.close();
         }
         code
+    }
+}
+
+/// One of several runs that have all tests between them.
+struct Part {
+    number: usize,
+    of: usize,
+}
+
+impl Part {
+    fn parse(text: &str) -> Option<Self> {
+        let (number, of) = text.split_once('/')?;
+        let part = Self { number: number.parse().ok()?, of: of.parse().ok()? };
+        (1..=part.of).contains(&part.number).then_some(part)
+    }
+
+    /// Every n-th, so that long tests, which stand beside each other, are dealt out.
+    fn of<T>(&self, all: Vec<T>) -> Vec<T> {
+        all.into_iter().skip(self.number - 1).step_by(self.of).collect()
     }
 }
 

@@ -12,8 +12,13 @@ use crate::process;
 /// No test run at all is a failure, since then a pattern or a feature no longer matches anything; so is an
 /// ignored test, since nothing would ever run it.
 pub(super) fn run(cargo: &mut Command) -> Result<Outcome> {
+    run_with_prefix(cargo, "")
+}
+
+/// The same, each line of what is printed behind a prefix: several are run at once.
+pub(super) fn run_with_prefix(cargo: &mut Command, prefix: &str) -> Result<Outcome> {
     let mut count = Count::default();
-    let success = process::watch(cargo.arg("--no-fail-fast"), |line| count.see(line))?;
+    let success = process::watch(cargo.arg("--no-fail-fast"), prefix, |line| count.see(line))?;
     Ok(count.outcome(success))
 }
 

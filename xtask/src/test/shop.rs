@@ -1,6 +1,7 @@
 //! What several tiers need, made once and only if a chosen tier asks for it.
 
 use std::cell::OnceCell;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,23 +17,35 @@ const ENVOY_ENV: &str = "CANARY_ENVOY";
 const PROMETHEUS_ENV: &str = "CANARY_PROMETHEUS";
 
 /// Errors are kept as text: each tier that needs the thing fails with the same words.
-#[derive(Default)]
 pub(super) struct Shop {
     envoy: OnceCell<Result<PathBuf, String>>,
     filter: OnceCell<Result<PathBuf, String>>,
     prometheus: OnceCell<Result<PathBuf, String>>,
     playground: OnceCell<Result<PathBuf, String>>,
     kubeconfig: Option<PathBuf>,
+    labs: NonZeroUsize,
 }
 
 impl Shop {
-    pub(super) fn new(kubeconfig: Option<PathBuf>) -> Self {
-        Self { kubeconfig, ..Self::default() }
+    pub(super) fn new(kubeconfig: Option<PathBuf>, labs: NonZeroUsize) -> Self {
+        Self {
+            envoy: OnceCell::new(),
+            filter: OnceCell::new(),
+            prometheus: OnceCell::new(),
+            playground: OnceCell::new(),
+            kubeconfig,
+            labs,
+        }
     }
 
     /// The cluster that was named, if one was.
     pub(super) fn kubeconfig(&self) -> Option<&Path> {
         self.kubeconfig.as_deref()
+    }
+
+    /// On how many labs the cluster's tests are run.
+    pub(super) fn labs(&self) -> NonZeroUsize {
+        self.labs
     }
 
     /// canaryctl, with the filter in it.

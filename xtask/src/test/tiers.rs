@@ -1,6 +1,10 @@
 //! The tiers, cheapest first: what can fail in a second is not found out after ten minutes.
 
-use anyhow::Result;
+use std::panic::resume_unwind;
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Result, bail};
 
 use super::{Outcome, Shop, Tier, cargo_test};
 use crate::build::CTL_ENV;
@@ -9,6 +13,9 @@ use crate::tools::{Axe, Chromium};
 use crate::{
     arrows, browser, docs, filter, fuzz, lab, playground, process, rules_in_node, supply, workspace,
 };
+
+/// Which of the cluster's tests are run, as `1/2`; all without it.
+const PART_ENV: &str = "CANARY_PART";
 
 pub(super) const TIERS: &[Tier] = &[
     Tier { name: "fmt", proves: "rustfmt leaves every file as it is", run: fmt },
@@ -140,7 +147,30 @@ fn cluster(shop: &Shop) -> Result<Outcome> {
         "cluster",
         "--no-run",
     ]))?;
-    cargo_test::run(&mut lab::beside_a_lab(&cargo)?)
+    on_labs(&cargo, shop.labs().get())
+}
+
+/// The cluster's tests on this many labs at once, each with every n-th test.
+fn on_labs(cargo: &Command, labs: usize) -> Result<Outcome> {
+    if labs == 1 {
+        return cargo_test::run(&mut lab::beside_a_lab(cargo, "")?);
+    }
+    if std::env::var_os(lab::LAB_ENV).is_some_and(|name| !name.is_empty()) {
+        bail!("{} names one lab, --labs wants {labs}\nhelp:  leave one of them out", lab::LAB_ENV);
+    }
+    let parts: Vec<(String, Command)> = (1..=labs)
+        .map(|number| {
+            let mut part = lab::beside_a_lab(cargo, &format!("-{number}"))?;
+            part.env(PART_ENV, format!("{number}/{labs}"));
+            Ok((format!("lab {number}  "), part))
+        })
+        .collect::<Result<_>>()?;
+    let run = |(prefix, mut part): (String, Command)| cargo_test::run_with_prefix(&mut part, &prefix);
+    let outcomes: Vec<Result<Outcome>> = thread::scope(|scope| {
+        let started: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || run(part))).collect();
+        started.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    outcomes.into_iter().try_fold(Outcome::default(), |all, one| Ok(all.and(one?)))
 }
 
 fn fuzz(_: &Shop) -> Result<Outcome> {
