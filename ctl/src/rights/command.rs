@@ -45,6 +45,8 @@ pub const PURGING: Whose = Whose::Saying("with --purge");
 pub const WITHOUT_WEBHOOK: Whose = Whose::Saying("with --no-webhook");
 /// What somebody may leave out of an `enable`, or of a release.
 pub const WITH_RULES: Whose = Whose::Saying("with rules or shares of users");
+/// Whose release runs Jobs in a namespace.
+pub const WITH_JOBS: Whose = Whose::Saying("with steps that run Jobs there");
 
 /// Who enters at a gateway's pod.
 pub const THROUGH: Whose = Whose::Saying("with --through");
@@ -191,6 +193,7 @@ fn started(namespace: &str) -> Vec<Rule> {
     let by_service = Whose::Saying("where a Service's name is given");
     vec![
         released(namespace),
+        Rule::new("batch", "jobs", &["create"]).within(namespace).of(WITH_JOBS),
         Rule::new(APPS, "deployments", &["get"]).within(namespace).of(Whose::Saying("without a file")),
         Rule::new(APPS, "deployments", &["list"]).within(namespace).of(by_service),
         Rule::new("", "services", &["get"]).within(namespace).of(by_service),

@@ -206,7 +206,7 @@ async fn asked(
     waiting: Option<ReleaseWaiting>,
 ) -> Result<Release, Failure> {
     let release = named(releases, name).await?;
-    held(cluster, Command::ReleasePromote, &release, waiting, None).await?;
+    held(cluster, Command::ReleasePromote, &release, waiting, &[]).await?;
     let step = journal(&release).step;
     releases.ask(release, turn, Some(step)).await
 }
@@ -217,12 +217,12 @@ async fn held(
     command: Command,
     release: &Release,
     waiting: Option<ReleaseWaiting>,
-    besides: Option<Whose>,
+    besides: &[Whose],
 ) -> Result<(), Failure> {
     let namespaces = release.spec.workloads.iter().map(|spec| spec.deployment.namespace.as_str());
     let namespaces: Vec<&str> = namespaces.collect::<BTreeSet<_>>().into_iter().collect();
     let waits = waiting.filter(|waiting| waiting.wait).map(|_| Whose::Waiting);
-    let besides: Vec<Whose> = waits.into_iter().chain(besides).collect();
+    let besides: Vec<Whose> = waits.into_iter().chain(besides.iter().copied()).collect();
     rights::held(&cluster.client, command, &namespaces, &besides).await
 }
 

@@ -126,6 +126,9 @@ pub(crate) async fn grants(shop: &Shop) {
         judge("writer", "Release", &released(own, none.clone())).expect_err("no right to Deployments");
     assert!(error.contains("update deployments.apps"), "{error}");
     assert_eq!(judge("release", "Release", &released(own, json!([{"share": 5}]))), Ok(()));
+    let runs = json!([{"job": {"cronJob": format!("{own}/smoke")}}]);
+    let error = judge("release", "Release", &released(own, runs)).expect_err("no right to Jobs");
+    assert!(error.contains(&format!("create jobs.batch in the namespaces: {own}")), "{error}");
     let error = judge("release", "Release", &released("elsewhere", none)).expect_err("another namespace");
     assert!(error.contains("elsewhere"), "{error}");
     shop.cluster().kubectl(&["delete", "clusterrole,clusterrolebinding", "-l", "canary-test=yes"]).ok();

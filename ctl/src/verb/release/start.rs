@@ -1,9 +1,10 @@
 //! `canaryctl release start`: a Release from flags or a file, begun.
 
 mod analysis;
+mod errands;
 mod strategy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use canary_istio::lane::LANE_LABEL;
@@ -20,7 +21,7 @@ use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
 use crate::releases::{Releases, journal};
 use crate::rights::Command;
-use crate::rights::command::WITH_RULES;
+use crate::rights::command::{WITH_JOBS, WITH_RULES};
 use crate::verb::enable::document::RuleArgs;
 use crate::waiting::DryRun;
 
@@ -36,6 +37,7 @@ const NAME_PREFIX: &str = "r-";
   canaryctl release start --image cart=shop/cart:2.4 --strategy rolling --hold 1m
   canaryctl release start --image cart=shop/cart:2.4 --steps 0.5,5,50 --by requests
   canaryctl release start --image cart=shop/cart:2.4 --steps 5,25 --hold 10m --prometheus http://prometheus.monitoring:9090
+  canaryctl release start --image cart=shop/cart:2.4 --steps 5,25,100 --job smoke --on-failure abort
   canaryctl release start -f release.yaml
 
 Copies of the Deployments get the new images and serve a lane; nobody else's requests reach them. The Deployments
@@ -51,6 +53,7 @@ pub struct Args {
 
 /// What a release is, in flags or a file.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("judges").args(["prometheus", "job", "webhook"]).multiple(true))]
 pub struct DocumentArgs {
     /// What to call it; default r-1, r-2, …
     #[arg(value_name = "RELEASE")]
@@ -71,11 +74,13 @@ pub struct DocumentArgs {
     replicas: Option<u32>,
     #[command(flatten)]
     analysis: analysis::AnalysisArgs,
+    #[command(flatten)]
+    errands: errands::ErrandArgs,
     /// Tell this address of what happens to it, by a POST of JSON with a `text`; may be repeated.
     #[arg(long, value_name = "URL")]
     notify: Vec<String>,
     /// A Release file instead; `-` for standard input.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "strategy", "by", "steps", "hold", "lane", "replicas", "keep_warm", "prometheus", "notify"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "strategy", "by", "steps", "hold", "lane", "replicas", "keep_warm", "prometheus", "job", "webhook", "notify"])]
     file: Option<PathBuf>,
 }
 
@@ -86,8 +91,9 @@ pub(super) async fn run(args: &Args, cluster: &Cluster, releases: &Releases) -> 
     }
     if !args.dry_run.is_server() {
         let has_rules = !wanted.spec.rules.is_empty() || !wanted.spec.steps.is_empty();
-        let besides = has_rules.then_some(WITH_RULES);
-        super::held(cluster, Command::ReleaseStart, &wanted, Some(args.waiting), besides).await?;
+        let besides = [has_rules.then_some(WITH_RULES), runs_jobs_beside_all(&wanted).then_some(WITH_JOBS)];
+        let besides: Vec<_> = besides.into_iter().flatten().collect();
+        super::held(cluster, Command::ReleaseStart, &wanted, Some(args.waiting), &besides).await?;
     }
     let made = releases.create(&super::show::value(&wanted)?, args.dry_run.is_server()).await?;
     if args.dry_run.is_server() {
@@ -99,6 +105,17 @@ pub(super) async fn run(args: &Args, cluster: &Cluster, releases: &Releases) -> 
         !status.phase.is_under_way() || (status.phase == Phase::Stepping && status.held_since.is_some())
     };
     super::wait(releases, &made, args.waiting, is_there).await
+}
+
+/// Whether there is a Job in each namespace that has a Deployment of it. Jobs that are elsewhere the API server judges.
+fn runs_jobs_beside_all(release: &Release) -> bool {
+    let workloads = &release.spec.workloads;
+    let first = workloads.first().map(|spec| spec.deployment.namespace.as_str());
+    let jobs = release.spec.steps.iter().filter_map(|step| step.job.as_ref());
+    let jobs: BTreeSet<&str> = jobs
+        .filter_map(|job| job.cron_job.as_ref().map(|cron_job| cron_job.namespace.as_str()).or(first))
+        .collect();
+    workloads.iter().all(|spec| jobs.contains(spec.deployment.namespace.as_str()))
 }
 
 /// The Release that is meant.
@@ -147,10 +164,11 @@ async fn document(args: &DocumentArgs, cluster: &Cluster, releases: &Releases) -
         Some(name) => name.clone(),
         None => free_name(&releases.list().await?),
     };
+    let steps = args.errands.given_to(course.steps, &cluster.namespace, args.analysis.on_failure())?;
     let mut spec = json!({
         "workloads": workloads.into_values().collect::<Vec<_>>(),
         "rules": rules,
-        "steps": course.steps,
+        "steps": steps,
     });
     if course.by != By::default() {
         spec["by"] = json!(course.by);

@@ -139,7 +139,8 @@ pub(crate) async fn writing(shop: &Shop) {
 
     let image = format!("stock={NEXT_IMAGE}");
     let start = ["release", "start", "r", "--image", &image, "--cookie", "gray=1"];
-    refused_without_each(shop, &case("release-start", &start, &[]));
+    let with_job = [start.as_slice(), &["--job", "smoke"]].concat();
+    refused_without_each(shop, &case("release-start", &with_job, &[]));
     done(shop, "release-start", &start);
     for turn in ["promote", "abort", "undo"] {
         refused_without_each(shop, &case("release-promote", &["release", turn, "r"], &[]));

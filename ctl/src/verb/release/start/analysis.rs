@@ -21,8 +21,8 @@ pub(super) struct AnalysisArgs {
     /// The fewest requests in five minutes that say anything.
     #[arg(long, value_name = "REQUESTS", default_value_t = 100, requires = "prometheus")]
     min_requests: u32,
-    /// What is done when it is worse.
-    #[arg(long, value_enum, default_value_t, requires = "prometheus")]
+    /// What is done when it is worse, a Job fails, or leave is refused.
+    #[arg(long, value_enum, default_value_t, requires = "judges")]
     on_failure: Then,
 }
 
@@ -59,11 +59,16 @@ impl AnalysisArgs {
             success_rate: Some(SuccessRate { max_drop: Some(self.max_errors), min: None }),
             latency: Some(Latency { max_rise: Some(self.max_slower), ..Latency::default() }),
             min_samples: Some(self.min_requests),
-            on_failure: match self.on_failure {
-                Then::Pause => None,
-                Then::Abort => Some(OnFailure::Abort),
-            },
+            on_failure: self.on_failure(),
             ..Analysis::default()
         })
+    }
+
+    /// What is done at a failure; nothing where it is the default.
+    pub(super) fn on_failure(&self) -> Option<OnFailure> {
+        match self.on_failure {
+            Then::Pause => None,
+            Then::Abort => Some(OnFailure::Abort),
+        }
     }
 }
