@@ -5,7 +5,7 @@ mod errands;
 mod strategy;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use canary_istio::lane::LANE_LABEL;
 use canary_release::{By, Phase, Release, WorkloadRef, WorkloadSpec, stateful_set_refused};
@@ -18,6 +18,7 @@ use serde_json::json;
 use super::ReleaseWaiting;
 use crate::cluster::{Cluster, api_failure};
 use crate::failure::{Code, Failure};
+use crate::files;
 use crate::output::{self, Format};
 use crate::releases::{Releases, journal};
 use crate::rights::Command;
@@ -130,15 +131,10 @@ pub(super) async fn wanted(
     }
 }
 
-fn read(file: &std::path::Path) -> Result<Release, Failure> {
-    let text = match file == std::path::Path::new("-") {
-        true => std::io::read_to_string(std::io::stdin()),
-        false => std::fs::read_to_string(file),
-    };
-    let text =
-        text.map_err(|error| Failure::new(Code::Failed, format!("cannot read {}: {error}", file.display())))?;
-    serde_saphyr::from_str(&text)
-        .map_err(|error| Failure::new(Code::Documents, format!("{}: {error}", file.display())))
+fn read(file: &Path) -> Result<Release, Failure> {
+    let (name, bytes) = files::bytes(file)?;
+    serde_saphyr::from_slice(&bytes)
+        .map_err(|error| Failure::new(Code::Documents, format!("{name}: {error}")))
 }
 
 async fn document(args: &DocumentArgs, cluster: &Cluster, releases: &Releases) -> Result<Release, Failure> {
