@@ -6,7 +6,7 @@
 use canary_rules::lane::Rule;
 use canary_rules::name::LaneName;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::verb::enable::document::who_of_rules;
 
@@ -17,6 +17,8 @@ mod tests;
 
 pub use derive::{Derived, Known, Ruling, derive};
 
+/// The query parameter of a link that puts whoever opens it into a developer's lane.
+const LINK: &str = "dev-link";
 /// What an exchange has, in words.
 pub const EVERYTHING: &str = "all requests";
 /// The `kind` of Takeover documents.
@@ -129,6 +131,23 @@ impl Takeover {
             Mode::Mesh => who_of_rules(&self.rules()),
             Mode::Exchange => EVERYTHING.into(),
         }
+    }
+
+    /// The query of a link that puts whoever opens it into its lane, as `name=value`, for as long as it lasts; none where
+    /// it has no lane. Nobody guesses the value.
+    #[must_use]
+    pub fn link(&self) -> Option<String> {
+        self.link_value().map(|value| format!("{LINK}={value}"))
+    }
+
+    fn link_value(&self) -> Option<&str> {
+        self.spec.lane.as_ref().and(self.metadata.uid.as_deref())
+    }
+
+    /// The rule of its link, which a browser's cookie keeps to.
+    fn link_rule(&self) -> Option<Value> {
+        let value = self.link_value()?;
+        Some(json!({"when": {"query": {"name": LINK, "exact": value}}}))
     }
 
     /// The rules as JSON.

@@ -235,12 +235,14 @@ fn lanes(accepted: &[Takeover]) -> Vec<Object> {
     };
     let lane = |(name, takeovers): (&str, Vec<&Takeover>)| {
         let first = takeovers.first()?;
+        let links = takeovers.iter().filter_map(|takeover| takeover.link_rule());
+        let rules: Vec<Value> = first.rules().into_iter().chain(links).collect();
         let programmed = takeovers.iter().any(|takeover| is_programmed(takeover));
         let status = |is_so: bool| if is_so { "True" } else { "Unknown" };
         Object::new(json!({
             "apiVersion": API_VERSION, "kind": LANE,
             "metadata": {"name": name, "creationTimestamp": first.metadata.creation_timestamp},
-            "spec": {"rules": first.rules(), "priority": priority(name)},
+            "spec": {"rules": rules, "priority": priority(name)},
             "status": {"conditions": [
                 {"type": "Accepted", "status": status(true)},
                 {"type": "Programmed", "status": status(programmed)},

@@ -81,6 +81,22 @@ fn of_two_that_claim_one_request_the_older_has_it() {
 }
 
 #[test]
+fn a_link_of_each_takeover_leads_into_the_lane_and_is_kept_to() {
+    let with_uid = |mut takeover: Value, uid: &str| {
+        takeover["metadata"]["uid"] = uid.into();
+        takeover
+    };
+    let cart = with_uid(takeover("a", 1, "cart", "alice", header("alice")), "u-1");
+    let stock = with_uid(takeover("b", 2, "stock", "alice", header("alice")), "u-2");
+    let all = seen(vec![cart, stock]);
+    let lane = all.all_lanes().next().expect("a lane");
+    let link = |uid: &str| json!({"when": {"query": {"name": "dev-link", "exact": uid}}});
+    let own = json!({"when": header("alice"), "sticky": false});
+    assert_eq!(lane.spec()["rules"], json!([own, link("u-1"), link("u-2")]));
+    assert_eq!((ruling(&all, "a"), ruling(&all, "b")), (None, None));
+}
+
+#[test]
 fn the_lane_of_a_takeover_is_a_developers() {
     let mut green = takeover("a", 1, "cart", "alice", header("alice"));
     green["spec"]["lane"] = "green".into();

@@ -23,7 +23,8 @@ const HEADER: &str = "x-dev";
 #[command(after_help = "\
 Only requests that the rule matches come here, from whichever service calls, with their tag: what your process
 calls in turn goes on in your lane. Everybody else keeps the service as it is, and so do you where your process
-does not answer. Several developers can have one service, each with a rule of their own.
+does not answer. Several developers can have one service, each with a rule of their own. A link is printed, too:
+it keeps a browser that opens it in your lane.
 
 Ctrl-C ends it and puts everything back. If this machine vanishes the service's own pods answer within 15 s, and
 what is left in the cluster ends by itself.

@@ -98,12 +98,12 @@ impl<'s> Beside<'s> {
         self.ended()
     }
 
-    fn proxy(&self, kind: &str) -> &str {
-        self.ready[kind].as_str().expect("a proxy's URL")
+    pub(crate) fn says(&self, kind: &str) -> &str {
+        self.ready[kind].as_str().unwrap_or_else(|| panic!("no {kind}: {}", self.ready))
     }
 
     fn curl(&self, kind: &str, more: &[&str]) -> Ran {
-        let args = ["-sS", "--fail-with-body", "--max-time", "20", "-x", self.proxy(kind)];
+        let args = ["-sS", "--fail-with-body", "--max-time", "20", "-x", self.says(kind)];
         self.shop.cluster().run("curl", &[args.as_slice(), more].concat(), None)
     }
 

@@ -85,6 +85,24 @@ fn second_terminal(shop: &Shop, local: &Local) {
     assert!(refused.code == 5 && refused.stderr.contains(&says), "{refused}");
 }
 
+/// Opens the link that was printed as a browser does, and returns the cookie that keeps it in the lane.
+async fn link_opened(mesh: &Beside<'_>, caller: &Caller) -> String {
+    let link = mesh.says("link");
+    let (_, query) = link.split_once("/?").expect("a query");
+    let opened = caller
+        .send_to(&format!("/?{query}"), &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")])
+        .await;
+    assert_eq!((opened.version("cart"), opened.failure.as_deref()), (Some("laptop"), None));
+    let set: Vec<&str> =
+        opened.headers.get_all("set-cookie").iter().filter_map(|set| set.to_str().ok()).collect();
+    let cookie =
+        set.iter().find_map(|set| set.split(';').next().filter(|set| set.starts_with("canary-lane=")));
+    let cookie = cookie.unwrap_or_else(|| panic!("no lane cookie: {set:?}")).to_owned();
+    let next = caller.send(&[("cookie", &cookie)]).await;
+    assert_eq!((next.version("cart"), next.failure.as_deref()), (Some("laptop"), None));
+    cookie
+}
+
 fn routes(shop: &Shop) -> Value {
     shop.cluster().get(&["-n", shop.namespace(), "virtualservice", "entry"])["spec"].clone()
 }
@@ -103,6 +121,7 @@ pub(crate) async fn mesh_and_back(shop: &Shop) {
         assert_eq!(cart(&caller, "bob").await, "v1");
     }
     load.more(100).await;
+    let cookie = link_opened(&alice, &caller).await;
     second_terminal(shop, &local);
     assert_eq!(cart(&caller, "alice").await, "laptop", "the first terminal still has them");
 
@@ -124,6 +143,12 @@ pub(crate) async fn mesh_and_back(shop: &Shop) {
     let ended = tokio::task::block_in_place(|| again.interrupt());
     assert_eq!(ended.code(), Some(0));
     assert_eq!(cart(&caller, "alice").await, "v1");
+    let kept = caller.send(&[("cookie", &cookie)]).await;
+    assert_eq!(
+        (kept.version("cart"), kept.failure.as_deref()),
+        (Some("v1"), None),
+        "its cookie is worth nothing now"
+    );
     assert_eq!(routes(shop), routes_before, "a user's own routes are as they were");
     over(shop, &before).await;
     load.more(50).await;

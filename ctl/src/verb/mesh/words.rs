@@ -34,11 +34,15 @@ pub(super) async fn ready(
     took: Duration,
     together: &Together,
 ) {
-    let curl = curl(takeover, entry(client, &takeover.metadata.namespace).await.as_deref());
+    let entry = entry(client, &takeover.metadata.namespace).await;
+    let shop = format!("http://{}/", entry.as_deref().unwrap_or("YOUR-SHOP"));
+    let curl = curl(takeover, &shop);
+    let link = takeover.link().map(|query| format!("{shop}?{query}"));
     if format == Format::Json {
         return report::line(&json!({
             "event": "ready", "service": takeover.service(), "lane": takeover.spec.lane, "to": to.to_string(),
             "rules": takeover.rules(), "takeover": takeover.metadata.name, "curl": curl,
+            "link": link,
         }));
     }
     let (service, what, own) = (takeover.service(), takeover.what(), &takeover.spec.service);
@@ -55,6 +59,9 @@ pub(super) async fn ready(
     };
     anstream::println!("{others} within 15 s after you vanish");
     anstream::println!("try:  {curl}");
+    if let Some(link) = link {
+        anstream::println!("link: {link}   keeps a browser there while this lasts");
+    }
     anstream::println!("Ctrl-C ends it.");
 }
 
@@ -71,7 +78,7 @@ async fn entry(client: &Client, namespace: &str) -> Option<String> {
 }
 
 /// A command that makes such a request.
-fn curl(takeover: &Takeover, entry: Option<&str>) -> String {
+fn curl(takeover: &Takeover, shop: &str) -> String {
     let rules = takeover.rules();
     let when = rules.first().map_or(&Value::Null, |rule| &rule["when"]);
     let said = |subject: &str| {
@@ -81,7 +88,7 @@ fn curl(takeover: &Takeover, entry: Option<&str>) -> String {
             test["exact"].as_str().or(test["in"][0].as_str())?.to_owned(),
         ))
     };
-    let mut url = format!("http://{}/", entry.unwrap_or("YOUR-SHOP"));
+    let mut url = shop.to_owned();
     if let Some((name, value)) = said("query") {
         url = format!("{url}?{name}={value}");
     }
@@ -123,10 +130,10 @@ mod tests {
             Takeover::deserialize(&document).expect("a takeover")
         };
         let by_header = takeover(json!({"header": {"name": "x-dev", "exact": "alice"}}));
-        assert_eq!(curl(&by_header, Some("shop.test")), "curl http://shop.test/ -H 'x-dev: alice'");
+        assert_eq!(curl(&by_header, "http://shop.test/"), "curl http://shop.test/ -H 'x-dev: alice'");
         let by_cookie = takeover(json!({"cookie": {"name": "dev", "exact": "1"}}));
-        assert_eq!(curl(&by_cookie, None), "curl http://YOUR-SHOP/ -H 'cookie: dev=1'");
+        assert_eq!(curl(&by_cookie, "http://shop.test/"), "curl http://shop.test/ -H 'cookie: dev=1'");
         let by_query = takeover(json!({"query": {"name": "dev", "exact": "1"}}));
-        assert_eq!(curl(&by_query, None), "curl http://YOUR-SHOP/?dev=1");
+        assert_eq!(curl(&by_query, "http://shop.test/"), "curl http://shop.test/?dev=1");
     }
 }
