@@ -90,7 +90,14 @@ async fn link_opened(mesh: &Beside<'_>, caller: &Caller) -> String {
     let link = mesh.says("link");
     let (_, query) = link.split_once("/?").expect("a query");
     let opened = caller
-        .send_to(&format!("/?{query}"), &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")])
+        .send_to(
+            &format!("/?{query}"),
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "document"),
+            ],
+        )
         .await;
     assert_eq!((opened.version("cart"), opened.failure.as_deref()), (Some("laptop"), None));
     let set: Vec<&str> =
