@@ -27,7 +27,7 @@ pub(super) fn measure(shop: &Shop) -> Section {
     shop.remove("gray");
     let mut text = String::from(
         "The leader's process after a lane has come and gone, and how long `enable` took then. The services more have no \
-         pods.\n\n| mesh | RSS MB | of it anonymous | enable s |\n|---|---:|---:|---:|\n",
+         pods; `enable` begins right after they were made, while istiod still tells every proxy of them.\n\n| mesh | RSS MB | of it anonymous | enable s |\n|---|---:|---:|---:|\n",
     );
     for (mesh, enable, memory) in rows {
         let mb = |bytes: u64| bytes as f64 / 1e6;
