@@ -3,7 +3,8 @@
 //!
 //! A pod that is among a Service's endpoints gets whatever a client without a sidecar sends it. All of that, and
 //! what the laptop cannot answer, goes to the Service's other pods: the tag header asks for the baseline at the next
-//! hop, and a header of ours keeps a request from coming back. Knows nothing of tunnels: the laptop is an address, and
+//! hop, and a header of ours keeps a request from coming back. Where the agent is all that a Service has, what the
+//! laptop cannot answer is refused. Knows nothing of tunnels: the laptop is an address, and
 //! perhaps a byte that says when somebody is there.
 
 mod exchange;
@@ -40,6 +41,9 @@ pub const HANDED_ON_HEADER: &str = "x-canary-handed-on";
 pub const FALLBACK_HEADER: &str = "x-canary-fallback";
 /// Header that says why there is no answer.
 const REFUSED_HEADER: &str = canary_rules::hop::REFUSED_HEADER;
+/// Why there is none where nobody but the laptop can give one.
+const NOBODY_ELSE: &str =
+    "a developer's process is this service: nobody listens there now, or their machine is away";
 /// The host that was asked for, where a request had to name another one.
 const FORWARDED_HOST_HEADER: &str = "x-forwarded-host";
 
@@ -64,8 +68,8 @@ pub struct Gate {
     pub lane: Option<HeaderValue>,
     /// Where the laptop is reached; none for a port that nobody has taken.
     pub laptop: Option<Laptop>,
-    /// The Service's own address, by which its other pods are reached.
-    pub baseline: Authority,
+    /// The Service's own address, by which its other pods are reached; none where it has no others.
+    pub baseline: Option<Authority>,
 }
 
 /// What is answered with.
@@ -121,7 +125,7 @@ impl Gate {
         match exchange::with(stream, request, upgrade.as_ref()).await {
             Ok(response) => response.map(Either::Left),
             Err(Failed::Unsent(request)) => self.hand_on(*request, upgrade, Some("laptop-unreachable")).await,
-            Err(Failed::Sent) => match again {
+            Err(Failed::Sent) => match again.filter(|_| self.baseline.is_some()) {
                 Some(request) => self.hand_on(request, upgrade, Some("laptop-broke-off")).await,
                 None => refusal(
                     StatusCode::BAD_GATEWAY,
@@ -134,7 +138,8 @@ impl Gate {
     /// Whether a request comes back to the service whose agent has handed it on.
     fn has_handed_on(&self, request: &Request<Incoming>) -> bool {
         let said = request.headers().get_all(HANDED_ON_HEADER).iter().filter_map(|value| value.to_str().ok());
-        said.flat_map(|value| value.split(',')).any(|service| service.trim() == self.baseline.host())
+        let own = self.baseline.as_ref().map(Authority::host);
+        said.flat_map(|value| value.split(',')).any(|service| Some(service.trim()) == own)
     }
 
     /// Whether a request is the laptop's: it says the lane, once.
@@ -151,8 +156,11 @@ impl Gate {
         upgrade: Option<OnUpgrade>,
         why: Option<&'static str>,
     ) -> Answer {
-        self.address(&mut request);
-        let found = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(self.baseline.as_str())).await;
+        let Some(baseline) = &self.baseline else {
+            return refusal(StatusCode::BAD_GATEWAY, NOBODY_ELSE);
+        };
+        self.address(&mut request, baseline);
+        let found = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(baseline.as_str())).await;
         let Ok(Ok(mut addresses)) = found else {
             return refusal(StatusCode::BAD_GATEWAY, "the baseline's name is not known");
         };
@@ -174,14 +182,14 @@ impl Gate {
     }
 
     /// Addresses a request to the baseline: sidecars route by the host's name.
-    fn address(&self, request: &mut Outgoing) {
-        let baseline = HeaderValue::from_static(canary_rules::hop::BASELINE);
+    fn address(&self, request: &mut Outgoing, baseline: &Authority) {
+        let tag = HeaderValue::from_static(canary_rules::hop::BASELINE);
         let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
         let asked = request.headers().get(HOST).cloned();
         let asked = asked.or_else(|| HeaderValue::from_str(&authority?).ok());
         let headers = request.headers_mut();
-        headers.insert(&self.tag_header, baseline);
-        if let Ok(own) = HeaderValue::from_str(self.baseline.host()) {
+        headers.insert(&self.tag_header, tag);
+        if let Ok(own) = HeaderValue::from_str(baseline.host()) {
             headers.append(HANDED_ON_HEADER, own);
         }
         if let Some(asked) = asked.filter(|_| !headers.contains_key(FORWARDED_HOST_HEADER)) {
@@ -190,12 +198,12 @@ impl Gate {
         if request.version() == Version::HTTP_2 {
             request.headers_mut().remove(HOST);
             let mut parts = request.uri().clone().into_parts();
-            parts.authority = Some(self.baseline.clone());
+            parts.authority = Some(baseline.clone());
             parts.scheme.get_or_insert(Scheme::HTTP);
             if let Ok(uri) = Uri::from_parts(parts) {
                 *request.uri_mut() = uri;
             }
-        } else if let Ok(host) = HeaderValue::from_str(self.baseline.as_str()) {
+        } else if let Ok(host) = HeaderValue::from_str(baseline.as_str()) {
             request.headers_mut().insert(HOST, host);
         }
     }

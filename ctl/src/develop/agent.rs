@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::failure::{Code, Failure};
-use crate::gate::TAKEN;
 use crate::signals;
 
 /// Where the tunnel listens: on the pod's loopback, which a forwarded port reaches and no other pod does.
@@ -41,8 +40,10 @@ pub struct Settings {
     pub tunnel: SocketAddr,
     /// Where probes are answered.
     pub health: SocketAddr,
-    /// Ports whose connections go to the client: on each, once the client has taken it, [`TAKEN`] comes first.
+    /// Ports whose connections go to the client.
     pub expose: Vec<u16>,
+    /// What comes first on each of those connections, once the client has taken it.
+    pub first: Option<u8>,
     /// Where those are.
     pub expose_on: IpAddr,
     /// How long it stays without a client.
@@ -59,7 +60,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     let health = listen(settings.health).await?;
     for port in &settings.expose {
         let exposed = listen((settings.expose_on, *port).into()).await?;
-        tokio::spawn(expose(agent.clone(), exposed, *port));
+        tokio::spawn(expose(agent.clone(), exposed, *port, settings.first));
     }
     let waits_for_client = !settings.expose.is_empty();
     let (ends, ending) = watch::channel(false);
@@ -107,23 +108,23 @@ async fn serve(agent: &Agent, tunnel: TcpListener) {
     }
 }
 
-async fn expose(agent: Agent, exposed: TcpListener, port: u16) {
+async fn expose(agent: Agent, exposed: TcpListener, port: u16, first: Option<u8>) {
     loop {
         match exposed.accept().await {
             Ok((connection, peer)) => {
                 let agent = agent.clone();
-                tokio::spawn(pass(agent, connection, peer, port));
+                tokio::spawn(pass(agent, connection, peer, (port, first)));
             }
             Err(error) => again(&error).await,
         }
     }
 }
 
-/// Passes a connection on to the client, and says so with a byte once it has taken it.
-async fn pass(agent: Agent, mut connection: TcpStream, peer: SocketAddr, port: u16) {
+/// Passes a connection on to the client, and says so with the first byte, if there is to be one, once it has taken it.
+async fn pass(agent: Agent, mut connection: TcpStream, peer: SocketAddr, (port, first): (u16, Option<u8>)) {
     match agent.open(port, peer).await {
         Ok(stream) => {
-            if connection.write_u8(TAKEN).await.is_ok() {
+            if connection.write_all(first.as_slice()).await.is_ok() {
                 let _ = splice(connection, stream).await;
             }
         }

@@ -115,14 +115,19 @@ async fn gate_before(laptop: Option<Laptop>, baseline: SocketAddr) -> SocketAddr
     gate_of(Some("dev-alice"), laptop, baseline).await
 }
 
-async fn gate_of(lane: Option<&'static str>, laptop: Option<Laptop>, baseline: SocketAddr) -> SocketAddr {
+async fn gate_of(
+    lane: Option<&'static str>,
+    laptop: Option<Laptop>,
+    baseline: impl Into<Option<SocketAddr>>,
+) -> SocketAddr {
+    let baseline = baseline.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let gate = Gate {
         tag_header: HeaderName::from_static("x-canary-lane"),
         lane: lane.map(HeaderValue::from_static),
         laptop,
-        baseline: baseline.to_string().parse().expect("an authority"),
+        baseline: baseline.map(|baseline| baseline.to_string().parse().expect("an authority")),
     };
     tokio::spawn(serve(listener, Arc::new(gate)));
     address
@@ -203,6 +208,26 @@ async fn what_the_laptop_may_have_done_is_not_done_twice() {
         posted.starts_with("HTTP/1.1 502") && posted.contains("x-canary-refused: the laptop broke off"),
         "{posted}"
     );
+}
+
+#[tokio::test]
+async fn without_a_baseline_the_laptop_answers_everybody_or_nobody_does() {
+    let there = gate_of(None, Some(agent_of(named("laptop").await).await), None).await;
+    for headers in
+        [&[][..], &[("x-canary-lane", "gray")], &[(HANDED_ON_HEADER, "cart.shop.svc.cluster.local")]]
+    {
+        let (status, said, _) = get(there, Protocol::Http1, headers).await;
+        assert!(status == 200 && said.starts_with("laptop "), "{headers:?}: {said}");
+    }
+    for laptop in [Laptop::Agent(nobody().await), refusing().await] {
+        let away = gate_of(None, Some(laptop), None).await;
+        for protocol in [Protocol::Http1, Protocol::H2c] {
+            assert_eq!(get(away, protocol, &[]).await, (502, NOBODY_ELSE.to_owned(), String::new()));
+        }
+    }
+    let breaking = gate_of(None, Some(Laptop::Here(breaking_off().await)), None).await;
+    let (status, said, _) = get(breaking, Protocol::Http1, &[]).await;
+    assert!(status == 502 && said.starts_with("the laptop broke off"), "{said}");
 }
 
 #[tokio::test]

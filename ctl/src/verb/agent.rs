@@ -9,6 +9,7 @@ use crate::cluster::block_on;
 use crate::develop::agent::{self, HEALTH_PORT, Settings, TUNNEL_PORT};
 use crate::duration;
 use crate::failure::{Code, Failure};
+use crate::gate::TAKEN;
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
@@ -19,6 +20,9 @@ pub struct Args {
     /// A port whose connections go to the client, each after a first byte once it has taken it; may be repeated.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     expose: Vec<u16>,
+    /// No first byte: who calls is no gate.
+    #[arg(long)]
+    bare: bool,
     /// The address of this pod where those ports are; default all.
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     expose_on: IpAddr,
@@ -49,6 +53,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         tunnel: SocketAddr::from((Ipv4Addr::LOCALHOST, args.tunnel_port)),
         health: SocketAddr::from((Ipv4Addr::UNSPECIFIED, args.health_port)),
         expose: args.expose,
+        first: (!args.bare).then_some(TAKEN),
         expose_on: args.expose_on,
         idle: args.idle_timeout,
     }))

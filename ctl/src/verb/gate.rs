@@ -20,8 +20,9 @@ const SERVES_ON: Duration = Duration::from_secs(5);
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen and who answers: PORT=BASELINE, or PORT=BASELINE=LAPTOP for a port that is taken.
-    #[arg(long = "port", value_name = "PORT=BASELINE[=LAPTOP]", required = true)]
+    /// Where to listen and who answers: PORT=BASELINE, or PORT=BASELINE=LAPTOP for a port that is taken, or PORT==LAPTOP
+    /// where there is no baseline.
+    #[arg(long = "port", value_name = "PORT=[BASELINE][=LAPTOP]", required = true)]
     ports: Vec<GatePort>,
     /// The lane whose requests laptops get; default all requests.
     #[arg(long, value_name = "LANE")]
@@ -38,7 +39,7 @@ pub struct Args {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct GatePort {
     number: u16,
-    baseline: Authority,
+    baseline: Option<Authority>,
     laptop: Option<SocketAddr>,
 }
 
@@ -49,9 +50,14 @@ impl FromStr for GatePort {
         let wrong = || format!("`{text}` is no port: wanted 8080=cart.shop.svc:80=127.0.0.1:9000");
         let mut parts = text.split('=');
         let number = parts.next().and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
-        let baseline = parts.next().and_then(|baseline| baseline.parse().ok()).ok_or_else(wrong)?;
+        let baseline = match parts.next() {
+            Some("") => None,
+            Some(baseline) => Some(baseline.parse().map_err(|_| wrong())?),
+            None => return Err(wrong()),
+        };
         let laptop = parts.next().map(|laptop| laptop.parse().map_err(|_| wrong())).transpose()?;
         match parts.next() {
+            None if baseline.is_none() && laptop.is_none() => Err(wrong()),
             None => Ok(Self { number, baseline, laptop }),
             Some(_) => Err(wrong()),
         }
@@ -91,11 +97,15 @@ mod tests {
     #[test]
     fn a_port_says_who_answers() {
         let taken: GatePort = "8080=cart.shop.svc:80=127.0.0.1:9000".parse().expect("a port");
-        assert_eq!((taken.number, taken.baseline.as_str()), (8080, "cart.shop.svc:80"));
+        assert_eq!((taken.number, taken.baseline), (8080, Some(Authority::from_static("cart.shop.svc:80"))));
         assert_eq!(taken.laptop, Some(SocketAddr::from(([127, 0, 0, 1], 9000))));
         let other: GatePort = "8081=cart.shop.svc:81".parse().expect("a port");
         assert_eq!(other.laptop, None);
-        for wrong in ["", "8080", "x=cart:80", "8080=cart:80=laptop", "8080=cart:80=127.0.0.1:1=x"] {
+        let alone: GatePort = "8080==127.0.0.1:9000".parse().expect("a port");
+        assert_eq!((alone.baseline, alone.laptop), (None, Some(SocketAddr::from(([127, 0, 0, 1], 9000)))));
+        for wrong in
+            ["", "8080", "8080=", "8080==", "x=cart:80", "8080=cart:80=laptop", "8080=cart:80=127.0.0.1:1=x"]
+        {
             wrong.parse::<GatePort>().expect_err(wrong);
         }
     }

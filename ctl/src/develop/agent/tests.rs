@@ -4,6 +4,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::gate::TAKEN;
 
 /// Longer than anything here takes on a machine that is busy.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -31,6 +32,7 @@ fn settings(session: &Session, expose: Vec<u16>, idle: Duration) -> Settings {
         tunnel: local(free()),
         health: local(free()),
         expose,
+        first: Some(TAKEN),
         expose_on: Ipv4Addr::UNSPECIFIED.into(),
         idle,
     }
@@ -88,6 +90,26 @@ async fn an_agent_that_exposes_a_port_is_ready_while_its_client_is_there() {
     caller.read_u8().await.expect_err("nobody took it");
 
     // One that has left will not come back.
+    client.close().await;
+    ended(agent).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_knows_no_gate_gets_what_the_client_says_and_nothing_before() {
+    let session = Session::random().expect("bytes");
+    let exposed = free();
+    let settings = Settings { first: None, ..settings(&session, vec![exposed], DEADLINE) };
+    let (tunnel, health) = (settings.tunnel, settings.health);
+    let agent = tokio::spawn(run(settings));
+    until_status(health, "/healthz", 200).await;
+    let (client, mut inbounds) = Client::start(session, To(tunnel), ClientOptions::new("test"));
+    until_status(health, "/readyz", 200).await;
+    let mut caller = TcpStream::connect((Ipv4Addr::LOCALHOST, exposed)).await.expect("a connection");
+    let mut stream = inbounds.next().await.expect("what came in").accept().await.expect("a stream");
+    stream.write_all(b"220 ready").await.expect("sent");
+    let mut heard = [0; 9];
+    caller.read_exact(&mut heard).await.expect("what was sent");
+    assert_eq!(&heard, b"220 ready");
     client.close().await;
     ended(agent).await;
 }
