@@ -54,6 +54,8 @@ enum Verb {
     Mesh(Box<verb::mesh::Args>),
     /// Have all requests of a service come to a process on this machine.
     Exchange(Box<verb::exchange::Args>),
+    /// Have a process on this machine be a new service of the cluster.
+    Preview(Box<verb::preview::Args>),
     /// Show which developer has which service, and end that.
     #[command(subcommand)]
     Dev(verb::dev::Verb),
@@ -151,6 +153,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Dashboard(args) => verb::dashboard::run(&args, cluster),
         Verb::Mesh(args) => verb::mesh::run(&args, cluster),
         Verb::Exchange(args) => verb::exchange::run(&args, cluster),
+        Verb::Preview(args) => verb::preview::run(&args, cluster),
         Verb::Dev(verb) => verb::dev::run(&verb, cluster),
         Verb::Diff(args) => verb::diff::run(&args, cluster),
         Verb::Render(args) => verb::render::run(&args),

@@ -11,10 +11,11 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::CompleteEnv;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::api::{DynamicObject, ListParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 
 use crate::cli::Cli;
 use crate::cluster::{Cluster, ClusterArgs, block_on};
+use crate::develop::offers;
 use crate::failure::{Code, Failure};
 use crate::takeover;
 use crate::world;
@@ -75,7 +76,11 @@ async fn names(kind: Kind) -> Result<Vec<String>, Failure> {
     let listed = match kind {
         Kind::Lane => ours(&client, None, canary_rules::lane::KIND).await,
         Kind::Release => ours(&client, None, canary_release::KIND).await,
-        Kind::Takeover => ours(&client, Some(&namespace), takeover::KIND).await,
+        Kind::Takeover => {
+            let taken = ours(&client, Some(&namespace), takeover::KIND).await;
+            let new = offers::list(&client, Some(&namespace)).await.unwrap_or_default();
+            taken.map(|taken| taken.into_iter().chain(new.iter().map(ResourceExt::name_any)).collect())
+        }
         Kind::Service => of(&Api::<Service>::namespaced(client, &namespace)).await,
         Kind::Namespace => of(&Api::<Namespace>::all(client)).await,
     };

@@ -7,6 +7,8 @@ pub mod job;
 pub mod launch;
 #[cfg(target_os = "linux")]
 pub mod netns;
+pub mod offered;
+pub mod offers;
 pub mod proxy;
 pub mod report;
 pub mod session;

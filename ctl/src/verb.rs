@@ -25,6 +25,7 @@ pub mod lanes;
 pub mod man;
 pub mod mesh;
 pub mod netns;
+pub mod preview;
 pub mod rbac;
 pub mod registry;
 pub mod release;

@@ -9,6 +9,7 @@ use canary_tunnel::SecretHash;
 use serde_json::{Value, json};
 
 use super::agent::{HEALTH_PORT, TUNNEL_PORT};
+use super::offered::Offered;
 
 /// The container that the agent is.
 pub const CONTAINER: &str = "agent";
@@ -48,6 +49,8 @@ pub struct AgentJob {
     pub is_meshed: bool,
     /// What more its Job is to be.
     pub dress: Option<Dress>,
+    /// The Service whose pod it is, where it has one of its own.
+    pub offered: Option<Offered>,
 }
 
 /// Makes more of an agent's Job.
@@ -154,6 +157,7 @@ mod tests {
             idle: Duration::from_secs(300),
             is_meshed: false,
             dress: None,
+            offered: None,
         };
         insta::assert_yaml_snapshot!(job.manifest("canaryctl-connect-1"));
     }

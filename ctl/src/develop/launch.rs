@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep};
 
 use super::job::{AgentJob, CONTAINER};
+use super::offered;
 use crate::arrival::has_proxy;
 use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
@@ -19,10 +20,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const CHANCE: usize = 6;
 
 /// An agent that runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Launched {
     /// Its Job.
     pub job: String,
+    /// The Job's identity.
+    pub uid: String,
     /// Its pod.
     pub pod: String,
 }
@@ -59,10 +62,19 @@ pub async fn launch(
     let manifest: Job = serde_json::from_value(agent.manifest(name))
         .map_err(|error| Failure::new(Code::Failed, format!("the agent's Job is none: {error}")))?;
     let tried = format!("make a Job in {}", agent.namespace);
-    jobs.create(&PostParams::default(), &manifest).await.map_err(|error| api_failure(&tried, &error))?;
-    let launched = running(client, agent, name, limit, tell).await;
-    match launched {
-        Ok(pod) => Ok(Launched { job: name.to_owned(), pod }),
+    let made = jobs.create(&PostParams::default(), &manifest).await;
+    let made = made.map_err(|error| api_failure(&tried, &error))?;
+    let mut launched =
+        Launched { job: name.to_owned(), uid: made.metadata.uid.unwrap_or_default(), pod: String::new() };
+    let runs = async {
+        offered::hand_over(client, agent, &launched).await?;
+        running(client, agent, name, limit, tell).await
+    };
+    match runs.await {
+        Ok(pod) => {
+            launched.pod = pod;
+            Ok(launched)
+        }
         Err(failure) => {
             end(client, &agent.namespace, name).await;
             Err(failure)

@@ -9,7 +9,8 @@ use kube::{Api, Client};
 use tokio::time::{Instant, timeout};
 
 use super::job::{AgentJob, Dress};
-use super::launch;
+use super::launch::{self, Launched};
+use super::offered::Offered;
 use super::way::{Running, Tell, Way};
 use crate::cluster::{Cluster, api_failure};
 use crate::failure::{Code, Failure};
@@ -31,6 +32,8 @@ pub struct Wanted {
     pub is_meshed: bool,
     /// What more its Job is to be.
     pub dress: Option<Dress>,
+    /// The Service whose pod it is, where it has one of its own.
+    pub offered: Option<Offered>,
     /// How long it stays without us.
     pub idle: Duration,
     /// How long it may take to run and to be reached.
@@ -75,6 +78,7 @@ impl Session {
             idle: wanted.idle,
             is_meshed: wanted.is_meshed,
             dress: wanted.dress,
+            offered: wanted.offered,
         };
         let tell: Tell = Arc::new(tell);
         let mut waits = |why: &str| tell(why);
@@ -124,6 +128,12 @@ impl Session {
         self.running.get().map(|launched| launched.pod).unwrap_or_default()
     }
 
+    /// The agent that there is.
+    #[must_use]
+    pub fn agent(&self) -> Option<Launched> {
+        self.running.get()
+    }
+
     /// Ends it, and the agent with it.
     pub async fn end(self) {
         self.tunnel.close().await;
@@ -169,7 +179,8 @@ async fn installed_image(client: &Client) -> Result<String, Failure> {
 }
 
 /// Who this is, in words, for whoever wonders about the Job.
-fn owner() -> String {
+#[must_use]
+pub fn owner() -> String {
     let user = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{}@{machine}", user.as_deref().unwrap_or("somebody"))

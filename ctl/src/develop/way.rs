@@ -60,23 +60,26 @@ impl Connect for Way {
 impl Way {
     /// The agent's pod; a new one where it is gone.
     async fn pod(&self, pods: &Api<Pod>) -> Result<String, ConnectError> {
-        if let Some(launched) = self.running.get() {
+        let before = self.running.get();
+        if let Some(launched) = &before {
             let found = timeout(FORWARD_TIMEOUT, pods.get_opt(&launched.pod)).await;
             let found = found.map_err(|_| ConnectError::again("the API server does not answer"))?;
             let found = found.map_err(|error| again(&api_failure("read the agent's pod", &error)))?;
             let why = match found.as_ref().map(launch::trouble) {
                 None => "its pod is gone".to_owned(),
                 Some(Some(Trouble::Never(why))) => why,
-                Some(_) => return Ok(launched.pod),
+                Some(_) => return Ok(launched.pod.clone()),
             };
             (self.tell)(&format!("the agent has ended ({why}); making a new one"));
-            launch::end(&self.client, &self.agent.namespace, &launched.job).await;
-            self.running.set(None);
         }
         let mut tell = |why: &str| (self.tell)(why);
         let name = launch::name(&self.agent);
         let launched = launch::launch(&self.client, &self.agent, &name, self.launch_within, &mut tell).await;
         let launched = launched.map_err(|failure| again(&failure))?;
+        if let Some(before) = before {
+            // Only now: what it owned has gone over to the new one.
+            launch::end(&self.client, &self.agent.namespace, &before.job).await;
+        }
         (self.tell)(&format!("a new agent runs: {}", launched.pod));
         self.running.set(Some(launched.clone()));
         Ok(launched.pod)

@@ -34,6 +34,7 @@ pub enum Command {
     Forward,
     Run,
     Mesh,
+    Preview,
     DevList,
     DevStop,
     DevEnv,
@@ -52,6 +53,9 @@ pub const WITH_JOBS: Whose = Whose::Saying("with steps that run Jobs there");
 pub const THROUGH: Whose = Whose::Saying("with --through");
 /// Who has gateways mark others' requests.
 pub const WATCH: Whose = Whose::Saying("with --watch");
+
+/// Who ends a new Service.
+pub const OF_PREVIEW: Whose = Whose::Saying("of a preview");
 
 impl Command {
     /// What it is called as it is typed; of several, all.
@@ -81,6 +85,7 @@ impl Command {
             Self::Forward => "forward",
             Self::Run => "run",
             Self::Mesh => "mesh, exchange",
+            Self::Preview => "preview",
             Self::DevList => "dev list",
             Self::DevStop => "dev stop, clean",
             Self::DevEnv => "dev env",
@@ -136,12 +141,19 @@ impl Command {
             .concat(),
             Self::Connect | Self::Forward | Self::Run => [vec![image()], in_each(&agent)].concat(),
             Self::Mesh => [mesh(), in_each(&taken)].concat(),
+            Self::Preview => [vec![image()], in_each(&offered)].concat(),
             Self::DevEnv => in_each(&environment),
-            Self::DevList => in_each(&|namespace| vec![takeovers(&["list"]).within(namespace)]),
+            Self::DevList => {
+                in_each(&|namespace| vec![takeovers(&["list"]).within(namespace), offers(namespace)])
+            }
             Self::DevStop => in_each(&|namespace| {
                 vec![
                     takeovers(&["list", "delete"]).within(namespace),
                     takeovers(&["watch"]).within(namespace).of(Whose::Waiting),
+                    offers(namespace),
+                    Rule::new("", "services", &["delete"]).within(namespace).of(OF_PREVIEW),
+                    Rule::new("", "pods", &["list"]).within(namespace).of(OF_PREVIEW),
+                    Rule::new("batch", "jobs", &["delete"]).within(namespace).of(OF_PREVIEW),
                 ]
             }),
         };
@@ -248,6 +260,22 @@ fn taken(namespace: &str) -> Vec<Rule> {
         takeovers(&["get", "list", "watch", "create", "delete"]).within(namespace),
     ]);
     rules
+}
+
+/// Who makes a new Service with an agent behind it.
+fn offered(namespace: &str) -> Vec<Rule> {
+    let mut rules = agent(namespace);
+    rules.extend([
+        Rule::new("", "services", &["get", "list", "watch", "create", "patch", "delete"]).within(namespace),
+        Rule::new("", "pods", &["watch"]).within(namespace),
+    ]);
+    rules
+}
+
+/// What finds such Services.
+fn offers(namespace: &str) -> Rule {
+    let services = Rule::new("", "services", &["list"]).within(namespace);
+    services.of(Whose::Else("no service of a preview is shown or ended"))
 }
 
 /// The plugins, where what they are told is shown.

@@ -7,10 +7,14 @@ mod up;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt as _;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::confirm::Confirm;
+use crate::develop::offers;
+use crate::develop::session::owner;
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
@@ -43,9 +47,9 @@ Examples:
     Down(up::DownArgs),
     /// Print the JSON Schema of such files.
     Schema,
-    /// Show who has which service, with which rule, since when.
+    /// Show who has which service, with which rule, since when, and who has made a new one.
     List(ListArgs),
-    /// End takeovers, yours or others': their requests are the service's again, and their commands end.
+    /// End takeovers and previews, yours or others': their commands end. Requests of a takeover are the service's again.
     Stop(StopArgs),
     /// End those of your own that nobody serves any more.
     Clean(CleanArgs),
@@ -78,7 +82,7 @@ pub struct ListArgs {
 /// The arguments of `stop`.
 #[derive(Debug, clap::Args)]
 pub struct StopArgs {
-    /// The takeovers, as `list` names them.
+    /// The takeovers and previews, as `list` names them.
     #[arg(value_name = "TAKEOVER", required = true)]
     names: Vec<String>,
     #[command(flatten)]
@@ -123,17 +127,25 @@ async fn list(args: &ListArgs, cluster: &Cluster) -> Result<(), Failure> {
     let namespace = (!args.all_namespaces).then_some(cluster.namespace.as_str());
     let mut found = Takeovers::new(&cluster.client).list(namespace).await?;
     found.retain(|takeover| args.service.as_ref().is_none_or(|name| takeover["spec"]["service"] == **name));
+    let mut new = offers::list(&cluster.client, namespace).await?;
+    new.retain(|service| args.service.as_ref().is_none_or(|name| *service.name_any() == **name));
     if !args.output.is_text() {
-        return output::objects(&found, args.output);
+        let new = new.iter().filter_map(|service| serde_json::to_value(service).ok());
+        return output::objects(&found.into_iter().chain(new).collect::<Vec<_>>(), args.output);
     }
-    if found.is_empty() {
+    if found.is_empty() && new.is_empty() {
         let place = namespace.map_or("anywhere".to_owned(), |namespace| format!("in namespace {namespace}"));
         anstream::println!("Nobody has a service {place}.");
         return Ok(());
     }
     let now = Timestamp::now().as_second();
     let told: Vec<InWords> = found.iter().map(InWords::of).collect();
-    let rows: Vec<[String; 6]> = told.iter().map(|takeover| row(takeover, now)).collect();
+    let mut rows: Vec<[String; 6]> = told.iter().map(|takeover| row(takeover, now)).collect();
+    for service in &new {
+        // Who may not look at pods is not told.
+        let is_served = offers::is_served(&cluster.client, service).await.ok();
+        rows.push(row_of_new(service, is_served, now));
+    }
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
@@ -160,24 +172,54 @@ fn row(takeover: &InWords, now_unix_s: i64) -> [String; 6] {
     [name, service, owner, what, state, format!("for {since}")]
 }
 
+/// The line of a new Service.
+fn row_of_new(service: &Service, is_served: Option<bool>, now_unix_s: i64) -> [String; 6] {
+    let since = offers::since_unix_s(service).map_or("?".into(), |since| duration::short(now_unix_s - since));
+    let state = is_served.map_or("?", |is_served| if is_served { "on" } else { "away" });
+    let owner = offers::owner(service).replacen('@', " on ", 1);
+    let what = "a new service".to_owned();
+    [service.name_any(), offers::place(service), owner, what, state.to_owned(), format!("for {since}")]
+}
+
 async fn stop(args: &StopArgs, cluster: &Cluster) -> Result<(), Failure> {
     let takeovers = Takeovers::new(&cluster.client);
     let all = takeovers.list(Some(&cluster.namespace)).await?;
+    let offered = offers::list(&cluster.client, Some(&cluster.namespace)).await?;
     let mut ended = Vec::with_capacity(args.names.len());
+    let mut new: Vec<&Service> = Vec::new();
     for name in &args.names {
         let Some(found) = all.iter().find(|takeover| takeover["metadata"]["name"] == **name) else {
+            if let Some(found) = offered.iter().find(|service| service.name_any() == **name) {
+                new.push(found);
+                continue;
+            }
             let message = format!("nobody has {}/{name}", cluster.namespace);
             return Err(Failure::new(Code::Failed, message).help("canaryctl dev list -A shows what there is"));
         };
         ended.push(found);
     }
     let me = who_am_i(&cluster.client).await?;
-    let others: Vec<String> =
-        ended.iter().filter(|one| one["spec"]["owner"]["user"] != *me).map(|one| said(one)).collect();
+    let others = ended.iter().filter(|one| one["spec"]["owner"]["user"] != *me).map(|one| said(one));
+    let not_own = new.iter().filter(|service| offers::owner(service) != owner());
+    let others: Vec<String> = others.chain(not_own.map(|service| said_of_new(service))).collect();
     if !others.is_empty() {
         args.confirm.ask(&format!("This is not yours: {}. End it?", others.join("; ")))?;
     }
-    end(cluster, &takeovers, &ended, args.waiting).await
+    end(cluster, &takeovers, &ended, args.waiting).await?;
+    end_new(cluster, &new).await
+}
+
+/// Whose a new Service is, in words.
+fn said_of_new(service: &Service) -> String {
+    format!("{}, which is new and {}'s", offers::place(service), offers::owner(service))
+}
+
+async fn end_new(cluster: &Cluster, new: &[&Service]) -> Result<(), Failure> {
+    for service in new {
+        offers::end(&cluster.client, service).await?;
+        anstream::println!("Service {} is gone.", offers::place(service));
+    }
+    Ok(())
 }
 
 /// Whose a takeover is, in words.
@@ -193,14 +235,23 @@ async fn clean(args: &CleanArgs, cluster: &Cluster) -> Result<(), Failure> {
     let all = takeovers.list(namespace).await?;
     let is_left = |one: &&Value| one["spec"]["owner"]["user"] == *me && !is_served(one);
     let left: Vec<&Value> = all.iter().filter(is_left).collect();
-    if left.is_empty() {
+    let mut new = Vec::new();
+    for service in offers::list(&cluster.client, namespace).await? {
+        if offers::owner(&service) == owner() && !offers::is_served(&cluster.client, &service).await? {
+            new.push(service);
+        }
+    }
+    let new: Vec<&Service> = new.iter().collect();
+    if left.is_empty() && new.is_empty() {
         anstream::println!("Nothing of yours is left over.");
     }
     if args.dry_run {
         left.iter().for_each(|one| anstream::println!("would end {}", said(one)));
+        new.iter().for_each(|one| anstream::println!("would end {}", said_of_new(one)));
         return Ok(());
     }
-    end(cluster, &takeovers, &left, args.waiting).await
+    end(cluster, &takeovers, &left, args.waiting).await?;
+    end_new(cluster, &new).await
 }
 
 /// Whether the controller sees a pod of its agent.
@@ -240,6 +291,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_line_says_who_has_made_a_new_service() {
+        let service = serde_json::from_value(json!({
+            "metadata": {
+                "name": "coupons", "namespace": "shop", "creationTimestamp": "2026-01-01T11:52:00Z",
+                "annotations": {"canaryctl.io/owner": "bob@bobs-laptop"},
+            },
+        }));
+        let now = "2026-01-01T12:04:00Z".parse::<Timestamp>().expect("a time").as_second();
+        let want = ["coupons", "shop/coupons", "bob on bobs-laptop", "a new service", "away", "for 12m"];
+        assert_eq!(row_of_new(&service.expect("a Service"), Some(false), now), want);
+    }
 
     #[test]
     fn a_line_says_who_has_what_since_when() {

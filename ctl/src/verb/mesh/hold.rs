@@ -32,14 +32,17 @@ use crate::{output, signals, world};
 /// How long the way back may take: until no proxy routes by it.
 pub(super) const BACK_WITHIN: Duration = Duration::from_secs(60);
 
+/// What callers get where nobody listens.
+const OTHERWISE: &str = "the service's own pods answer";
+
 /// What every verb that holds one service takes.
 #[derive(Debug, clap::Args)]
 pub(in crate::verb) struct HoldArgs {
     /// Where the process listens on this machine.
     #[arg(long, value_name = "[HOST:]PORT")]
-    to: Local,
+    pub(in crate::verb) to: Local,
     #[command(flatten)]
-    how: How,
+    pub(in crate::verb) how: How,
 }
 
 /// How services are held, one or several.
@@ -47,19 +50,19 @@ pub(in crate::verb) struct HoldArgs {
 pub(in crate::verb) struct How {
     /// The agent's image; default the one that the installed controller runs.
     #[arg(long, value_name = "IMAGE", env = "CANARYCTL_IMAGE")]
-    image: Option<String>,
+    pub(in crate::verb) image: Option<String>,
     /// How long each step may take.
     #[arg(long, default_value = "60s", value_parser = duration::parse, value_name = "TIME")]
-    timeout: Duration,
+    pub(in crate::verb) timeout: Duration,
     /// How long the agent waits for this machine when it is away, as in sleep.
     #[arg(long, default_value = "5m", value_parser = duration::parse, value_name = "TIME")]
-    keep: Duration,
+    pub(in crate::verb) keep: Duration,
     /// Print what would be asked of the cluster, and change nothing.
     #[arg(long)]
-    dry_run: bool,
+    pub(in crate::verb) dry_run: bool,
     /// How to tell what happens.
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    pub(in crate::verb) output: Format,
 }
 
 /// A service that is to be held, and what for.
@@ -233,7 +236,7 @@ impl Holding<'_> {
         };
         let takeover = Takeover::deserialize(&object).map_err(|error| Failure::new(Code::Failed, error))?;
         let (session, inbounds) = self.start(&takeover, &object).await?;
-        let serving = tokio::spawn(serve::serve(inbounds, wish.to.clone(), how.output));
+        let serving = tokio::spawn(serve::serve(inbounds, wish.to.clone(), how.output, OTHERWISE));
         let ended = async {
             let pod = session.pod();
             tokio::select! {

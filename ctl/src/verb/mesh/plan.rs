@@ -6,6 +6,7 @@ use canary_istio::observed::{Port, Speaks};
 use canary_rules::lane::API_VERSION;
 use serde_json::{Value, json};
 
+use crate::develop::offered::{POD_PORT, Protocol};
 use crate::failure::{Code, Failure};
 use crate::takeover::{self, Derived, Mode, Takeover};
 
@@ -217,13 +218,43 @@ pub(super) fn dressed(mut job: Value, taken: &Taken, takeover: &Takeover, agent:
         pod["securityContext"]["sysctls"] =
             json!([{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]);
     }
+    let gate = gate(&pod["containers"][0], taken, takeover, agent);
+    put_before(pod, gate);
+    job
+}
+
+/// Puts a gate before an agent, for as long as that is there.
+fn put_before(pod: &mut Value, gate: Value) {
     // Nobody but the gate is to come to the tunnel.
     if let Some(args) = pod["containers"][0]["args"].as_array_mut() {
         args.push("--expose-on=127.0.0.1".into());
     }
     // It serves as long as the agent does, and keeps the pod from no end.
-    pod["initContainers"] = json!([gate(&pod["containers"][0], taken, takeover, agent)]);
+    pod["initContainers"] = json!([gate]);
+}
+
+/// An agent's Job, made all that a Service has: whoever calls comes to the laptop.
+pub(in crate::verb) fn alone(mut job: Value, protocol: Protocol) -> Value {
+    let pod = &mut job["spec"]["template"]["spec"];
+    if protocol.is_http() {
+        let args = vec![
+            "gate".to_owned(),
+            "--agent".to_owned(),
+            // Its requests are everybody's, whatever their tag.
+            "--tag-header=x-canary-lane".to_owned(),
+            format!("--port={POD_PORT}==127.0.0.1:{LAPTOP_PORT}"),
+        ];
+        let gate = gate_container(&pod["containers"][0], args, vec![json!({"containerPort": POD_PORT})]);
+        put_before(pod, gate);
+    } else if let Some(args) = pod["containers"][0]["args"].as_array_mut() {
+        args.push("--bare".into());
+    }
     job
+}
+
+/// The port that such an agent exposes.
+pub(in crate::verb) fn exposed(protocol: Protocol) -> u16 {
+    if protocol.is_http() { LAPTOP_PORT } else { POD_PORT }
 }
 
 /// The gate's container: as the agent's, which it stands in front of.
@@ -246,6 +277,11 @@ fn gate(beside: &Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -
         }
         ports.push(declared);
     }
+    gate_container(beside, args, ports)
+}
+
+/// The container of a gate that is told this.
+fn gate_container(beside: &Value, args: Vec<String>, ports: Vec<Value>) -> Value {
     json!({
         "name": "gate",
         "image": beside["image"],
@@ -338,5 +374,23 @@ mod tests {
             "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}},
         });
         insta::assert_yaml_snapshot!(dressed(job, &taken, &takeover, &agent));
+    }
+
+    #[test]
+    fn an_agent_that_is_all_of_a_service_has_a_gate_only_where_requests_can_be_told_apart() {
+        let container = json!({"name": "agent", "image": "canaryctl:1", "args": ["agent"]});
+        let job = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+        for protocol in [Protocol::Http, Protocol::Http2, Protocol::Grpc] {
+            let job = alone(job.clone(), protocol);
+            let pod = &job["spec"]["template"]["spec"];
+            assert_eq!(pod["initContainers"][0]["args"][3], "--port=15800==127.0.0.1:15790");
+            assert_eq!(pod["containers"][0]["args"], json!(["agent", "--expose-on=127.0.0.1"]));
+            assert_eq!(exposed(protocol), LAPTOP_PORT);
+        }
+        let job = alone(job, Protocol::Tcp);
+        let pod = &job["spec"]["template"]["spec"];
+        assert_eq!(pod["initContainers"], Value::Null);
+        assert_eq!(pod["containers"][0]["args"], json!(["agent", "--bare"]));
+        assert_eq!(exposed(Protocol::Tcp), POD_PORT);
     }
 }

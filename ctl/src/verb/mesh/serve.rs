@@ -38,8 +38,14 @@ impl std::fmt::Display for Local {
     }
 }
 
-/// Serves until the session ends. Says once when nobody listens, and again when somebody does.
-pub(super) async fn serve(mut inbounds: Inbounds, to: Local, format: Format) {
+/// Serves until the session ends. Says once when nobody listens, and what callers get `otherwise`, and again when
+/// somebody does.
+pub(in crate::verb) async fn serve(
+    mut inbounds: Inbounds,
+    to: Local,
+    format: Format,
+    otherwise: &'static str,
+) {
     let listens = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     while let Some(inbound) = inbounds.next().await {
         let (to, listens) = (to.clone(), listens.clone());
@@ -48,8 +54,7 @@ pub(super) async fn serve(mut inbounds: Inbounds, to: Local, format: Format) {
             if listens.swap(listened, std::sync::atomic::Ordering::Relaxed) != listened {
                 match listened {
                     true => format.tell("listens", &format!("somebody listens on {to} again")),
-                    false => format
-                        .tell("refused", &format!("nobody listens on {to}: the service's own pods answer")),
+                    false => format.tell("refused", &format!("nobody listens on {to}: {otherwise}")),
                 }
             }
         });
