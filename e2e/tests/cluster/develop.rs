@@ -28,7 +28,7 @@ pub(crate) struct Beside<'s> {
 impl<'s> Beside<'s> {
     /// `connect`, to a port that is free.
     #[track_caller]
-    fn connected(shop: &'s Shop, more: &[&str]) -> Self {
+    pub(crate) fn connected(shop: &'s Shop, more: &[&str]) -> Self {
         let args = ["connect", "-n", shop.namespace(), "--port", "0", "-o", "json"];
         Self::new(shop, &[args.as_slice(), more].concat())
     }
@@ -102,7 +102,7 @@ impl<'s> Beside<'s> {
         self.ready[kind].as_str().unwrap_or_else(|| panic!("no {kind}: {}", self.ready))
     }
 
-    fn curl(&self, kind: &str, more: &[&str]) -> Ran {
+    pub(crate) fn curl(&self, kind: &str, more: &[&str]) -> Ran {
         let args = ["-sS", "--fail-with-body", "--max-time", "20", "-x", self.says(kind)];
         self.shop.cluster().run("curl", &[args.as_slice(), more].concat(), None)
     }

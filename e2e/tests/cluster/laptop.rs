@@ -20,11 +20,16 @@ const ALICE: [&str; 4] = ["--as", "alice", "--as-group", "system:masters"];
 /// What is promised to somebody who vanishes.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long proxies may take to hear of a new Service, or of its next pod.
+const KNOWN_WITHIN: Duration = Duration::from_secs(30);
+/// How long an agent without a machine may stay, and what is its: --keep, its end, and its Job's.
+const GONE_WITHIN: Duration = Duration::from_secs(90);
+
 /// A service as its developer runs it, on this machine.
 struct Local {
     process: Child,
     to: String,
-    _config: tempfile::NamedTempFile,
+    config: tempfile::NamedTempFile,
 }
 
 impl Local {
@@ -43,9 +48,21 @@ impl Local {
             "behaviour": {"calls": [], "forward": []},
         });
         std::fs::write(config.path(), says.to_string()).expect("a file");
-        let process =
-            cluster.start("canaryctl", &["demo-app", "--config", config.path().to_str().expect("a path")]);
-        Self { process, to, _config: config }
+        let process = Self::run(cluster, &config);
+        Self { process, to, config }
+    }
+
+    fn run(cluster: &Cluster, config: &tempfile::NamedTempFile) -> Child {
+        cluster.start("canaryctl", &["demo-app", "--config", config.path().to_str().expect("a path")])
+    }
+
+    fn stop(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("it ends");
+    }
+
+    fn again(&mut self, cluster: &Cluster) {
+        self.process = Self::run(cluster, &self.config);
     }
 }
 
@@ -240,6 +257,77 @@ pub(crate) async fn exchanged(shop: &Shop) {
     load.more(200).await;
     over(shop, &before).await;
     load.end().await.clean(300);
+}
+
+/// A new Service, called by a pod under STRICT mutual TLS, from its making until it has gone by itself.
+pub(crate) async fn previewed(shop: &Shop) {
+    shop.installed();
+    let (before, services_before) = (things_at_rest(shop).await, services(shop));
+    let mut local = Local::of("coupons", shop.cluster(), shop.namespace()).await;
+    tokio::task::block_in_place(|| {
+        let pod = Beside::connected(shop, &[]);
+        preview_until_it_is_gone(shop, &pod, &mut local, &services_before);
+    });
+    over(shop, &before).await;
+}
+
+fn preview_until_it_is_gone(shop: &Shop, pod: &Beside<'_>, local: &mut Local, services_before: &str) {
+    let (cluster, namespace) = (shop.cluster(), shop.namespace());
+    let to = local.to.clone();
+    let asked = ["-n", namespace, "--to", &to, "--keep", "3s", "-o", "json"];
+    let preview = |name| [&["preview", name][..], &asked].concat();
+    let answers = |what: &str| {
+        cluster.until(what, KNOWN_WITHIN, || {
+            let said = pod.curl("socks", &["http://coupons/"]);
+            (said.code == 0 && said.stdout.contains("laptop")).then_some(())
+        });
+    };
+    let taken = cluster.canaryctl(&preview("cart"));
+    let says = format!("there is a Service {namespace}/cart already");
+    assert!(taken.code == 5 && taken.stderr.contains(&says), "{taken}");
+
+    let mut first = Beside::new(shop, &preview("coupons"));
+    answers("the laptop answers for the new service");
+    let second = cluster.canaryctl(&preview("coupons"));
+    let says = format!("you have {namespace}/coupons in another terminal");
+    assert!(second.code == 5 && second.stderr.contains(&says), "{second}");
+    let listed = cluster.canaryctl(&["-n", namespace, "dev", "list"]).ok().stdout;
+    assert!(listed.contains("a new service  on"), "{listed}");
+
+    local.stop();
+    let asked_at = Instant::now();
+    let refused = pod.curl("socks", &["http://coupons/"]);
+    assert!(refused.code != 0 && refused.stdout.contains("nobody listens there now"), "{refused}");
+    assert!(asked_at.elapsed() < Duration::from_secs(5), "it took {:?}", asked_at.elapsed());
+    local.again(cluster);
+    answers("a process that is there again answers");
+
+    let service = || cluster.get(&["-n", namespace, "svc", "coupons"]);
+    let made = service();
+    let job = made["metadata"]["ownerReferences"][0]["name"].as_str().expect("an owner").to_owned();
+    let of_job = format!("job-name={job}");
+    shop.kubectl(&["delete", "pods", "-l", &of_job, "--force", "--grace-period=0"]).ok();
+    first.until("connected");
+    answers("another agent answers");
+    let kept = service();
+    assert_eq!(kept["metadata"]["uid"], made["metadata"]["uid"], "it is the same Service");
+    assert_ne!(kept["metadata"]["ownerReferences"][0]["name"], *job, "it goes with the agent that there is");
+
+    first.vanish();
+    cluster.until("the Service and its Job have gone by themselves", GONE_WITHIN, || {
+        let jobs = shop.kubectl(&["get", "jobs", "-o", "name"]).ok().stdout;
+        (services(shop) == services_before && !jobs.contains("canaryctl-preview")).then_some(())
+    });
+
+    // And at once, where somebody is there to take it away.
+    let mut again = Beside::new(shop, &preview("coupons"));
+    answers("the same command makes it anew");
+    assert_eq!(again.interrupt().code(), Some(0));
+    assert_eq!(services(shop), services_before);
+}
+
+fn services(shop: &Shop) -> String {
+    shop.kubectl(&["get", "services", "-o", "name"]).ok().stdout
 }
 
 /// What a file names comes at once, some of one service and all of another, and goes at once.

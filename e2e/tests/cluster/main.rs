@@ -126,6 +126,7 @@ fn main() -> ExitCode {
     suite.test("a_laptop_has_all_requests_of_a_service_and_none_fails", laptop::exchanged);
     suite.test("a_laptop_that_falls_silent_keeps_nobody_waiting", laptop::silent);
     suite.test("what_a_developers_file_names_comes_and_goes_at_once", laptop::together);
+    suite.test("a_new_service_from_here_answers_says_when_it_cannot_and_goes_by_itself", laptop::previewed);
     suite.test("takeovers_get_nothing_of_clients_without_a_sidecar", takeovers::strangers);
     suite.test("takeovers_that_cannot_be_are_refused_with_the_owner_or_the_right", takeovers::refused);
     suite.test("a_job_without_a_sidecar_fails_no_call_while_a_lane_comes_and_goes", jobs::beside_a_lane);

@@ -244,7 +244,7 @@ pub(crate) async fn reading(shop: &Shop) {
                 "create pods/portforward",
             ],
         },
-        Case { command: "dev-list", args: &["dev", "list"], codes: &[0], spared: &[] },
+        Case { command: "dev-list", args: &["dev", "list"], codes: &[0], spared: &["list services"] },
         Case {
             command: "release-status",
             args: &["release", "list"],

@@ -167,7 +167,14 @@ pub(crate) async fn developing(shop: &Shop) {
     let exchange = ["exchange", "cart", "--to", "127.0.0.1:9"];
     let connect = ["connect", "--port", "0"];
     let forward = ["forward", "cart", "0:80"];
-    let all = [("mesh", &mesh[..]), ("mesh", &exchange), ("connect", &connect), ("forward", &forward)];
+    let preview = ["preview", "coupons", "--to", "127.0.0.1:9"];
+    let all = [
+        ("mesh", &mesh[..]),
+        ("mesh", &exchange),
+        ("preview", &preview),
+        ("connect", &connect),
+        ("forward", &forward),
+    ];
     for (command, args) in all {
         refused_without_each(shop, &case(command, args, &SPARED));
     }
@@ -195,16 +202,17 @@ pub(crate) async fn developing(shop: &Shop) {
     });
 }
 
+/// What nobody needs where there is no service of a preview.
+const OF_PREVIEW: [&str; 4] = ["list services", "delete services", "list pods", "delete jobs"];
+
 /// Another ends what somebody has.
 #[track_caller]
 fn stopped(shop: &Shop, owner: &str) {
     let found = shop.kubectl(&["get", "takeovers", "-o", "jsonpath={.items[0].metadata.name}"]).ok().stdout;
     let stop = ["dev", "stop", &found, "--yes"];
-    refused_without_each(shop, &case("dev-stop", &stop, &[]));
-    refused_without_each(
-        shop,
-        &case("dev-stop", &["dev", "clean"], &["delete takeovers", "watch takeovers"]),
-    );
+    refused_without_each(shop, &case("dev-stop", &stop, &OF_PREVIEW));
+    let more = [&OF_PREVIEW[..], &["delete takeovers", "watch takeovers"]].concat();
+    refused_without_each(shop, &case("dev-stop", &["dev", "clean"], &more));
     assert!(!found.is_empty(), "{owner} has nothing");
     done(shop, "dev-stop", &stop);
 }
