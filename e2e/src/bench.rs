@@ -8,8 +8,9 @@
 //! Times are never asserted, only reported. What a run asserts is that every variant did what it is there for,
 //! and that the exact counts keep their budgets.
 
+pub use canary_report::{document, stats, usage};
+
 pub mod configs;
-pub mod document;
 pub mod envoy;
 pub mod exact;
 pub mod hops;
@@ -22,6 +23,4 @@ pub mod report;
 pub mod requests;
 pub mod rounds;
 pub mod starts;
-pub mod stats;
-pub mod usage;
 pub mod variants;

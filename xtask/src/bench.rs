@@ -1,12 +1,13 @@
-//! `cargo xtask bench`: what the filter costs, in exact counts and on a real Envoy; what lanes cost a cluster; and how fast
-//! a developer's connection to one is.
+//! `cargo xtask bench`: what the filter costs, in exact counts and on a real Envoy; what lanes cost a cluster; how fast a
+//! developer's connection to one is; and how fast the dashboard is.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::step::Step;
-use crate::tools::Envoy;
+use crate::tools::{Chromium, Envoy};
 use crate::{build, filter, lab, process, tools, workspace};
 
 /// Where the results of a full run go, from the checkout's root.
@@ -34,17 +35,37 @@ pub(crate) struct Args {
     /// docs/benchmarks.md
     #[arg(long, conflicts_with_all = ["quick", "cluster"])]
     tunnel: bool,
+    /// Measure how fast the dashboard is in a Chromium instead, with a mesh of 500 services, and write its section of
+    /// docs/benchmarks.md
+    #[arg(long, conflicts_with_all = ["quick", "cluster", "tunnel"])]
+    dashboard: bool,
     /// Decides the order in which rows take their turns
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    match (args.cluster, args.tunnel) {
-        (true, _) => of_cluster(args),
-        (_, true) => of_tunnel(),
+    match (args.cluster, args.tunnel, args.dashboard) {
+        (true, ..) => of_cluster(args),
+        (_, true, _) => of_tunnel(),
+        (.., true) => of_dashboard(),
         _ => of_filter(args),
     }
+}
+
+fn of_dashboard() -> Result<()> {
+    const MESH: &str = "large_mesh";
+    const BENCH: &str = "canary-dashboard-bench";
+    let chromium = Chromium::ensure()?;
+    let step = Step::start("dashboard", "compiling");
+    process::run(workspace::cargo().args(["build", "--quiet", "--package", "canaryctl", "--example", MESH]))?;
+    let package = ["build", "--quiet", "--package", "canary-browser-tests", "--bin", BENCH];
+    process::run(workspace::cargo().args(package))?;
+    let built = workspace::target_dir().join("debug");
+    step.done("built", &workspace::show(&built.join(BENCH)));
+    let mut bench = Command::new(built.join(BENCH));
+    bench.arg(chromium.program()).arg(built.join("examples").join(MESH));
+    process::run(bench.arg(workspace::root().join(DOCUMENT)))
 }
 
 fn of_cluster(args: &Args) -> Result<()> {

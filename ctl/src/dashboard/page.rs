@@ -41,6 +41,7 @@ const FILES: &[File] = &[
     file!("releases.js", JS),
     file!("takeovers.js", JS),
     file!("traffic.js", JS),
+    file!("ways.js", JS),
     built!("rules.js", JS),
     built!("rules_bg.wasm", WASM),
 ];

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use chromiumoxide::browser::{Browser as Chromium, BrowserConfig};
 use chromiumoxide::cdp::browser_protocol::emulation::{MediaFeature, SetDeviceMetricsOverrideParams};
 use chromiumoxide::cdp::browser_protocol::input::{
-    DispatchKeyEventParams, DispatchKeyEventType, InsertTextParams,
+    DispatchKeyEventParams, DispatchKeyEventType, DispatchMouseEventParams, DispatchMouseEventType,
+    InsertTextParams,
 };
-use chromiumoxide::cdp::browser_protocol::page::Viewport;
+use chromiumoxide::cdp::browser_protocol::page::{AddScriptToEvaluateOnNewDocumentParams, Viewport};
 use chromiumoxide::cdp::js_protocol::runtime::EvaluateParams;
 use chromiumoxide::error::Result as Answer;
 use chromiumoxide::js::EvaluationResult;
@@ -69,6 +70,11 @@ impl Browser {
 
     /// Opens an address.
     pub async fn open(&self, url: &str, look: Look) -> Page {
+        self.open_with("", url, look).await
+    }
+
+    /// Opens an address, in whose page a script runs before any of its own.
+    pub async fn open_with(&self, script: &str, url: &str, look: Look) -> Page {
         let page = self.chromium.lock().await.new_page("about:blank").await.expect("a page");
         let size = SetDeviceMetricsOverrideParams::new(
             i64::from(look.width),
@@ -82,6 +88,7 @@ impl Browser {
         page.emulate_media_features(vec![prefers]).await.expect("a scheme");
         // A page behind another is not drawn.
         page.bring_to_front().await.expect("it comes to the front");
+        page.execute(AddScriptToEvaluateOnNewDocumentParams::new(script)).await.expect("it takes a script");
         page.goto(url).await.expect("it answers");
         let page = Page(page);
         page.until(
@@ -90,6 +97,11 @@ impl Browser {
         )
         .await;
         page
+    }
+
+    /// What it is, and its version.
+    pub async fn version(&self) -> String {
+        self.chromium.lock().await.version().await.expect("it says what it is").product
     }
 
     /// Ends it.
@@ -169,6 +181,23 @@ impl Page {
             }
             self.0.execute(event.build().expect("an event")).await.expect("a key");
         }
+    }
+
+    /// Moves the mouse to a point of the window.
+    pub async fn point_at(&self, (x, y): (f64, f64)) {
+        let moved = DispatchMouseEventParams::new(DispatchMouseEventType::MouseMoved, x, y);
+        self.0.execute(moved).await.expect("it moves");
+    }
+
+    /// Turns the mouse's wheel at a point of the window: so many pixels to the right and down.
+    pub async fn turn_wheel(&self, (x, y): (f64, f64), (right, down): (f64, f64)) {
+        let turned = DispatchMouseEventParams::builder()
+            .r#type(DispatchMouseEventType::MouseWheel)
+            .x(x)
+            .y(y)
+            .delta_x(right)
+            .delta_y(down);
+        self.0.execute(turned.build().expect("an event")).await.expect("it turns");
     }
 
     /// Types into what has the focus.

@@ -1,7 +1,9 @@
 // Places the nodes of a directed graph in layers. Pure: sizes and edges in, places out.
 //
-// Cycles are cut where a walk comes back; a node's layer is the longest way to it; edges over several layers
-// get a way-point in each; the order within a layer follows the neighbours' (barycentres), then places do.
+// Cycles are cut where a walk comes back; where there are very many edges, a walk goes astray, and those are turned that
+// lead back in an order of all nodes. A node's layer is the longest way to it; edges over several layers
+// get a way-point in each; the order within a layer follows the neighbours' (barycentres), then places do. Where there
+// are very many edges, way-points would take more room than nodes: `direct` has none.
 
 const SWEEPS = 8;
 const GAP = 18;
@@ -13,13 +15,13 @@ const GRID_GAP = 16;
  * Returns `{places: Map(id → {x, y}), ways: [{from, to, points}], width, height}`; a way's points run from
  * `from` to `to`.
  */
-export function layout(nodes, edges, { down = false, aspect = 1.6 } = {}) {
+export function layout(nodes, edges, { down = false, aspect = 1.6, direct = false } = {}) {
   const known = new Map(nodes.map((node) => [node.id, node]));
   const sound = edges.filter((edge) => edge.from !== edge.to && known.has(edge.from) && known.has(edge.to));
   const linked = new Set(sound.flatMap((edge) => [edge.from, edge.to]));
   const inGraph = nodes.filter((node) => linked.has(node.id));
   const alone = nodes.filter((node) => !linked.has(node.id));
-  const main = layered(inGraph, sound, down);
+  const main = layered(inGraph, sound, { down, direct });
   const below = grid(alone, main, aspect);
   for (const [id, place] of below.places) main.places.set(id, place);
   return {
@@ -30,12 +32,12 @@ export function layout(nodes, edges, { down = false, aspect = 1.6 } = {}) {
   };
 }
 
-function layered(nodes, edges, down) {
+function layered(nodes, edges, { down, direct }) {
   if (nodes.length === 0) return { places: new Map(), ways: [], width: 0, height: 0 };
-  const forward = acyclic(nodes, edges);
+  const forward = turned(edges, direct ? againstOrder(nodes, edges) : comingBack(nodes, edges));
   const depth = depths(nodes, forward);
   const items = new Map(nodes.map((node) => [node.id, item(node, depth.get(node.id), down)]));
-  const chains = forward.map((edge) => chain(edge, depth, items));
+  const chains = forward.map((edge) => chain(edge, direct ? undefined : depth, items));
   const layers = order([...items.values()], chains);
   spread(layers, items);
   return placed(layers, items, chains, down);
@@ -47,8 +49,41 @@ function item(node, depth, down) {
   return { id: node.id, depth, size, thick, at: 0, before: [], after: [] };
 }
 
-/** The edges with those turned round that close a cycle. */
-function acyclic(nodes, edges) {
+const keyOf = (edge) => `${edge.from}\n${edge.to}`;
+
+/** The edges with these of them turned round. */
+const turned = (edges, back) =>
+  edges.map((edge) => (back.has(keyOf(edge)) ? { from: edge.to, to: edge.from, turned: true } : { ...edge, turned: false }));
+
+/** Those that lead back in an order of nodes in which few do. Source: Eades, Lin and Smyth, 1993. */
+function againstOrder(nodes, edges) {
+  const left = new Map(nodes.map((node) => [node.id, { callers: [], called: [], in: 0, out: 0 }]));
+  for (const { from, to } of edges) {
+    left.get(from).called.push(to);
+    left.get(from).out += 1;
+    left.get(to).callers.push(from);
+    left.get(to).in += 1;
+  }
+  const [first, last] = [[], []];
+  while (left.size > 0) {
+    let best;
+    for (const [id, one] of left) {
+      const score = one.in === 0 || one.out === 0 ? Infinity : one.out - one.in;
+      if (best === undefined || score > best.score) best = { id, one, score };
+    }
+    const { id, one } = best;
+    left.delete(id);
+    for (const to of one.called) if (left.has(to)) left.get(to).in -= 1;
+    for (const from of one.callers) if (left.has(from)) left.get(from).out -= 1;
+    if (one.out === 0) last.unshift(id);
+    else first.push(id);
+  }
+  const rank = new Map([...first, ...last].map((id, at) => [id, at]));
+  return new Set(edges.filter(({ from, to }) => rank.get(from) > rank.get(to)).map(keyOf));
+}
+
+/** Those that close a cycle on a walk. */
+function comingBack(nodes, edges) {
   const next = new Map(nodes.map((node) => [node.id, []]));
   for (const edge of edges) next.get(edge.from).push(edge.to);
   const seen = new Map();
@@ -67,12 +102,11 @@ function acyclic(nodes, edges) {
         seen.set(to, "open");
         walk.push([to, 0]);
       } else if (seen.get(to) === "open") {
-        back.add(`${top[0]}\n${to}`);
+        back.add(keyOf({ from: top[0], to }));
       }
     }
   }
-  return edges.map((edge) => (back.has(`${edge.from}\n${edge.to}`)
-    ? { from: edge.to, to: edge.from, turned: true } : { ...edge, turned: false }));
+  return back;
 }
 
 function depths(nodes, edges) {
@@ -94,10 +128,10 @@ function depths(nodes, edges) {
   return depth;
 }
 
-/** An edge as the items it runs through, way-points made where it passes a layer. */
+/** An edge as the items it runs through, way-points made where it passes a layer; none without depths. */
 function chain(edge, depth, items) {
   const ids = [edge.from];
-  for (let at = depth.get(edge.from) + 1; at < depth.get(edge.to); at += 1) {
+  for (let at = depth?.get(edge.from) + 1; at < depth?.get(edge.to); at += 1) {
     const id = `${edge.from}\n${edge.to}\n${at}`;
     if (!items.has(id)) items.set(id, { id, depth: at, size: 4, thick: 0, at: 0, before: [], after: [] });
     ids.push(id);

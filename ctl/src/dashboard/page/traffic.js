@@ -3,6 +3,8 @@
 import { byId, h, replace } from "./dom.js";
 
 const LOCALE = "en";
+/** Most rows of the table; the busiest come first. */
+const ROWS_MAX = 100;
 
 const number = (value) => value.toLocaleString(LOCALE, { maximumFractionDigits: value < 10 ? 1 : 0 });
 
@@ -21,10 +23,12 @@ export function show(state, part) {
   byId("traffic").hidden = edges.length === 0 && !lacks;
   byId("traffic-table").hidden = edges.length === 0;
   const busiest = [...edges].sort((a, b) => b.per_s - a.per_s);
-  replace(byId("traffic-rows"), busiest.map((edge) =>
+  const rest = busiest.length - ROWS_MAX;
+  replace(byId("traffic-rows"), busiest.slice(0, ROWS_MAX).map((edge) =>
     h("tr", { class: edge.failed_percent > 0 ? "failing" : null },
       h("th", { scope: "row" }, `${edge.from} → ${edge.to}`),
       h("td", {}, number(edge.per_s)),
       h("td", {}, `${number(edge.failed_percent)} %`),
-      h("td", {}, edge.p95_ms === null ? "–" : `${number(edge.p95_ms)} ms`))));
+      h("td", {}, edge.p95_ms === null ? "–" : `${number(edge.p95_ms)} ms`))),
+  rest > 0 && h("tr", {}, h("th", { scope: "row", colspan: 4 }, `and ${number(rest)} calls with less traffic`)));
 }

@@ -200,6 +200,51 @@ pub(crate) async fn five_hundred_services_are_drawn_at_once(stage: &'static Stag
     page.close().await;
 }
 
+/// The demo is small: the page is told of more, and asked in the same go.
+pub(crate) async fn very_many_arrows_are_in_bundles_and_those_of_one_service_in_front(stage: &'static Stage) {
+    let page = stage.browser.open(&stage.demo.url, DESK).await;
+    let told = "(async () => {
+        const { show } = await import('./page/graph.js');
+        const services = Array.from({ length: 500 }, (_, at) => ({
+            id: `shop/s${at}`, namespace: 'shop', name: `s${at}`, workloads: [{ name: `s${at}-v1`, version: 'v1', lane: null }],
+        }));
+        const calls = Array.from({ length: 5000 }, (_, at) => ({
+            from: `shop/s${at % 250}`, to: `shop/s${250 + (at % 250 + Math.floor(at / 250)) % 250}`,
+        }));
+        const edge = (call, at) => ({ ...call, per_s: 1, failed_percent: at < 3 ? 5 : 0, p95_ms: 10 });
+        const state = {
+            names: () => [], lanes: [], lane: null, flow: null, flows: [], traffic: { edges: calls.map(edge), lacks: null },
+            graph: { services, calls, entries: ['shop/s0'], calls_from: null, paths: {} },
+        };
+        const count = (selector) => document.querySelectorAll(selector).length;
+        const over = (selector) => document.querySelector(selector)
+            .dispatchEvent(new PointerEvent('pointerover', { bubbles: true }));
+        show(state, 'graph');
+        const all = [count('.node'), count('.bundle'), count('.way'), count('.way.failing')];
+        const before = [...document.querySelectorAll('.node')];
+        over('[data-id=\"shop/s7\"]');
+        const pointed = [count('.way'), count('.node.near'), count('.picked')];
+        const graph = document.querySelector('#graph');
+        graph.scrollTo(40, 300);
+        calls.pop();
+        show(state, 'graph');
+        const place = [graph.scrollLeft > 0, graph.scrollTop];
+        const kept = [...document.querySelectorAll('.node')].filter((node, at) => node === before[at]).length;
+        const find = document.querySelector('#find');
+        find.value = 's300';
+        find.dispatchEvent(new Event('input'));
+        const found = [document.querySelector('.found').dataset.id, count('.way'), document.querySelector('#finder').hidden];
+        return { all, pointed, place, kept, found };
+    })()";
+    let told: serde_json::Value = page.get(told).await;
+    let want = serde_json::json!({
+        // A gateway, and its arrow; those that fail are in front while nothing is pointed at.
+        "all": [501, 105, 3, 3], "pointed": [20, 21, 1], "place": [false, 300], "kept": 501, "found": ["shop/s300", 20, false],
+    });
+    assert_eq!(told, want);
+    page.close().await;
+}
+
 pub(crate) async fn nothing_is_wider_than_a_phone(stage: &'static Stage) {
     for look in [PHONE, Look { dark: true, ..PHONE }, DESK] {
         let page = stage.browser.open(&stage.demo.url, look).await;
