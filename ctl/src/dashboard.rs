@@ -54,6 +54,13 @@ pub enum Action {
         /// Whether it is to be on.
         on: bool,
     },
+    /// Show some of a lane's flows as they come, or show no more.
+    Watch {
+        /// Whose.
+        lane: String,
+        /// Whether they are to be shown.
+        on: bool,
+    },
     /// Have a release go on, stay, or go back.
     Release {
         /// Which.

@@ -51,5 +51,6 @@ mod random;
 mod readiness;
 mod signals;
 pub mod trace_key;
+mod traced;
 pub mod waiting;
 pub use cli::{Cli, run};

@@ -1,6 +1,7 @@
 //! A cluster on the page: what its watches bring, seen and changed with the rights of whoever runs this.
 
 mod counted;
+mod flows;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -8,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use canary_istio::{Host, LaneRouting, Object, ObservedService, RoutingPlan, Service};
+use canary_rules::name::LaneName;
 use canary_rules::wire::Carriers;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use kube::Client;
 use tokio::sync::watch;
 
 use super::picture::{About, LaneView};
@@ -23,9 +26,11 @@ use crate::cluster::{Cluster, api_failure};
 use crate::failure::{Code, Failure};
 use crate::lanes::{Lanes, condition};
 use crate::releases::{self, Releases};
+use crate::rights;
 use crate::steer;
 use crate::takeovers::InWords;
-use crate::world::{self, MeshConfigs, Seen, Watched};
+use crate::world::{self, MeshConfigs, Seen};
+use flows::Watched;
 
 /// Wait after a change: several often come together.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -35,11 +40,19 @@ const SIDECAR_ANNOTATION: &str = "sidecar.istio.io/status";
 const CALLS_FROM: &str = "Arrows are what gateways lead to: objects do not say which service calls which.";
 /// Said of it later.
 const CALLS_COUNTED: &str = "Arrows are calls that proxies have counted, and what gateways lead to.";
+/// Receivers of the picture that are no page: the source's own.
+const NO_PAGE: usize = 1;
+/// How long giving back a key for traces may take.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A cluster.
 pub struct ClusterSource {
+    client: Client,
     releases: Releases,
     pictures: watch::Receiver<Arc<Picture>>,
+    /// The lane whose flows are to be watched.
+    wanted: watch::Sender<Option<LaneName>>,
+    watched: watch::Receiver<Watched>,
 }
 
 impl ClusterSource {
@@ -57,35 +70,67 @@ impl ClusterSource {
         // A watch without the right to it would be silent for ever: a list says so.
         let listed = world::list(client).await;
         let listed = listed.map_err(|(kind, error)| api_failure(&format!("list {kind}"), &error))?;
-        let watched = Watched::start(client).await;
-        let (watched, run) = watched.map_err(|error| api_failure("watch the cluster", &error))?;
+        let watched = world::Watched::start(client).await;
+        let (objects, run) = watched.map_err(|error| api_failure("watch the cluster", &error))?;
         let seen =
             listed.see(&MeshConfigs::default()).map_err(|error| Failure::from_error(Code::Failed, &error))?;
-        let (shown, pictures) = watch::channel(Arc::new(picture(&title, &seen, &Counted::default())));
-        let asks = client.clone();
+        let first = picture(&title, &seen, &Counted::default(), &Watched::default());
+        let (shown, pictures) = watch::channel(Arc::new(first));
+        let wanted = watch::Sender::new(None);
+        let (tell_flows, flows) = watch::channel(Watched::default());
+        let source = Self {
+            client: client.clone(),
+            releases: Releases::new(client),
+            pictures,
+            wanted: wanted.clone(),
+            watched: flows.clone(),
+        };
+        let client = client.clone();
         let keep = async move {
             let (tell, counted) = watch::channel(Counted::default());
             tokio::join!(
                 run,
-                keep(&watched, title, &shown, counted),
-                counted::keep(asks, &watched, &shown, &tell),
+                keep(&objects, title, &shown, counted, flows),
+                counted::keep(client.clone(), &objects, &shown, &tell),
+                flows::keep(client.clone(), &shown, &wanted, &tell_flows),
             );
         };
-        Ok((Self { releases: Releases::new(client), pictures }, keep))
+        Ok((source, keep))
+    }
+
+    /// Has no lane watched any more, and waits until the key for it is given back, which what [`Self::start`] returned does.
+    pub async fn end(&self) {
+        self.wanted.send_replace(None);
+        let over = async { self.watched.clone().wait_for(Watched::is_over).await.map(|_| ()) };
+        // A key that is not given back ends by itself.
+        let _ = tokio::time::timeout(ENDS_WITHIN, over).await;
+    }
+
+    async fn watch(&self, lane: &str, on: bool) -> Result<String, Failure> {
+        if !on {
+            self.wanted.send_replace(None);
+            return Ok(format!("flows of lane {lane} are watched no more"));
+        }
+        let lane = LaneName::new(lane).map_err(|error| Failure::from_error(Code::Usage, &error))?;
+        rights::held(&self.client, rights::Command::Trace, &[], &[rights::command::WATCH]).await?;
+        let wish = Some(lane.clone());
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, wish.clone()) != wish);
+        Ok(format!("flows of lane {lane} are shown once every proxy has a key for traces"))
     }
 }
 
 async fn keep(
-    watched: &Watched,
+    watched: &world::Watched,
     title: String,
     shown: &watch::Sender<Arc<Picture>>,
     mut counted: watch::Receiver<Counted>,
+    mut flows: watch::Receiver<Watched>,
 ) {
     let mut news = watched.news();
     watched.ready().await;
     loop {
         let picture = match watched.world().see(&MeshConfigs::default()) {
-            Ok(seen) => picture(&title, &seen, &counted.borrow_and_update()),
+            Ok(seen) => picture(&title, &seen, &counted.borrow_and_update(), &flows.borrow_and_update()),
             Err(error) => {
                 let mut last = Picture::clone(&shown.borrow());
                 last.about.trouble = Some(crate::failure::chain(&error));
@@ -103,6 +148,7 @@ async fn keep(
             () = news.changed() => tokio::time::sleep(SETTLE).await,
             // It lasts as long as this.
             _ = counted.changed() => {}
+            _ = flows.changed() => {}
         }
     }
 }
@@ -124,6 +170,7 @@ impl Source for ClusterSource {
                     Err(Failure::new(Code::Usage, "lanes of a cluster are not turned on or off on this page")
                         .help(format!("canaryctl {verb} {name}")))
                 }
+                Action::Watch { lane, on } => self.watch(&lane, on).await,
                 Action::Flow(_) => {
                     Err(Failure::new(Code::Usage, "flows are sent through the demo's mesh only"))
                 }
@@ -134,8 +181,8 @@ impl Source for ClusterSource {
 }
 
 /// A cluster as seen.
-fn picture(title: &str, seen: &Seen, counted: &Counted) -> Picture {
-    let about = About { title: title.into(), shows_releases: true, ..About::default() };
+fn picture(title: &str, seen: &Seen, counted: &Counted, watched: &Watched) -> Picture {
+    let about = About { title: title.into(), shows_releases: true, watches_lanes: true, ..About::default() };
     let mut lanes: Vec<LaneView> = seen.lanes.iter().map(|lane| LaneView::of(lane.value())).collect();
     lanes.sort_by(|a, b| a.name.cmp(&b.name));
     let releases = seen.releases.iter().filter_map(|one| releases::parse(one.value()).ok());
@@ -148,7 +195,8 @@ fn picture(title: &str, seen: &Seen, counted: &Counted) -> Picture {
     let mut takeovers: Vec<InWords> = seen.takeovers.iter().map(|one| InWords::of(one.value())).collect();
     takeovers.sort_by(|a, b| (&a.service, &a.name).cmp(&(&b.service, &b.name)));
     let (graph, traffic) = (graph(seen, &counted.calls), counted.traffic.clone());
-    Picture { about, lanes, releases, takeovers, graph, traffic, flows: Vec::new() }
+    let (flows, watch) = (watched.flows.iter().cloned().collect(), watched.view.clone());
+    Picture { about, lanes, releases, takeovers, graph, traffic, flows, watch }
 }
 
 /// Services of namespaces with sidecars, and where their lanes' requests go.
@@ -251,7 +299,8 @@ mod tests {
 
     fn shown(objects: Vec<Value>) -> Value {
         let seen = World { objects }.see(&MeshConfigs::default()).expect("sound objects");
-        serde_json::to_value(picture("cluster dev", &seen, &Counted::default())).expect("JSON")
+        serde_json::to_value(picture("cluster dev", &seen, &Counted::default(), &Watched::default()))
+            .expect("JSON")
     }
 
     fn shop() -> Vec<Value> {

@@ -25,7 +25,24 @@ pub struct Picture {
     pub traffic: Traffic,
     /// Requests that were sent and where they went, the latest first: what `demo -o json` gives of each, with an `id`
     /// and the second at which it was sent (`at_unix_s`).
+    ///
+    /// Those of a lane that is watched have `calls` in place of `hops`: what `trace -o json` calls hops, a tree.
     pub flows: Vec<Value>,
+    /// The lane whose flows are watched, or were last.
+    pub watch: Option<WatchView>,
+}
+
+/// A lane whose flows are watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WatchView {
+    /// Its name.
+    pub lane: String,
+    /// Whether it is watched now.
+    pub on: bool,
+    /// Whether it ended with a fault.
+    pub failed: bool,
+    /// How it goes, for people.
+    pub words: String,
 }
 
 /// What is looked at.
@@ -37,6 +54,8 @@ pub struct About {
     pub gateway: Option<String>,
     /// Whether the page may send requests through it.
     pub sends_flows: bool,
+    /// Whether the page may have flows of a lane watched.
+    pub watches_lanes: bool,
     /// Whether the page may turn lanes on and off.
     pub turns_lanes: bool,
     /// Whether there may be releases.

@@ -141,12 +141,14 @@ async fn lane(
     State(shared): State<Shared>,
     Path((name, turn)): Path<(String, String)>,
 ) -> Result<Json<Value>, Refusal> {
-    let on = match turn.as_str() {
-        "on" => true,
-        "off" => false,
-        _ => return Err(Refusal::new(StatusCode::NOT_FOUND, "a lane is turned on or off")),
+    let action = match turn.as_str() {
+        "on" => Action::Lane { name, on: true },
+        "off" => Action::Lane { name, on: false },
+        "watch" => Action::Watch { lane: name, on: true },
+        "unwatch" => Action::Watch { lane: name, on: false },
+        _ => return Err(Refusal::new(StatusCode::NOT_FOUND, "a lane is turned on or off, or watched")),
     };
-    act(&shared, Action::Lane { name, on }).await
+    act(&shared, action).await
 }
 
 /// Of a release as whoever asks saw it.

@@ -254,6 +254,7 @@ async fn a_page_that_only_shows_refuses_every_change_and_says_why() {
     let mut served = Served::new(true).await;
     let changes = [
         ("/api/lanes/gray/on", json!({})),
+        ("/api/lanes/gray/watch", json!({})),
         ("/api/flows", json!({"path": "/"})),
         ("/api/releases/r-7/abort", json!({"step": 0})),
     ];
@@ -275,6 +276,11 @@ async fn what_is_asked_for_arrives_and_what_is_refused_is_said() {
     served.post("/api/releases/r-7/promote", &json!({"step": 2}), &[]).await;
     let wanted = Action::Release { name: "r-7".into(), turn: Turn::Promote { full: false }, step: Some(2) };
     assert_eq!(served.asked.try_recv().expect("it was asked for"), wanted);
+    for (turn, on) in [("watch", true), ("unwatch", false)] {
+        served.post(&format!("/api/lanes/gray/{turn}"), &json!({}), &[]).await;
+        let wanted = Action::Watch { lane: "gray".into(), on };
+        assert_eq!(served.asked.try_recv().expect("it was asked for"), wanted);
+    }
     let told = served.post("/api/lanes/locked/on", &json!({}), &[]).await;
     assert_eq!(told, (StatusCode::CONFLICT, json!({"error": "bob has it", "help": "ask bob"})));
     let (status, _) = served.post("/api/flows", &json!({"path": "/", "more": 1}), &[]).await;
@@ -325,9 +331,10 @@ async fn a_page_is_told_everything_once_and_then_what_changes() {
     let answer = served.get("/api/events", &[("cookie", &served.cookie())]).await;
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let mut body = answer.into_body();
-    let first = events(&mut body, 8).await;
+    let first = events(&mut body, 9).await;
     let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["server", "about", "lanes", "releases", "takeovers", "graph", "traffic", "flows"]);
+    let parts = ["server", "about", "lanes", "releases", "takeovers", "graph", "traffic", "flows", "watch"];
+    assert_eq!(names, parts);
     assert_eq!(first[0].1, json!({"read_only": true, "playground": super::page::has_playground()}));
     let about = About { title: "elsewhere".into(), ..About::default() };
     served.shown.send_replace(Arc::new(Picture { about: about.clone(), ..Picture::default() }));

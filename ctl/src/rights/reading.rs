@@ -121,6 +121,8 @@ pub(super) fn dashboard() -> Vec<Rule> {
     let mut rules = world(&["list", "watch"]);
     rules.push(counted.of(Whose::Else("no traffic is shown")));
     rules.push(asked.of(Whose::Else("its buttons say which right they lack")));
+    let watched = trace().into_iter().chain(watch());
+    rules.extend(watched.map(|rule| rule.of(Whose::Saying("to watch a lane's flows"))));
     rules
 }
 

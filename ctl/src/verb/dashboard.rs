@@ -1,14 +1,16 @@
 //! `canaryctl dashboard`: the lanes, releases and services of a cluster on a page of this machine.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::sync::Arc;
 
 use kube::config::Kubeconfig;
 
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::dashboard::cluster::ClusterSource;
-use crate::dashboard::{Dashboard, PORT_DEFAULT};
+use crate::dashboard::{Dashboard, PORT_DEFAULT, Source};
 use crate::failure::Failure;
+use crate::signals;
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
@@ -26,7 +28,7 @@ pub struct Args {
     /// The address to listen at; any but loopback sends all of it over the network in plain text.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     address: IpAddr,
-    /// Only show: no release can be promoted, paused or aborted on the page.
+    /// Only show: on the page no release can be promoted, paused or aborted, and no lane's flows be watched.
     #[arg(long)]
     read_only: bool,
 }
@@ -41,11 +43,18 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         let connected = Cluster::connect(cluster).await?;
         let (source, keep) = ClusterSource::start(&connected, title(cluster)).await?;
         anstream::println!("Picture:  {}     Stop: Ctrl-C", dashboard.url());
+        let (source, mut keep) = (Arc::new(source), pin!(keep));
+        let ended = tokio::select! {
+            served = dashboard.serve(Arc::clone(&source) as Arc<dyn Source>, args.read_only) => served,
+            () = &mut keep => return Ok(()),
+            () = signals::stopped() => Ok(()),
+        };
+        // Nothing is watched for a page that is gone.
         tokio::select! {
-            served = dashboard.serve(Arc::new(source), args.read_only) => served,
-            () = keep => Ok(()),
-            _ = tokio::signal::ctrl_c() => Ok(()),
+            () = source.end() => {}
+            () = keep => {}
         }
+        ended
     })
 }
 

@@ -2,8 +2,6 @@
 
 mod demo;
 mod entry;
-mod in_cluster;
-mod mesh;
 mod print;
 mod send;
 mod watch;
@@ -21,11 +19,11 @@ use crate::failure::{Code, Failure};
 use crate::output::TextOrJson;
 use crate::rights::{self, Command};
 use crate::trace_key::{Turn, now_unix_s};
+use crate::traced::in_cluster::InCluster;
+use crate::traced::mesh::{self, Mesh};
 use crate::{duration, random, signals};
 use demo::Demo;
 use entry::Entry;
-use in_cluster::InCluster;
-use mesh::Mesh;
 use send::{Sent, Target};
 
 /// Arguments of `trace`.

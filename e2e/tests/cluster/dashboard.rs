@@ -56,10 +56,12 @@ pub(crate) async fn driven(shop: &Shop) {
     assert_eq!(driver.line(), "open");
     let crowd = crowd(shop, "/");
     releases::start(shop, &["--steps", "10,50"]).await.ok();
-    for seen in ["lane", "traffic", "promoted"] {
+    for seen in ["lane", "traffic", "promoted", "watched"] {
         assert_eq!(driver.line(), seen);
     }
     assert!(driver.process.wait().expect("it ends").success());
+    let key = ["-n", "canaryctl-system", "get", "secret", "canaryctl-trace"];
+    assert_ne!(shop.cluster().kubectl(&key).code, 0, "who watches no more gives the key back");
     let status = shop.cluster().get(&["release", "r"])["status"].clone();
     assert_eq!((&status["phase"], &status["step"]), (&"Stepping".into(), &1.into()), "{status:#}");
     release(shop, &["abort"]).await.ok();

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use kube::Client;
 use tokio::sync::watch;
 
-use super::SIDECAR_ANNOTATION;
+use super::{NO_PAGE, SIDECAR_ANNOTATION};
 use crate::dashboard::Picture;
 use crate::dashboard::service_graph::id;
 use crate::dashboard::traffic::{self, Counted, GATEWAY, History, LOOK_EVERY, Proxy, Traffic};
@@ -23,8 +23,6 @@ const ADMIN_PORT: u16 = 15000;
 const PROXIES_MAX: usize = 200;
 /// How many are asked at a time.
 const ASKED_AT_ONCE: usize = 8;
-/// Receivers of the picture that are no page: the source's own.
-const NO_PAGE: usize = 1;
 
 /// A proxy that is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ import * as releases from "./releases.js";
 import * as takeovers from "./takeovers.js";
 import * as traffic from "./traffic.js";
 
-const PARTS = ["server", "about", "lanes", "releases", "takeovers", "graph", "traffic", "flows"];
+const PARTS = ["server", "about", "lanes", "releases", "takeovers", "graph", "traffic", "flows", "watch"];
 const VIEWS = ["mesh", "releases", "playground"];
 
 /** Everything that the views show. `lane` and `flow` are what is selected. */
@@ -22,6 +22,7 @@ const state = {
   graph: { services: [], calls: [], entries: [], paths: {} },
   traffic: { edges: [], lacks: null },
   flows: [],
+  watch: null,
   lane: null,
   flow: null,
 };

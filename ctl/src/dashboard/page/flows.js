@@ -1,4 +1,4 @@
-// Flows: one to send, those that were sent, and the tree of the chosen one.
+// Flows: one to send, a lane whose flows are watched, those that were seen, and the tree of the chosen one.
 
 import { ask, byId, h, laneChip, replace } from "./dom.js";
 
@@ -29,9 +29,12 @@ export function start(state) {
 }
 
 export function show(state, part) {
-  if (!["about", "flows", "lanes", "selection", "server"].includes(part)) return;
-  byId("flows").hidden = !state.about?.sends_flows;
-  byId("flow-form").hidden = state.server.read_only;
+  if (!["about", "flows", "lanes", "selection", "server", "watch"].includes(part)) return;
+  const { sends_flows: sends, watches_lanes: watches } = state.about ?? {};
+  byId("flows").hidden = !sends && (!watches || state.server.read_only);
+  byId("flow-form").hidden = !sends || state.server.read_only;
+  byId("watch").hidden = !watches || state.server.read_only;
+  watching(state);
   // The one that was sent from here is shown as soon as it is known.
   if (part === "flows" && state.follow && state.flows.length > 0) {
     state.follow = false;
@@ -40,8 +43,22 @@ export function show(state, part) {
   }
   list(state);
   const chosen = state.flows.find((flow) => flow.id === state.flow);
-  replace(byId("flow-tree"), chosen ? tree(state, chosen)
-    : h("p", { class: "hint" }, state.flows.length > 0 ? "Choose a flow to see where it went." : "Send a flow to see where it goes."));
+  const hint = state.flows.length > 0 ? "Choose a flow to see where it went." : sends && "Send a flow to see where it goes.";
+  if (chosen) replace(byId("flow-tree"), chosen.calls ? way(state, chosen) : tree(state, chosen));
+  else replace(byId("flow-tree"), hint && h("p", { class: "hint" }, hint));
+}
+
+/** The button that has a lane's flows watched, and how that goes. */
+function watching(state) {
+  const { watch, lane } = state;
+  const button = (name, turn, text) => h("button", {
+    type: "button", "data-key": "watch", onclick: () => ask(`api/lanes/${encodeURIComponent(name)}/${turn}`),
+  }, text);
+  replace(byId("watch"),
+    watch?.on && button(watch.lane, "unwatch", `Stop watching lane ${watch.lane}`),
+    !watch?.on && lane !== null && button(lane, "watch", `Watch lane ${lane}`),
+    !watch?.on && lane === null && h("span", { class: "dim" }, "Choose a lane to watch some of its users' flows."),
+    watch && h("span", { class: watch.failed ? "bad-word" : "dim", role: "status" }, `Lane ${watch.lane}: ${watch.words}`));
 }
 
 const time = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
@@ -59,6 +76,37 @@ function list(state) {
       flow.forged && h("span", { class: "bad-word" }, "forged tag removed"),
       flow.wrong && h("span", { class: "bad-word" }, "not as the rules say"),
       h("span", { class: "dim" }, `${flow.status} · ${time(flow.at_unix_s)}`)))))));
+}
+
+/** A flow as proxies tell of it: who called whom. */
+function way(state, flow) {
+  const names = state.names();
+  const all = (calls) => calls.flatMap((hop) => [hop, ...all(hop.calls)]);
+  const longest = Math.max(...all(flow.calls).map((hop) => hop.tookUs), 1);
+  const nest = (calls) => calls.length > 0 && h("ol", { class: "hops" },
+    calls.map((hop) => h("li", {}, passed(names, hop, longest), nest(hop.calls))));
+  return [
+    h("h3", {}, flow.request),
+    flow.culprits.map((words) => h("p", { class: "trouble" }, words)),
+    nest(flow.calls),
+    flow.unheard.map((why) => h("p", { class: "dim" }, `not heard: ${why}`)),
+  ];
+}
+
+function passed(names, hop, longest) {
+  const notes = [
+    !hop.seen && "no proxy tells of it",
+    !hop.sure && "perhaps of another request",
+    hop.tag && hop.service && hop.lane !== hop.tag && hop.from && "falls back: the lane has no version here",
+  ].filter(Boolean);
+  return h("div", { class: "hop" },
+    h("span", { class: "hop-name" }, hop.service || hop.name, " ", hop.version && h("b", {}, hop.version)),
+    hop.tag ? laneChip(names, hop.tag) : h("span", { class: "chip lane-none" }, "untagged"),
+    hop.from && h("span", { class: "dim" }, `from ${hop.from}`),
+    hop.status >= 500 && h("span", { class: "bad-word" }, `${hop.status}`),
+    h("span", { class: "hop-time" },
+      h("meter", { min: 0, max: longest, value: hop.tookUs, "aria-hidden": "true" }), ` ${(hop.tookUs / 1000).toFixed(1)} ms`),
+    notes.length > 0 && h("span", { class: "hop-why" }, notes.join(" · ")));
 }
 
 function tree(state, flow) {

@@ -261,6 +261,10 @@ function serving() {
   const { graph, lane, flows, flow } = current;
   const sent = flows.find((one) => one.id === flow);
   const served = new Map();
+  if (sent?.calls) {
+    passedBy(sent.calls, served);
+    return served;
+  }
   if (sent) {
     for (const hop of sent.hops) {
       const service = graph.services.find((one) => one.workloads.some((workload) => workload.name === hop.instance));
@@ -276,6 +280,22 @@ function serving() {
     else served.set(service.id, { workloads: baseline, how: lane === null ? "own" : "fallback" });
   }
   return served;
+}
+
+/** Who served the calls of a watched flow: pods are called after their workload. */
+function passedBy(calls, served) {
+  const { services } = current.graph;
+  for (const hop of calls) {
+    const namespace = hop.service.split(".")[1];
+    const ofPod = (workload) => hop.name.startsWith(`${workload.name}-`);
+    const service = services.find((one) => one.namespace === namespace && one.workloads.some(ofPod));
+    if (service) {
+      const longest = service.workloads.filter(ofPod).sort((a, b) => b.name.length - a.name.length)[0];
+      const how = hop.tag && longest.lane !== hop.tag ? "fallback" : "own";
+      served.set(service.id, { workloads: [longest.name], how });
+    }
+    passedBy(hop.calls, served);
+  }
 }
 
 function mark() {

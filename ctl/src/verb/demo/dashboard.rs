@@ -111,6 +111,10 @@ impl<'m> Stage<'m> {
             let done = match action {
                 Action::Flow(request) => self.send(&request).await,
                 Action::Lane { name, on } => self.turn(&name, on).await,
+                Action::Watch { .. } => {
+                    Err(Failure::new(Code::Usage, "flows of the demo are sent, not watched")
+                        .help("canaryctl trace http://localhost:8080 --watch --lane gray"))
+                }
                 Action::Release { .. } => Err(Failure::new(Code::Usage, "the demo has no releases")),
             };
             shown.send_replace(Arc::new(self.picture().await));

@@ -25,6 +25,7 @@ pub(super) async fn picture(lanes: &[Lane], shop: &Shop, mesh: &Mesh) -> Picture
         title: format!("demo: {} services and {proxies} Envoys on this machine", services.len()),
         gateway: Some(mesh.gateway_url()),
         sends_flows: true,
+        watches_lanes: false,
         turns_lanes: true,
         shows_releases: false,
         trouble: mesh.check_running().err().map(|error| error.to_string()),

@@ -7,8 +7,8 @@ use canary_rules::trace::TraceKey;
 use canary_rules::wire::FilterConfig;
 use canary_trace::{Pod, Record};
 
-use super::mesh::{Mesh, Told, Wanted};
 use crate::demo_mesh::{DemoMesh, DemoProxy};
+use crate::traced::mesh::{Mesh, Told, Wanted};
 
 /// A mesh on this machine, from now on.
 pub(super) struct Demo {

@@ -28,6 +28,8 @@ async fn main() {
     println!("traffic");
     promotes(&page, release).await;
     println!("promoted");
+    watches(&page, release).await;
+    println!("watched");
     page.close().await;
     browser.end().await;
 }
@@ -49,4 +51,17 @@ async fn promotes(page: &Page, release: &str) {
     page.click("#confirm-yes").await;
     let place = "document.querySelector('.release .place').textContent.includes('step 2 of 2')";
     page.until_within(WITHIN, "it is at its second step", place).await;
+}
+
+async fn watches(page: &Page, lane: &str) {
+    page.run("location.hash = '#mesh'").await;
+    page.click(&format!("label.lane:has(input[name=lane][value='{lane}'])")).await;
+    page.click("#watch button").await;
+    page.until_within(WITHIN, "a flow is shown", "document.querySelector('.flow')").await;
+    page.click(".flow").await;
+    // The gateway, and whom it called.
+    page.until("its way is shown", "document.querySelectorAll('#flow-tree .hop').length >= 2").await;
+    page.click("#watch button").await;
+    let over = "document.querySelector('#watch').textContent.includes('watched no more')";
+    page.until_within(WITHIN, "it is watched no more", over).await;
 }

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         mesh::what_cannot_be_sent_is_said,
         mesh::five_hundred_services_are_drawn_at_once,
         mesh::very_many_arrows_are_in_bundles_and_those_of_one_service_in_front,
+        mesh::flows_of_a_watched_lane_are_a_tree,
         mesh::nothing_is_wider_than_a_phone,
         mesh::whoever_has_a_service_is_listed,
         everybody::nothing_keeps_people_from_using_it,

@@ -245,6 +245,54 @@ pub(crate) async fn very_many_arrows_are_in_bundles_and_those_of_one_service_in_
     page.close().await;
 }
 
+pub(crate) async fn flows_of_a_watched_lane_are_a_tree(stage: &'static Stage) {
+    let page = stage.browser.open(&stage.demo.url, PHONE).await;
+    let told = "(async () => {
+        const { show } = await import('./page/flows.js');
+        const hop = (name, more) => ({
+            name, service: `${name}.shop`, version: 'v1', seen: true, sure: true, tag: 'gray', lane: 'gray', from: 'header',
+            status: 200, tookUs: 1500, calls: [], ...more,
+        });
+        const calls = [hop('gateway', { from: undefined, calls: [
+            hop('web', { calls: [hop('cart', { lane: undefined }), hop('stock', { sure: false, status: 503 })] }),
+        ] })];
+        const flow = {
+            id: 1, at_unix_s: 1767225610, request: 'GET /a', status: 200, lane: 'gray', calls, unheard: ['one <b>is</b> silent'],
+            culprits: ['lost: cart v1 drops gray'],
+        };
+        const state = {
+            names: () => ['gray'], about: { watches_lanes: true, sends_flows: false }, server: { read_only: false },
+            lane: 'gray', flow: 1, flows: [flow], watch: { lane: 'gray', on: true, failed: false, words: 'well' },
+        };
+        const text = (selector) => [...document.querySelectorAll(selector)].map((one) => one.textContent);
+        show(state, 'flows');
+        const shown = [
+            text('#watch button'), text('#flow-tree .hop-name').map((name) => name.trim()), text('#flow-tree .hop-why'),
+            text('#flow-tree .trouble'), [document.querySelector('#flow-form').hidden],
+        ];
+        const depth = document.querySelectorAll('#flow-tree .hops .hops .hops').length;
+        const width = document.documentElement.scrollWidth;
+        state.server.read_only = true;
+        show(state, 'server');
+        return { shown, depth, width, isGone: document.querySelector('#flows').hidden };
+    })()";
+    let told: serde_json::Value = page.get(told).await;
+    let shown = serde_json::json!([
+        ["Stop watching lane gray"],
+        ["gateway.shop v1", "web.shop v1", "cart.shop v1", "stock.shop v1"],
+        ["falls back: the lane has no version here", "perhaps of another request"],
+        ["lost: cart v1 drops gray"],
+        [true],
+    ]);
+    assert_eq!(
+        (&told["shown"], &told["depth"], &told["isGone"]),
+        (&shown, &1.into(), &true.into()),
+        "{told}"
+    );
+    assert!(told["width"].as_u64().is_some_and(|width| width <= u64::from(PHONE.width)), "{told}");
+    page.close().await;
+}
+
 pub(crate) async fn nothing_is_wider_than_a_phone(stage: &'static Stage) {
     for look in [PHONE, Look { dark: true, ..PHONE }, DESK] {
         let page = stage.browser.open(&stage.demo.url, look).await;

@@ -7,7 +7,7 @@ use canary_rules::wire::FilterConfig;
 use canary_trace::{Place, Pod, Record, Trace};
 
 /// What is asked of a mesh.
-pub(super) trait Mesh {
+pub(crate) trait Mesh {
     /// Between two questions.
     const ASK_EVERY: Duration;
     /// How long its proxies may take to tell all of what they did before the response.
@@ -27,7 +27,7 @@ pub(super) trait Mesh {
 
 /// What is to be told of.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// All of one trace.
     Trace(u64),
     /// What edges did with the requests that they marked for a watcher.
@@ -36,7 +36,7 @@ pub(super) enum Wanted {
 
 impl Wanted {
     /// Whether a record is of it.
-    pub(super) fn has(self, record: &Record) -> bool {
+    pub(crate) fn has(self, record: &Record) -> bool {
         match self {
             Self::Trace(trace) => record.trace == trace,
             Self::Entries(watcher) => {
@@ -48,15 +48,15 @@ impl Wanted {
 
 /// What proxies tell.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) records: Vec<Record>,
+pub(crate) struct Told {
+    pub(crate) records: Vec<Record>,
     /// Of whom it is not known what they tell, with the reason.
-    pub(super) unheard: Vec<String>,
+    pub(crate) unheard: Vec<String>,
 }
 
 /// What is told of a trace and picked, once it is whole and `late` has gone by without anything new; and whom nobody
 /// heard.
-pub(super) async fn follow<M: Mesh>(
+pub(crate) async fn follow<M: Mesh>(
     mesh: &M,
     trace: u64,
     late: Duration,

@@ -28,7 +28,7 @@ const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
 const SINCE_SLACK_S: u64 = 2;
 
 /// A cluster, from now on.
-pub(super) struct InCluster {
+pub(crate) struct InCluster {
     client: Client,
     key: TraceKey,
     edge: Option<FilterConfig>,
@@ -48,7 +48,7 @@ impl InCluster {
     ///
     /// # Errors
     /// When pods cannot be listed.
-    pub(super) async fn new(client: &Client, key: TraceKey) -> Result<Self, Failure> {
+    pub(crate) async fn new(client: &Client, key: TraceKey) -> Result<Self, Failure> {
         let listed = list(client).await.map_err(|error| api_failure("list pods", &error))?;
         // Who may not know shows no rule.
         let edges = edges_now::list(client).await.unwrap_or_default();
