@@ -93,7 +93,9 @@ fn read(pod: &str, answers: &Answers) -> Proxy {
     let beats = |counted: &BTreeMap<String, u64>| counted.get("heartbeat").copied().unwrap_or(0);
     let filter = match modules(&answers.filters) {
         Ok(modules) if modules.is_empty() => Filter::None,
-        Ok(_) if beats(&counted) <= beats(&before) => Filter::Failed("none of its threads beats".into()),
+        Ok(_) if beats(&counted) <= beats(&before) => {
+            Filter::Failed(silent(beats(&counted), &answers.server))
+        }
         Ok(modules) => Filter::Live { modules },
         Err(plugin) => {
             Filter::Failed(format!("the module of {plugin} did not come: requests pass without it"))
@@ -105,6 +107,23 @@ fn read(pod: &str, answers: &Answers) -> Proxy {
         envoy: envoy.map(str::to_owned),
         filter,
         counted,
+    }
+}
+
+/// That no thread beats, and since when as far as beats tell: each of the filter's threads, which are one more than the
+/// proxy's workers, beats once a second while it lives.
+fn silent(beats: u64, server: &Value) -> String {
+    let says = "none of its threads beats";
+    let uptime = server["uptime_current_epoch"].as_str();
+    let uptime = uptime.and_then(|text| text.strip_suffix('s')?.parse::<u64>().ok());
+    let workers = server["command_line_options"]["concurrency"].as_u64();
+    let Some((uptime_s, workers)) = uptime.zip(workers) else { return says.into() };
+    match beats {
+        0 => format!("{says}, and none has in the {uptime_s} s that this proxy runs"),
+        _ => format!(
+            "{says}; they did for about {} s of the {uptime_s} s that this proxy runs",
+            beats / workers.saturating_add(1)
+        ),
     }
 }
 
@@ -164,7 +183,7 @@ mod tests {
         let stats = |beats: u64| {
             format!("{COUNTERS}heartbeat: {beats}\n{COUNTERS}inbound.header: 7\nother.canaryctl.x: 1\n")
         };
-        let server = json!({"version": "c0ffee/1.40.0/Clean/RELEASE/BoringSSL",
+        let server = json!({"uptime_current_epoch": "900s", "command_line_options": {"concurrency": 2}, "version": "c0ffee/1.40.0/Clean/RELEASE/BoringSSL",
             "node": {"metadata": {"ISTIO_VERSION": "1.31.0"}}});
         let answers = Answers { server, filters, before: stats(beats.0), after: stats(beats.1) };
         let proxy = read("web-1", &answers);
@@ -184,7 +203,11 @@ mod tests {
             &Filter::Live { modules: vec!["5f1c".into()] },
         );
         check(dump(plugin, WASM), (3, 5), &Filter::Live { modules: vec!["5f1c".into()] });
-        check(dump(plugin, WASM), (5, 5), &Filter::Failed("none of its threads beats".into()));
+        let lived = "none of its threads beats; they did for about 100 s of the 900 s that this proxy runs";
+        check(dump(plugin, WASM), (300, 300), &Filter::Failed(lived.into()));
+        let never = "none of its threads beats, and none has in the 900 s that this proxy runs";
+        check(dump(plugin, WASM), (0, 0), &Filter::Failed(never.into()));
+        assert_eq!(silent(7, &Value::Null), "none of its threads beats");
         let why = "the module of canaryctl-inbound did not come: requests pass without it".to_owned();
         check(dump(plugin, "type.googleapis.com/rbac"), (5, 5), &Filter::Failed(why));
         check(dump("shop.canary", WASM), (0, 0), &Filter::None);
