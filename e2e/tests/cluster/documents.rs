@@ -87,15 +87,19 @@ pub(crate) async fn develop(shop: &Shop) {
                 let ran = shop.cluster().canaryctl(&words[1..]).ok();
                 assert!(ran.stdout.contains("cart."), "{ran}");
             }
-            ("canaryctl", _) => beside.push(Beside::new(shop, &[&words[1..], &["-o", "json"]].concat())),
+            ("canaryctl", _) => {
+                let goes_on = Beside::new(shop, &[&words[1..], &["-o", "json"]].concat());
+                beside.push((command.to_owned(), goes_on));
+            }
             (program, _) => {
                 let ran = shop.cluster().run(program, &words[1..], None).ok();
                 assert!(ran.stdout.contains("cart."), "{ran}");
             }
         }
     }
-    for mut one in beside {
-        assert_eq!(one.interrupt().code(), Some(0));
+    // One that is dropped takes the Jobs of all with it.
+    for (command, one) in &mut beside {
+        assert_eq!(one.interrupt().code(), Some(0), "{command}");
     }
 }
 
