@@ -92,6 +92,8 @@ function draw() {
   drawn.order = [...services].sort((a, b) => at(a)[way[0]] - at(b)[way[0]] || at(a)[way[1]] - at(b)[way[1]]);
   drawn.ways = laid.ways;
   const elements = boxes(nodes, laid.places);
+  for (const what of ["pointed", "found"]) if (!drawn.boxes.has(drawn[what])) drawn[what] = null;
+  ring();
   const old = byId("graph").querySelector("svg.back");
   // What is in front stays as it is, if only arrows behind it have changed.
   if (drawn.many && old && isSame(elements, drawn.elements)) {
@@ -211,10 +213,15 @@ function find() {
   const { services } = current.graph;
   const found = wanted === "" ? undefined
     : services.find((one) => one.id === wanted || one.name === wanted) ?? services.find((one) => one.id.includes(wanted));
-  for (const [id, { element }] of drawn.boxes) element.classList.toggle("found", id === found?.id);
   drawn.found = found?.id ?? null;
+  ring();
   point(drawn.found);
   if (found) drawn.boxes.get(found.id).element.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+/** Shows the box of the service that was looked for, a box that is drawn anew too. */
+function ring() {
+  for (const [id, { element }] of drawn.boxes) element.classList.toggle("found", id === drawn.found);
 }
 
 const drawing = () => byId("graph").querySelector("svg.front");

@@ -234,12 +234,20 @@ pub(crate) async fn very_many_arrows_are_in_bundles_and_those_of_one_service_in_
         find.value = 's300';
         find.dispatchEvent(new Event('input'));
         const found = [document.querySelector('.found').dataset.id, count('.way'), document.querySelector('#finder').hidden];
-        return { all, pointed, place, kept, found };
+        services.find((one) => one.name === 's300').workloads.push({ name: 's300-v2', version: 'v2', lane: null });
+        show(state, 'graph');
+        const still = [document.querySelector('.found')?.dataset.id, count('.way')];
+        state.graph.services = services.filter((one) => one.name !== 's300');
+        state.graph.calls = calls.filter((one) => one.to !== 'shop/s300');
+        show(state, 'graph');
+        const gone = [count('.found'), count('.picked')];
+        return { all, pointed, place, kept, found, still, gone };
     })()";
     let told: serde_json::Value = page.get(told).await;
     let want = serde_json::json!({
         // A gateway, and its arrow; those that fail are in front while nothing is pointed at.
         "all": [501, 105, 3, 3], "pointed": [20, 21, 1], "place": [false, 300], "kept": 501, "found": ["shop/s300", 20, false],
+        "still": ["shop/s300", 20], "gone": [0, 0],
     });
     assert_eq!(told, want);
     page.close().await;
