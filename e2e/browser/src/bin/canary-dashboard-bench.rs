@@ -181,7 +181,7 @@ async fn watch(page: &Page, done: Done) -> Frames {
     let mut farthest = (0.0, 0.0);
     for turn in 0_usize.. {
         let next = Instant::now() + MOVED_EVERY;
-        let way = if turn / WHEEL_TURNS % 2 == 0 { WHEEL } else { -WHEEL };
+        let way = if (turn / WHEEL_TURNS).is_multiple_of(2) { WHEEL } else { -WHEEL };
         match done {
             Done::Nothing => {}
             Done::Scrolls => page.turn_wheel(middle, (0.0, way)).await,
