@@ -1,6 +1,6 @@
 //! What a process has used of the machine, as Linux tells.
 
-use std::fs;
+use std::{fs, io};
 
 use anyhow::{Context, Result};
 
@@ -17,11 +17,21 @@ pub fn cpu_ns(process: u32) -> Result<u64> {
     let mut sum = 0;
     for entry in entries {
         let path = entry.context("listing threads")?.path().join("schedstat");
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if has_ended(&error) => continue,
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        };
         let on_cpu = text.split_whitespace().next().and_then(|first| first.parse::<u64>().ok());
         sum += on_cpu.with_context(|| format!("{} says {text:?}", path.display()))?;
     }
     Ok(sum)
+}
+
+/// Whether a thread ended since it was listed: its folder is gone, or was while it was read.
+fn has_ended(error: &io::Error) -> bool {
+    const NO_SUCH_PROCESS: i32 = 3;
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(NO_SUCH_PROCESS)
 }
 
 /// Memory that a process has in RAM, in bytes.
@@ -89,6 +99,7 @@ mod tests {
 
     #[test]
     fn this_process_uses_memory_and_time() {
+        // Other tests' threads come and go meanwhile.
         let own = std::process::id();
         let before = cpu_ns(own).expect("readable");
         let mut work = 0_u64;
