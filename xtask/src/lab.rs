@@ -97,11 +97,16 @@ pub(crate) fn impossible_here() -> Option<&'static str> {
     if user.is_ok_and(|id| id.trim() == "0") { None } else { Some("a lab needs root") }
 }
 
+/// The lab that `CANARY_LAB` names, if it does.
+pub(crate) fn named() -> Option<OsString> {
+    std::env::var_os(LAB_ENV).filter(|name| !name.is_empty())
+}
+
 /// `command`, run beside a lab that starts before it and ends with it, and whose name ends in `suffix`.
 ///
 /// A lab that `CANARY_LAB` names is used as it is, and stays.
 pub(crate) fn beside_a_lab(command: &Command, suffix: &str) -> Result<Command> {
-    let mut beside = match std::env::var_os(LAB_ENV).filter(|name| !name.is_empty()) {
+    let mut beside = match named() {
         Some(_) => Command::new(command.get_program()),
         None => {
             let mut lab = Command::new(program()?);

@@ -17,25 +17,19 @@ const ENVOY_ENV: &str = "CANARY_ENVOY";
 const PROMETHEUS_ENV: &str = "CANARY_PROMETHEUS";
 
 /// Errors are kept as text: each tier that needs the thing fails with the same words.
+#[derive(Default)]
 pub(super) struct Shop {
     envoy: OnceCell<Result<PathBuf, String>>,
     filter: OnceCell<Result<PathBuf, String>>,
     prometheus: OnceCell<Result<PathBuf, String>>,
     playground: OnceCell<Result<PathBuf, String>>,
     kubeconfig: Option<PathBuf>,
-    labs: NonZeroUsize,
+    labs: usize,
 }
 
 impl Shop {
     pub(super) fn new(kubeconfig: Option<PathBuf>, labs: NonZeroUsize) -> Self {
-        Self {
-            envoy: OnceCell::new(),
-            filter: OnceCell::new(),
-            prometheus: OnceCell::new(),
-            playground: OnceCell::new(),
-            kubeconfig,
-            labs,
-        }
+        Self { kubeconfig, labs: labs.get(), ..Self::default() }
     }
 
     /// The cluster that was named, if one was.
@@ -44,7 +38,7 @@ impl Shop {
     }
 
     /// On how many labs the cluster's tests are run.
-    pub(super) fn labs(&self) -> NonZeroUsize {
+    pub(super) fn labs(&self) -> usize {
         self.labs
     }
 

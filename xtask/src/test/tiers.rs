@@ -147,7 +147,7 @@ fn cluster(shop: &Shop) -> Result<Outcome> {
         "cluster",
         "--no-run",
     ]))?;
-    on_labs(&cargo, shop.labs().get())
+    on_labs(&cargo, shop.labs())
 }
 
 /// The cluster's tests on this many labs at once, each with every n-th test.
@@ -155,7 +155,7 @@ fn on_labs(cargo: &Command, labs: usize) -> Result<Outcome> {
     if labs == 1 {
         return cargo_test::run(&mut lab::beside_a_lab(cargo, "")?);
     }
-    if std::env::var_os(lab::LAB_ENV).is_some_and(|name| !name.is_empty()) {
+    if lab::named().is_some() {
         bail!("{} names one lab, --labs wants {labs}\nhelp:  leave one of them out", lab::LAB_ENV);
     }
     let parts: Vec<(String, Command)> = (1..=labs)
