@@ -159,10 +159,11 @@ pub(super) async fn hand_over(client: &Client, agent: &AgentJob, newest: &Launch
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn offered() -> Offered {
+    /// One of alice's.
+    pub(in crate::develop) fn offered() -> Offered {
         Offered {
             namespace: "shop".into(),
             name: "coupons".into(),

@@ -194,17 +194,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::develop::offered::Protocol;
+    use crate::develop::offered::tests;
 
     fn offered(owner: &str) -> Offered {
-        Offered {
-            namespace: "shop".into(),
-            name: "coupons".into(),
-            port: 80,
-            protocol: Protocol::Http,
-            mark: "k3v9x2".into(),
-            owner: owner.into(),
-        }
+        Offered { owner: owner.into(), ..tests::offered() }
     }
 
     #[track_caller]
