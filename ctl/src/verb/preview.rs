@@ -19,8 +19,7 @@ use crate::develop::report::{self, Format};
 use crate::develop::session::{Session, Wanted, owner};
 use crate::failure::{Code, Failure};
 use crate::progress::seconds;
-use crate::rights::command::WITHOUT_IMAGE;
-use crate::rights::{self, Command};
+use crate::rights::Command;
 use crate::takeovers::until;
 use crate::{output, signals};
 
@@ -87,9 +86,7 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         if how.dry_run {
             return output::objects(&[offered.manifest()], output::Format::Yaml);
         }
-        let image = how.image.is_none().then_some(WITHOUT_IMAGE);
-        let besides: Vec<_> = image.into_iter().collect();
-        rights::held(&cluster.client, Command::Preview, &[&cluster.namespace], &besides).await?;
+        how.held(&cluster, Command::Preview).await?;
         offers::free(&cluster.client, &offered, |why| how.output.tell("waiting", why)).await?;
         // What is made from here on is taken back.
         signals::keep();

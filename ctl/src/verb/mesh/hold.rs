@@ -65,6 +65,17 @@ pub(in crate::verb) struct How {
     pub(in crate::verb) output: Format,
 }
 
+impl How {
+    /// Refuses whoever lacks the rights to a command, before anything of it is there.
+    ///
+    /// # Errors
+    /// With the rights that are lacking.
+    pub(in crate::verb) async fn held(&self, cluster: &Cluster, command: Command) -> Result<(), Failure> {
+        let besides = self.image.is_none().then_some(WITHOUT_IMAGE);
+        rights::held(&cluster.client, command, &[&cluster.namespace], besides.as_slice()).await
+    }
+}
+
 /// A service that is to be held, and what for.
 #[derive(Debug)]
 pub(in crate::verb) struct Wish {
@@ -123,9 +134,7 @@ pub(in crate::verb) async fn all(wishes: &[Wish], how: &How, cluster: &Cluster) 
         let wanted: Vec<Value> = wishes.iter().map(|wish| wish.wanted.clone()).collect();
         return output::objects(&wanted, output::Format::Yaml);
     }
-    let image = how.image.is_none().then_some(WITHOUT_IMAGE);
-    let besides: Vec<_> = image.into_iter().collect();
-    rights::held(&cluster.client, Command::Mesh, &[&cluster.namespace], &besides).await?;
+    how.held(cluster, Command::Mesh).await?;
     // What is made from here on is taken back.
     signals::keep();
     let together = Together::new(wishes.len());
