@@ -2,6 +2,7 @@
 
 mod ids;
 mod judge;
+mod log;
 mod mutual_tls;
 mod proxy;
 
@@ -26,6 +27,7 @@ use crate::steer::course;
 use crate::world;
 
 pub use ids::Ids;
+pub use log::{Log, Seen};
 pub use mutual_tls::Mode;
 pub use proxy::{Filter, Proxy};
 

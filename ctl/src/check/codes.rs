@@ -202,6 +202,18 @@ pub const ALL: &[Known] = &[
         "This machine's clock is not the API server's: an expiry given from here is off.",
         "Set the clock.",
     ),
+    known(
+        "CC412",
+        Weight::Warning,
+        "A proxy refused requests of HTTP/1.0 with 426: Istio takes none unless it is told to.",
+        "Let the caller speak HTTP/1.1, or set `PILOT_HTTP10=true` for istiod.",
+    ),
+    known(
+        "CC413",
+        Weight::Warning,
+        "A Wasm module in a proxy ended by a fault: requests may pass one of its threads without the filter.",
+        "Restart the pod, and report what its log says.",
+    ),
 ];
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::log::Seen;
 use super::mutual_tls::Mode;
-use super::proxy::Filter;
+use super::proxy::{Filter, Proxy};
 use super::{Block, PodFacts};
 use crate::check::{Issue, Weight};
 
@@ -35,34 +36,60 @@ pub(super) fn workload(namespace: &str, pods: &[PodFacts], block: &Block) -> Vec
             issues.push(issue("CC402", Weight::Warning, message, mend));
         }
     }
-    for proxy in &block.proxies {
-        let name = &proxy.pod;
-        let restart = || {
-            format!("kubectl -n {namespace} delete pod {name}, once canaryctl check finds nothing in the way")
-        };
-        match &proxy.filter {
-            Filter::Live { .. } => {}
-            Filter::Unknown(why) => issues.push(issue(
-                "CC403",
-                Weight::Warning,
-                format!("the proxy of pod {namespace}/{name} does not answer: {why}"),
-                format!("kubectl -n {namespace} logs {name} -c istio-proxy"),
-            )),
-            Filter::Failed(why) => issues.push(issue(
-                "CC404",
-                Weight::Error,
-                format!("the filter of pod {namespace}/{name} does nothing: {why}"),
-                restart(),
-            )),
-            Filter::None => issues.push(issue(
-                "CC405",
-                Weight::Error,
-                format!("the proxy of pod {namespace}/{name} has no filter: it carries no tags"),
-                "canaryctl check says whether one is installed for that namespace",
-            )),
-        }
-    }
+    issues.extend(block.proxies.iter().flat_map(|proxy| of_proxy(namespace, proxy)));
     issues.extend(counted(namespace, block));
+    issues
+}
+
+fn of_proxy(namespace: &str, proxy: &Proxy) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let name = &proxy.pod;
+    let restart =
+        || format!("kubectl -n {namespace} delete pod {name}, once canaryctl check finds nothing in the way");
+    let faults = proxy.log.as_ref().and_then(|log| log.faults.as_ref());
+    let last = |faults: &Seen| {
+        format!("the last fault of a Wasm module that its log has was at {}: {}", faults.last, faults.says)
+    };
+    match &proxy.filter {
+        Filter::Live { .. } => {
+            if let Some(faults) = faults {
+                let message = format!(
+                    "threads of the proxy of pod {namespace}/{name} may be without the filter; {}",
+                    last(faults)
+                );
+                issues.push(issue("CC413", Weight::Warning, message, restart()));
+            }
+        }
+        Filter::Unknown(why) => issues.push(issue(
+            "CC403",
+            Weight::Warning,
+            format!("the proxy of pod {namespace}/{name} does not answer: {why}"),
+            format!("kubectl -n {namespace} logs {name} -c istio-proxy"),
+        )),
+        Filter::Failed(why) => issues.push(issue(
+            "CC404",
+            Weight::Error,
+            format!(
+                "the filter of pod {namespace}/{name} does nothing: {why}{}",
+                faults.map_or_else(String::new, |faults| format!("; {}", last(faults)))
+            ),
+            restart(),
+        )),
+        Filter::None => issues.push(issue(
+            "CC405",
+            Weight::Error,
+            format!("the proxy of pod {namespace}/{name} has no filter: it carries no tags"),
+            "canaryctl check says whether one is installed for that namespace",
+        )),
+    }
+    if let Some(refused) = proxy.log.as_ref().and_then(|log| log.refused_http10.as_ref()) {
+        let message = format!(
+            "the proxy of pod {namespace}/{name} refused {} requests with 426 because they are HTTP/1.0; the last at {}, of {}",
+            refused.count, refused.last, refused.says
+        );
+        let mend = "let the caller speak HTTP/1.1 (nginx: `proxy_http_version 1.1`), or set PILOT_HTTP10=true for istiod";
+        issues.push(issue("CC412", Weight::Warning, message, mend));
+    }
     issues
 }
 
@@ -137,6 +164,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::ids::Ids;
+    use super::super::log::Log;
     use super::super::proxy::Proxy;
     use super::*;
 
@@ -172,6 +200,27 @@ mod tests {
         );
         let broken = [Filter::Unknown("x".into()), Filter::Failed("x".into()), Filter::None];
         assert_eq!(codes(&[], &block(&broken, Ids::default())), ["CC403", "CC404", "CC405"]);
+    }
+
+    #[test]
+    fn what_a_log_tells_is_said_with_its_moment() {
+        let seen = |says: &str| {
+            let last = "2026-11-27T10:00:00Z".parse().expect("a moment");
+            Some(Seen { count: 2, last, says: says.into() })
+        };
+        let log = Log { faults: seen("Function: x"), refused_http10: seen("10.0.0.7:43210") };
+        let told = |filter: Filter| {
+            let mut block = block(&[filter], Ids::default());
+            block.proxies[0].log = Some(log.clone());
+            workload("shop", &[], &block)
+        };
+        let issues = told(Filter::Live { modules: Vec::new() });
+        assert_eq!(issues.iter().map(|issue| issue.code).collect::<Vec<_>>(), ["CC413", "CC412"]);
+        assert!(issues[0].message.ends_with("at 2026-11-27T10:00:00Z: Function: x"), "{}", issues[0].message);
+        assert!(issues[1].message.contains("refused 2 requests"), "{}", issues[1].message);
+        let issues = told(Filter::Failed("none of its threads beats".into()));
+        assert_eq!(issues.iter().map(|issue| issue.code).collect::<Vec<_>>(), ["CC404", "CC412"]);
+        assert!(issues[0].message.contains("beats; the last fault"), "{}", issues[0].message);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use kube::Client;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::log::{self, Log};
 use crate::pod_port::PodPort;
 
 /// The port at which Envoy answers callers from its own pod.
@@ -34,6 +35,8 @@ pub struct Proxy {
     pub filter: Filter,
     /// What the filter counted since the proxy started, by the counters' names.
     pub counted: BTreeMap<String, u64>,
+    /// What its log tells; none where that may not be read.
+    pub log: Option<Log>,
 }
 
 /// The filter in a proxy.
@@ -57,9 +60,10 @@ pub enum Filter {
 /// Asks the proxy of a pod.
 pub(super) async fn ask(client: &Client, namespace: &str, pod: &str) -> Proxy {
     let mut port = PodPort::new(client, namespace, pod, ADMIN_PORT);
-    match answers(&mut port).await {
-        Ok(answers) => read(pod, &answers),
-        Err(why) => Proxy { pod: pod.to_owned(), filter: Filter::Unknown(why), ..Proxy::default() },
+    let (answers, log) = futures_util::join!(answers(&mut port), log::ask(client, namespace, pod));
+    match answers {
+        Ok(answers) => Proxy { log, ..read(pod, &answers) },
+        Err(why) => Proxy { pod: pod.to_owned(), filter: Filter::Unknown(why), log, ..Proxy::default() },
     }
 }
 
@@ -107,6 +111,7 @@ fn read(pod: &str, answers: &Answers) -> Proxy {
         envoy: envoy.map(str::to_owned),
         filter,
         counted,
+        log: None,
     }
 }
 

@@ -81,9 +81,13 @@ pub(super) fn doctor() -> Vec<Rule> {
 /// Who asks proxies themselves.
 pub(super) fn doctored(namespace: &str) -> Vec<Rule> {
     let asked = Rule::new("", "pods/portforward", &["get", "create"]).within(namespace);
+    let log = Rule::new("", "pods/log", &["get"]).within(namespace);
     vec![
         Rule::new("", "pods", &["list"]).within(namespace),
         asked.of(Whose::Else("CC403 says that a proxy does not answer")),
+        log.of(Whose::Else(
+            "requests of HTTP/1.0 that a proxy refused, and when a filter ended, are not known",
+        )),
     ]
 }
 

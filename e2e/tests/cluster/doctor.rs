@@ -1,9 +1,12 @@
 //! What `doctor` says of workloads, against what is known of them.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use canary_localmesh::Protocol;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::cluster::Ran;
 use crate::flows::Caller;
@@ -42,6 +45,15 @@ async fn send(shop: &Shop, path: &str) {
         let answer = caller.send_to(path, &GRAY).await;
         assert_eq!(answer.failure, None);
     }
+}
+
+/// What is said to who speaks an old version.
+async fn ask_in_http10(server: SocketAddr) -> std::io::Result<String> {
+    let mut connection = TcpStream::connect(server).await?;
+    connection.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 pub(crate) async fn told(shop: &Shop) {
@@ -103,6 +115,14 @@ pub(crate) async fn told(shop: &Shop) {
     let report = doctor(shop, &["price", "-o", "json"]).ok().json();
     assert_eq!(codes(block(&report, "price", "price-bare")), ["CC402"], "{report:#}");
     assert_eq!(codes(block(&report, "price", "price-gray")), Vec::<&str>::new(), "{report:#}");
+
+    let answer = ask_in_http10(shop.gateway()).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+    shop.cluster().until("the refusal of HTTP/1.0 is in the gateway's log", SEEN_WITHIN, || {
+        let report = doctor(shop, &["istio-ingressgateway.istio-system", "-o", "json"]).ok().json();
+        let block = block(&report, "istio-ingressgateway", "istio-ingressgateway");
+        codes(block).contains(&"CC412").then_some(())
+    });
 
     let ran = doctor(shop, &["nobody"]);
     assert!(ran.code == 1 && ran.stderr.contains("there is no Service nobody in namespace"), "{ran}");
