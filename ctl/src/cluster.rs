@@ -1,6 +1,7 @@
 //! The way to a cluster: kubectl's own flags and kubeconfig, to one client.
 
 mod again;
+mod direct;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -9,7 +10,6 @@ use std::time::Duration;
 use canary_istio::Host;
 use http::Uri;
 use kube::Client;
-use kube::client::ClientBuilder;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tower::buffer::BufferLayer;
 use tower::timeout::TimeoutLayer;
@@ -159,7 +159,7 @@ fn url(server: &str, has_authority: bool) -> Result<Uri, Failure> {
 
 /// A client that waits so long for an answer to begin, tries included.
 fn client(config: Config, answer: Duration) -> kube::Result<Client> {
-    let builder = ClientBuilder::try_from(config)?;
+    let builder = direct::builder(config)?;
     // Only a service that can be had twice can be asked again.
     let builder = builder.with_layer(&BufferLayer::new(REQUESTS_WAITING)).with_layer(&again::layer());
     Ok(builder.with_layer(&TimeoutLayer::new(answer)).build())
