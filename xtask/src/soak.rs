@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: random flows through real Envoys, or releases on a lab, at full length.
+//! `cargo xtask soak`: random flows through real Envoys, releases on a lab, or the tunnel, at full length.
 
 use std::ffi::OsString;
 
@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// Instead: a release of each strategy on a lab, each under so many flows
     #[arg(long, value_name = "FLOWS", conflicts_with = "passed_on")]
     releases: Option<u32>,
+    /// Instead: a developer's tunnel, with 1 GiB each way at once and 10,000 short connections
+    #[arg(long, conflicts_with_all = ["passed_on", "releases"])]
+    tunnel: bool,
     /// Arguments of the test, such as --hops 1000000 or --seed 7; --help lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     passed_on: Vec<OsString>,
@@ -23,6 +26,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(flows) = args.releases {
         return releases(flows);
     }
+    if args.tunnel {
+        return tunnel();
+    }
     let filter = filter::build()?;
     let envoy = Envoy::ensure()?;
     process::run(
@@ -31,6 +37,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .args(&args.passed_on)
             .env(FILTER_ENV, filter.path)
             .env("CANARY_ENVOY", envoy.program()),
+    )
+}
+
+fn tunnel() -> Result<()> {
+    process::run(
+        workspace::cargo()
+            .args(["test", "--release", "--package", "canary-tunnel", "--test", "tunnel", "--", "load::"])
+            .env("CANARY_TUNNEL_BYTES", (1_u64 << 30).to_string())
+            .env("CANARY_TUNNEL_CONNECTIONS", "10000"),
     )
 }
 

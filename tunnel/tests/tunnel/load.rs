@@ -19,8 +19,19 @@ const STREAMS: usize = 1000;
 /// Connections one after another, and how many at a time.
 const CONNECTIONS: usize = 2_000;
 const AT_A_TIME: usize = 50;
-/// Bytes each way of the big transfer.
+/// Bytes each way of a big transfer.
 const BIG: usize = 12 << 20;
+/// Names how much a soak has instead: bytes of the transfer, and short connections.
+const SOAK_ENVS: [&str; 2] = ["CANARY_TUNNEL_BYTES", "CANARY_TUNNEL_CONNECTIONS"];
+
+/// What a soak has in place of this.
+fn or_soaked(env: &str, usual: usize) -> usize {
+    std::env::var(env).map_or(usual, |wanted| wanted.parse().expect("a number"))
+}
+
+fn transferred() -> usize {
+    or_soaked(SOAK_ENVS[0], BIG)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_streams_are_open_at_once() {
@@ -47,11 +58,12 @@ async fn a_thousand_streams_are_open_at_once() {
 async fn thousands_of_short_connections_leave_nothing_behind() {
     let scene = Scene::new().await;
     let target = parrot().await;
+    let connections = or_soaked(SOAK_ENVS[1], CONNECTIONS);
     let mut workers = JoinSet::new();
     for _ in 0..AT_A_TIME {
         let (client, target) = (scene.client.clone(), target.clone());
         workers.spawn(async move {
-            for number in 0..(CONNECTIONS / AT_A_TIME) as u32 {
+            for number in 0..(connections / AT_A_TIME) as u32 {
                 let mut stream = client.dial(&target).await.expect("a stream");
                 stream.write_all(&number.to_be_bytes()).await.expect("sent");
                 stream.shutdown().await.expect("an end");
@@ -70,28 +82,29 @@ async fn thousands_of_short_connections_leave_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_big_transfer_arrives_whole_both_ways_at_once() {
     let scene = Scene::new().await;
+    let len = transferred();
     // Says at the end what it has heard.
-    let target = service(async |mut connection: TcpStream| {
+    let target = service(move |mut connection: TcpStream| async move {
         let (mut read, mut write) = connection.split();
-        let (_, heard) = tokio::join!(send_random(&mut write, 2), hash_all(&mut read));
+        let (_, heard) = tokio::join!(send_random(&mut write, 2, len), hash_all(&mut read));
         write.write_all(&heard).await.expect("sent");
     })
     .await;
     let (mut read, mut write) = tokio::io::split(scene.client.dial(&target).await.expect("a stream"));
     let sending = async {
-        send_random(&mut write, 1).await;
+        send_random(&mut write, 1, len).await;
         write.shutdown().await.expect("an end");
     };
     let receiving = async {
-        let received = hash_all(&mut (&mut read).take(BIG as u64)).await;
+        let received = hash_all(&mut (&mut read).take(len as u64)).await;
         let mut heard = Vec::new();
         read.read_to_end(&mut heard).await.expect("a hash");
         (received, heard)
     };
     let both = timeout(DEADLINE, async { tokio::join!(sending, receiving) });
     let ((), (received, heard)) = both.await.expect("in time");
-    assert_eq!(received, random_hash(2));
-    assert_eq!(heard, random_hash(1));
+    assert_eq!(received, random_hash(2, len));
+    assert_eq!(heard, random_hash(1, len));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +143,7 @@ async fn a_reader_that_does_not_read_holds_up_the_writer_and_nobody_else() {
     }
     // A window of the tunnel's, and what the kernel keeps of the agent's connection.
     assert!((1..=8 << 20).contains(&before), "{before} bytes were taken");
-    assert_eq!(hash_all(&mut connection).await, random_hash(1));
+    assert_eq!(hash_all(&mut connection).await, random_hash(1, BIG));
     drop(connection);
     timeout(DEADLINE, finished).await.expect("in time").expect("an end");
 }
@@ -140,7 +153,7 @@ async fn a_slow_link_carries_everything_and_its_echoes() {
     let scene = Scene::new().await;
     scene.link.set(Mode::Slow(4 << 20));
     let target = service(async |mut connection: TcpStream| {
-        send_random(&mut connection, 3).await;
+        send_random(&mut connection, 3, BIG).await;
         connection.shutdown().await.expect("an end");
     })
     .await;
@@ -162,8 +175,8 @@ fn chunk(random: &mut fastrand::Rng, left: usize) -> Vec<u8> {
     chunk
 }
 
-async fn send_random(to: &mut (impl tokio::io::AsyncWrite + Unpin), seed: u64) -> [u8; 32] {
-    let (mut random, mut hash, mut left) = (fastrand::Rng::with_seed(seed), Sha256::new(), BIG);
+async fn send_random(to: &mut (impl tokio::io::AsyncWrite + Unpin), seed: u64, len: usize) -> [u8; 32] {
+    let (mut random, mut hash, mut left) = (fastrand::Rng::with_seed(seed), Sha256::new(), len);
     while left > 0 {
         let chunk = chunk(&mut random, left);
         hash.update(&chunk);
@@ -173,8 +186,8 @@ async fn send_random(to: &mut (impl tokio::io::AsyncWrite + Unpin), seed: u64) -
     hash.finalize().into()
 }
 
-fn random_hash(seed: u64) -> [u8; 32] {
-    let (mut random, mut hash, mut left) = (fastrand::Rng::with_seed(seed), Sha256::new(), BIG);
+fn random_hash(seed: u64, len: usize) -> [u8; 32] {
+    let (mut random, mut hash, mut left) = (fastrand::Rng::with_seed(seed), Sha256::new(), len);
     while left > 0 {
         let chunk = chunk(&mut random, left);
         hash.update(&chunk);
