@@ -10,12 +10,23 @@
 
 use serde_json::{Value, json};
 
+/// How many questions about rights one expression may ask. Source: an authorizer's `check` costs 350,000 in Kubernetes'
+/// `pkg/cel/library/cost.go`, and `PerCallLimit` in `pkg/apis/cel/config.go` is 1,000,000.
+const CHECKS_PER_EXPRESSION: usize = 2;
+/// How many namespaces a document may be about, for whoever has no right to all of them, and in how many its steps may run
+/// Jobs: each is a question, and a policy may ask 28 of them (`RuntimeCELCostBudget`, 10,000,000).
+const NAMESPACES_MAX: usize = 12;
+const JOB_NAMESPACES_MAX: usize = 6;
+/// The most places that a list may have of which namespaces are read: members of a Lane, steps of a Release.
+const LISTED_MAX: usize = 64;
+
 /// The policies and their bindings, with these labels.
 #[must_use]
 pub fn objects(labels: &Value) -> Vec<Value> {
-    let lanes = policy("canaryctl-lanes", "lanes", NAMESPACES, &lanes());
-    let releases = policy("canaryctl-releases", "releases", RELEASED, &releases());
-    let takeovers = policy("canaryctl-takeovers", "takeovers", "[request.namespace]", &takeovers());
+    let lanes = policy("canaryctl-lanes", "lanes", &MEMBERS.variables(), &lanes());
+    let variables = [RELEASED.variables(), JOBS.variables()].concat();
+    let releases = policy("canaryctl-releases", "releases", &variables, &releases());
+    let takeovers = policy("canaryctl-takeovers", "takeovers", &[], &takeovers());
     let mut objects = [lanes, releases, takeovers].concat();
     for object in &mut objects {
         object["metadata"]["labels"] = labels.clone();
@@ -23,16 +34,105 @@ pub fn objects(labels: &Value) -> Vec<Value> {
     objects
 }
 
-/// The namespaces of members: `shop/stock`, `stock.shop`, or `stock`, which may be in any.
-const NAMESPACES: &str = "!has(object.spec.members) ? [] : object.spec.members.map(key, \
-                          key.contains('/') ? key.split('/')[0] : key.contains('.') ? key.split('.')[1] : '')";
-/// The namespaces of a release's Deployments.
-const RELEASED: &str = "object.spec.workloads.map(workload, workload.deployment.split('/')[0])";
+/// Namespaces that a document is about, and a right that it takes in each of them.
+struct Spaces {
+    /// What the variables are called after that hold them.
+    name: &'static str,
+    /// The namespaces, some of them more than once; empty for one that may be any.
+    listed: &'static str,
+    /// The right, without where and to what.
+    right: &'static str,
+    verb: &'static str,
+    /// At most so many, unless somebody has the right everywhere.
+    most: usize,
+    /// What is said to whoever lacks it.
+    says: &'static str,
+}
 
+/// The namespaces of members: `shop/stock`, `stock.shop`, or `stock`, which may be in any.
+const MEMBERS: Spaces = Spaces {
+    name: "members",
+    listed: "!has(object.spec.members) ? [] : object.spec.members.map(key, \
+             key.contains('/') ? key.split('/')[0] : key.contains('.') ? key.split('.')[1] : '')",
+    right: "authorizer.group('networking.istio.io').resource('virtualservices')",
+    verb: "update",
+    most: NAMESPACES_MAX,
+    says: "members take the right to update virtualservices.networking.istio.io",
+};
+/// The namespaces of a release's Deployments.
+const RELEASED: Spaces = Spaces {
+    name: "workloads",
+    listed: "object.spec.workloads.map(workload, workload.deployment.split('/')[0])",
+    right: "authorizer.group('apps').resource('deployments')",
+    verb: "update",
+    most: NAMESPACES_MAX,
+    says: "a release takes the right to update deployments.apps",
+};
 /// The namespaces in which steps of a release run Jobs.
-const JOBS: &str = "!has(object.spec.steps) ? [] : object.spec.steps.filter(step, has(step.job)).map(step, \
-                    has(step.job.cronJob) ? step.job.cronJob.split('/')[0] \
-                    : object.spec.workloads[0].deployment.split('/')[0])";
+const JOBS: Spaces = Spaces {
+    name: "jobs",
+    listed: "!has(object.spec.steps) ? [] : object.spec.steps.filter(step, has(step.job)).map(step, \
+             has(step.job.cronJob) ? step.job.cronJob.split('/')[0] \
+             : object.spec.workloads[0].deployment.split('/')[0])",
+    right: "authorizer.group('batch').resource('jobs')",
+    verb: "create",
+    most: JOB_NAMESPACES_MAX,
+    says: "steps that run Jobs take the right to create jobs.batch",
+};
+
+impl Spaces {
+    /// What its expressions are made of: the namespaces as they are listed, each of them once, and whether somebody has
+    /// the right to all there are.
+    fn variables(&self) -> Vec<Value> {
+        let Self { name, listed, right, verb, .. } = self;
+        let places = (0..LISTED_MAX).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
+        let all = format!("variables.{name}Listed");
+        vec![
+            json!({"name": format!("{name}Listed"), "expression": listed}),
+            json!({
+                "name": name,
+                "expression": format!(
+                    "[{places}].filter(i, i < size({all}) && {all}.indexOf({all}[i]) == i).map(i, {all}[i])"
+                ),
+            }),
+            json!({
+                "name": format!("{name}Everywhere"),
+                "expression": format!("{right}.check('{verb}').allowed()"),
+            }),
+        ]
+    }
+
+    /// Asks for the right in each namespace, unless this holds; in as many expressions as that takes.
+    fn held_or(&self, unless: &str) -> Vec<Value> {
+        let Self { name, right, verb, most, says, .. } = self;
+        let may = |place: usize| {
+            let space = format!("variables.{name}[{place}]");
+            format!(
+                "(size(variables.{name}) <= {place} || ({space} != '' && {right}.namespace({space}).check('{verb}').allowed()))"
+            )
+        };
+        let held = |first: usize| {
+            let each = (first..(first + CHECKS_PER_EXPRESSION).min(*most)).map(may);
+            json!({
+                "expression": format!(
+                    "({unless}) || size(variables.{name}) <= {first} || variables.{name}Everywhere || ({})",
+                    each.collect::<Vec<_>>().join(" && ")
+                ),
+                "messageExpression": format!(
+                    "'{says} in the namespaces: ' + variables.{name}.map(space, \
+                     space == '' ? '(all: one is named without its namespace)' : space).join(', ')"
+                ),
+                "reason": "Forbidden",
+            })
+        };
+        let few = json!({
+            "expression": format!("({unless}) || size(variables.{name}) <= {most} || variables.{name}Everywhere"),
+            "message": format!("{says} in all namespaces, where they are in more than {most}"),
+            "reason": "Forbidden",
+        });
+        (0..*most).step_by(CHECKS_PER_EXPRESSION).map(held).chain([few]).collect()
+    }
+}
 
 /// Whether a field is as it was.
 fn unchanged(field: &str) -> String {
@@ -54,51 +154,18 @@ fn may_route(field: &str) -> Value {
     })
 }
 
-fn lanes() -> Value {
-    let may_update = "authorizer.group('networking.istio.io').resource('virtualservices')";
-    json!([
-        may_route("rules"),
-        {
-            "expression": format!(
-                "!has(object.spec.members) || ({}) || variables.namespaces.all(space, space == '' \
-                 ? {may_update}.check('update').allowed() \
-                 : {may_update}.namespace(space).check('update').allowed())",
-                unchanged("members")
-            ),
-            "messageExpression":
-                "'members take the right to update virtualservices.networking.istio.io in the namespaces: ' \
-                 + variables.namespaces.map(space, space == '' ? '(all: a member is named without its namespace)' \
-                 : space).join(', ')",
-            "reason": "Forbidden",
-        },
-    ])
+fn lanes() -> Vec<Value> {
+    let unchanged = format!("!has(object.spec.members) || ({})", unchanged("members"));
+    [vec![may_route("rules")], MEMBERS.held_or(&unchanged)].concat()
 }
 
-fn releases() -> Value {
-    json!([
-        may_route("rules"),
-        may_route("steps"),
-        {
-            "expression": "(oldObject != null && oldObject.spec == object.spec) || variables.namespaces.all(space, \
-                           authorizer.group('apps').resource('deployments').namespace(space).check('update').allowed())",
-            "messageExpression":
-                "'a release takes the right to update deployments.apps in the namespaces: ' \
-                 + variables.namespaces.join(', ')",
-            "reason": "Forbidden",
-        },
-        {
-            "expression": format!(
-                "({}) || ({JOBS}).all(space, \
-                 authorizer.group('batch').resource('jobs').namespace(space).check('create').allowed())",
-                unchanged("steps")
-            ),
-            "messageExpression": format!("'steps that run Jobs take the right to create jobs.batch in the namespaces: ' + ({JOBS}).join(', ')"),
-            "reason": "Forbidden",
-        },
-    ])
+fn releases() -> Vec<Value> {
+    let rights = RELEASED.held_or("oldObject != null && oldObject.spec == object.spec");
+    let jobs = JOBS.held_or(&unchanged("steps"));
+    [vec![may_route("rules"), may_route("steps")], rights, jobs].concat()
 }
 
-fn takeovers() -> Value {
+fn takeovers() -> Vec<Value> {
     let may = |verb: &str, resource: &str, words: &str| {
         json!({
             "expression": format!("oldObject != null || authorizer.group(''){resource}.namespace(request.namespace).check('{verb}').allowed()"),
@@ -106,19 +173,19 @@ fn takeovers() -> Value {
             "reason": "Forbidden",
         })
     };
-    json!([
-        {
+    vec![
+        json!({
             "expression": "oldObject != null || object.spec.owner.user == request.userInfo.username",
             "messageExpression": "'spec.owner.user is ' + object.spec.owner.user + ', but you are ' + request.userInfo.username",
             "reason": "Forbidden",
-        },
+        }),
         may("create", ".resource('pods').subresource('portforward')", "pods/portforward"),
         may("update", ".resource('services')", "services"),
-    ])
+    ]
 }
 
-/// A policy for a resource of ours, with the namespaces that it is about, and its binding.
-fn policy(name: &str, resource: &str, namespaces: &str, validations: &Value) -> [Value; 2] {
+/// A policy for a resource of ours, with its variables, and its binding.
+fn policy(name: &str, resource: &str, variables: &[Value], validations: &[Value]) -> [Value; 2] {
     let api_version = crate::names::ADMISSION_API;
     [
         json!({
@@ -129,7 +196,7 @@ fn policy(name: &str, resource: &str, namespaces: &str, validations: &Value) -> 
                     "apiGroups": ["canaryctl.io"], "apiVersions": ["*"],
                     "operations": ["CREATE", "UPDATE"], "resources": [resource],
                 }]},
-                "variables": [{"name": "namespaces", "expression": namespaces}],
+                "variables": variables,
                 "validations": validations,
             },
         }),

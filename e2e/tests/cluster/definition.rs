@@ -46,6 +46,13 @@ pub(crate) async fn judges(shop: &Shop) {
     judged(shop, "Gray_1", &json!({})).expect_err("no name of a lane");
 }
 
+/// Whoever the lab's kubeconfig names, who may do everything.
+const ADMIN: &str = "";
+/// Who writes the Lanes of releases.
+const CONTROLLER: &str = "system:serviceaccount:canaryctl-system:canaryctl-controller";
+/// A namespace beside the shop's.
+const SECOND: &str = "default";
+
 /// Rights of somebody who may write Lanes, and of somebody who may do more.
 fn rights(namespace: &str) -> Vec<Value> {
     let role = |name: &str, rules: Value| {
@@ -65,6 +72,11 @@ fn rights(namespace: &str) -> Vec<Value> {
     let lanes =
         |verbs: Value| json!([{"apiGroups": ["canaryctl.io"], "resources": ["lanes"], "verbs": verbs}]);
     let routes = json!([{"apiGroups": ["networking.istio.io"], "resources": ["virtualservices"], "verbs": ["update"]}]);
+    let within = |space: &str, role: &str| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": role, "namespace": space, "labels": {"canary-test": "yes"}},
+            "roleRef": reference(role), "subjects": user("release")})
+    };
     vec![
         role("test-lane-writer", lanes(json!(["get", "list", "create", "update", "patch"]))),
         role("test-lane-router", lanes(json!(["route"]))),
@@ -73,15 +85,13 @@ fn rights(namespace: &str) -> Vec<Value> {
         role("test-deployer", deployments),
         everywhere("test-writer-releases", "test-releaser", "writer"),
         everywhere("test-release-releases", "test-releaser", "release"),
-        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": {"name": "test-deployer", "namespace": namespace},
-            "roleRef": reference("test-deployer"), "subjects": user("release")}),
+        within(namespace, "test-deployer"),
+        within(SECOND, "test-deployer"),
         everywhere("test-writer", "test-lane-writer", "writer"),
         everywhere("test-release-writes", "test-lane-writer", "release"),
         everywhere("test-release-routes", "test-lane-router", "release"),
-        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": {"name": "test-release", "namespace": namespace},
-            "roleRef": reference("test-route-editor"), "subjects": user("release")}),
+        within(namespace, "test-route-editor"),
+        within(SECOND, "test-route-editor"),
     ]
 }
 
@@ -90,8 +100,11 @@ pub(crate) async fn grants(shop: &Shop) {
     shop.cluster().apply(&rights(shop.namespace()));
     let judge = |user: &str, kind: &str, spec: &Value| {
         let lane = json!({"apiVersion": "canaryctl.io/v1alpha1", "kind": kind, "metadata": {"name": "mine"}, "spec": spec});
-        let args =
-            ["apply", "--dry-run=server", "-f", "-", "--as", user, "--as-group", "system:authenticated"];
+        let who: &[&str] = match user {
+            ADMIN => &[],
+            _ => &["--as", user, "--as-group", "system:authenticated"],
+        };
+        let args = [&["apply", "--dry-run=server", "-f", "-"], who].concat();
         let ran = shop.cluster().run("kubectl", &args, Some(&lane.to_string()));
         if ran.code == 0 { Ok(()) } else { Err(ran.stderr) }
     };
@@ -116,6 +129,36 @@ pub(crate) async fn grants(shop: &Shop) {
     let error = judged("release", &anyones).expect_err("every namespace");
     assert!(error.contains("without its namespace"), "{error}");
 
+    // An expression may ask for two rights, and a policy for 28.
+    let members = |spaces: &[&str]| {
+        let members = spaces
+            .iter()
+            .enumerate()
+            .map(|(at, space)| (format!("{space}/service-{at}"), json!({"version": "v2"})));
+        json!({"members": members.collect::<serde_json::Map<_, _>>()})
+    };
+    let workloads = |spaces: &[&str]| {
+        let workloads = spaces.iter().enumerate();
+        let workloads = workloads
+            .map(|(at, space)| json!({"deployment": format!("{space}/app-{at}"), "images": {"app": "x:2"}}));
+        json!({"workloads": workloads.collect::<Vec<_>>()})
+    };
+    let own = [shop.namespace(); 18];
+    let two = [own.as_slice(), &[SECOND, SECOND]].concat();
+    let three = [two.as_slice(), &["elsewhere"]].concat();
+    let many: Vec<String> = (0..20).map(|number| format!("space-{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (kind, spec) in [("Lane", &members as &dyn Fn(&[&str]) -> Value), ("Release", &workloads)] {
+        assert_eq!(judge("release", kind, &spec(&own)), Ok(()));
+        assert_eq!(judge("release", kind, &spec(&two)), Ok(()));
+        let error = judge("release", kind, &spec(&three[1..])).expect_err("a namespace of three");
+        assert!(error.contains("elsewhere") && !error.contains("cost"), "{error}");
+        let error = judge("release", kind, &spec(&many)).expect_err("namespaces of others");
+        assert!(error.contains("space-19") && !error.contains("cost"), "{error}");
+        assert_eq!(judge(ADMIN, kind, &spec(&many)), Ok(()), "{kind}");
+    }
+    assert_eq!(judged(CONTROLLER, &members(&many)), Ok(()));
+
     let released = |namespace: &str, steps: Value| {
         json!({
             "workloads": [{"deployment": format!("{namespace}/stock-v1"), "images": {"app": "x:2"}}], "steps": steps,
@@ -132,4 +175,5 @@ pub(crate) async fn grants(shop: &Shop) {
     let error = judge("release", "Release", &released("elsewhere", none)).expect_err("another namespace");
     assert!(error.contains("elsewhere"), "{error}");
     shop.cluster().kubectl(&["delete", "clusterrole,clusterrolebinding", "-l", "canary-test=yes"]).ok();
+    shop.cluster().kubectl(&["-n", SECOND, "delete", "rolebinding", "-l", "canary-test=yes"]).ok();
 }
