@@ -1,6 +1,8 @@
 //! A developer's machine and a cluster as one network: the agent in a pod, the way to it, and what is served here.
 
 pub mod agent;
+#[cfg(target_os = "linux")]
+pub mod device;
 pub mod environment;
 mod forwarded;
 pub mod job;
@@ -10,7 +12,10 @@ pub mod netns;
 pub mod offered;
 pub mod offers;
 pub mod proxy;
+pub mod range;
 pub mod report;
+#[cfg(target_os = "linux")]
+pub mod routes;
 pub mod session;
 mod way;
 pub mod workload;

@@ -31,7 +31,7 @@ pub struct Args {
     /// Addresses that are the cluster's although this machine has a route to them, as 10.244.0.0/16; may be repeated.
     #[arg(long, value_name = "CIDR")]
     #[cfg(target_os = "linux")]
-    cluster_range: Vec<crate::develop::netns::Network>,
+    cluster_range: Vec<crate::develop::range::Range>,
     /// Bring a port that the program listens on to this machine's loopback, to another port where one is before it; may
     /// be repeated.
     #[arg(long, short, value_name = "[LOCAL:]PORT")]

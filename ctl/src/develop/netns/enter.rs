@@ -3,18 +3,17 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, ErrorKind, IoSlice, Read as _};
-use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Signal, getegid, geteuid, set_parent_process_death_signal};
 
-use super::{INSIDE, MTU, device, files};
+use super::files;
+use crate::develop::device::door::hand_over;
+use crate::develop::device::{INSIDE, MTU, kernel};
 use crate::failure::{Code, Failure};
 
 /// What shells exit with where a command cannot be run, and where there is none.
@@ -41,7 +40,7 @@ pub fn enter(parent: &Path, command: &[OsString]) -> Result<Infallible, Failure>
     };
     let mut door = UnixStream::connect(parent).map_err(|error| failed("reach canaryctl", &error))?;
     leave().map_err(|error| without_namespaces(&error))?;
-    let made = device::make(INSIDE, MTU);
+    let made = kernel::make_only(INSIDE, MTU);
     let tun = made.map_err(|error| failed("make a network device", &error).help(device_help(&error)))?;
     let folder = parent.parent().unwrap_or(Path::new("/"));
     files::put(folder).map_err(|error| failed("put a resolver into place", &error))?;
@@ -62,22 +61,11 @@ pub fn enter(parent: &Path, command: &[OsString]) -> Result<Infallible, Failure>
 /// Leaves the namespaces and stays who it was.
 fn leave() -> io::Result<()> {
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
-    device::leave()?;
+    kernel::leave()?;
     // Without it nobody but root may say who the group is.
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
-}
-
-fn hand_over(door: &UnixStream, device: &impl std::os::fd::AsFd) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let device = [device.as_fd()];
-    if !control.push(SendAncillaryMessage::ScmRights(&device)) {
-        return Err(io::Error::other("there is no room for it"));
-    }
-    sendmsg(door.as_fd(), &[IoSlice::new(&[0])], &mut control, SendFlags::empty())?;
-    Ok(())
 }
 
 /// Names what is in the way, as far as it can be seen.
@@ -103,9 +91,9 @@ fn without_namespaces(error: &io::Error) -> Failure {
 
 fn device_help(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => format!("there is no {}: sudo modprobe tun", device::TUN),
+        ErrorKind::NotFound => format!("there is no {}: sudo modprobe tun", kernel::TUN),
         ErrorKind::PermissionDenied => {
-            format!("everybody must be able to open it: sudo chmod 666 {}", device::TUN)
+            format!("everybody must be able to open it: sudo chmod 666 {}", kernel::TUN)
         }
         _ => "use canaryctl connect instead".to_owned(),
     }

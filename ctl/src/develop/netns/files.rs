@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 
-use super::HERE;
+use crate::develop::device::HERE;
 
 const RESOLVER: &str = "/etc/resolv.conf";
 const SWITCH: &str = "/etc/nsswitch.conf";

@@ -1,18 +1,16 @@
 //! Our side of the namespace: starts the program's process, takes its device, and lets it go when all is ready.
 
 use std::ffi::OsString;
-use std::io::{self, IoSliceMut, Write as _};
-use std::mem::MaybeUninit;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tempfile::TempDir;
-use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, Command};
 
+use crate::develop::device::door::take;
 use crate::failure::{Code, Failure};
 
 /// The verb of canaryctl that is the program's side.
@@ -108,24 +106,4 @@ impl Running {
 fn code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
-}
-
-/// The device that comes through the door.
-async fn take(door: &UnixStream) -> io::Result<OwnedFd> {
-    door.async_io(Interest::READABLE, || {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut byte = [0];
-        let received =
-            recvmsg(door, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-        if received.bytes == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let devices = control.drain().filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(devices) => Some(devices),
-            _ => None,
-        });
-        devices.flatten().next().ok_or_else(|| io::Error::other("no device came"))
-    })
-    .await
 }

@@ -8,8 +8,9 @@ use tokio::time::timeout;
 
 use super::Args;
 use crate::cluster::{Cluster, ClusterArgs, block_on};
+use crate::develop::device::{Outside, Ports, Stack};
 use crate::develop::environment::Environment;
-use crate::develop::netns::{Outside, Ports, Prepared, Stack};
+use crate::develop::netns::Prepared;
 use crate::develop::report::{self, Format};
 use crate::develop::session::Session;
 use crate::develop::workload;

@@ -1,10 +1,8 @@
 //! Where the program's connections and lookups go: through the session, or out of this machine as without us.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
-use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,58 +13,38 @@ use tokio::time::timeout;
 
 use super::dns::{self, Answer, Kind};
 use super::{HERE, HERE_NAME};
+use crate::develop::range::Range;
+use crate::develop::routes;
 
 /// What names of the cluster end in.
 const CLUSTER_SUFFIXES: [&str; 3] = [".svc", ".cluster.local", ".pod"];
-/// This machine's routes, as proc(5) has them.
-const ROUTES: &str = "/proc/net/route";
 /// How many addresses of the cluster's are remembered.
 const SEEN_MAX: usize = 65_536;
 /// How long a connection that leaves this machine may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Addresses that no host of the internet has: RFC 1918 and RFC 6598.
-const PRIVATE: [Network; 4] = [
-    Network::new(Ipv4Addr::new(10, 0, 0, 0), 8),
-    Network::new(Ipv4Addr::new(172, 16, 0, 0), 12),
-    Network::new(Ipv4Addr::new(192, 168, 0, 0), 16),
-    Network::new(Ipv4Addr::new(100, 64, 0, 0), 10),
+const PRIVATE: [Range; 4] = [
+    Range::new(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Range::new(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Range::new(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Range::new(Ipv4Addr::new(100, 64, 0, 0), 10),
 ];
-
-/// A range of addresses, as `10.0.0.0/8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: u32,
-    mask: u32,
-}
-
-impl Network {
-    const fn new(address: Ipv4Addr, bits: u8) -> Self {
-        let mask = if bits == 0 { 0 } else { u32::MAX << (32 - bits) };
-        Self { address: address.to_bits() & mask, mask }
-    }
-
-    fn has(&self, address: Ipv4Addr) -> bool {
-        address.to_bits() & self.mask == self.address
-    }
-}
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no range of addresses such as 10.96.0.0/12");
-        let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
-        let address: Ipv4Addr = address.parse().map_err(|_| wrong())?;
-        let bits: u8 = bits.parse().map_err(|_| wrong())?;
-        if bits <= 32 { Ok(Self::new(address, bits)) } else { Err(wrong()) }
-    }
-}
 
 /// Where a connection goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Cluster,
     Machine(SocketAddrV4),
+    Nowhere,
+}
+
+/// What leads to the device.
+#[derive(Debug)]
+enum Led {
+    /// Everything; these are the cluster's in any case, and those what this machine has routes to.
+    All { clusters: Vec<Range>, machines: Vec<Range> },
+    /// What is the cluster's, and nothing else: this machine would lead anything else back here.
+    Cluster,
 }
 
 /// Bytes both ways.
@@ -76,20 +54,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Far for T {}
 /// What is outside of the namespace.
 pub struct Outside {
     tunnel: Client,
-    /// What is said to be the cluster's.
-    clusters: Vec<Network>,
-    /// What this machine has routes to.
-    machines: Vec<Network>,
+    led: Led,
     /// What names of the cluster stood for.
     seen: Mutex<HashSet<Ipv4Addr>>,
 }
 
 impl Outside {
-    /// Through a session, for these addresses in any case.
+    /// Through a session, for these addresses in any case; all that is not the cluster's as without us.
     #[must_use]
-    pub fn new(tunnel: Client, clusters: Vec<Network>) -> Self {
-        let machines = fs::read_to_string(ROUTES).map(|text| routes(&text)).unwrap_or_default();
-        Self { tunnel, clusters, machines, seen: Mutex::default() }
+    pub fn new(tunnel: Client, clusters: Vec<Range>) -> Self {
+        let machines = routes::here().unwrap_or_default().into_iter().map(|route| route.to).collect();
+        Self { tunnel, led: Led::All { clusters, machines }, seen: Mutex::default() }
+    }
+
+    /// Through a session, whatever the address and the name.
+    #[must_use]
+    pub fn cluster(tunnel: Client) -> Self {
+        Self { tunnel, led: Led::Cluster, seen: Mutex::default() }
     }
 
     /// Connects to what the program calls by this address.
@@ -106,16 +87,20 @@ impl Outside {
                 let _ = stream.set_nodelay(true);
                 Ok(Box::new(stream))
             }
+            Way::Nowhere => Err(io::ErrorKind::ConnectionRefused.into()),
         }
     }
 
     fn way(&self, to: SocketAddrV4) -> Way {
         let address = *to.ip();
-        let has = |networks: &[Network]| networks.iter().any(|network| network.has(address));
+        let Led::All { clusters, machines } = &self.led else {
+            return if address == HERE { Way::Nowhere } else { Way::Cluster };
+        };
+        let has = |ranges: &[Range]| ranges.iter().any(|range| range.has(address));
         if address == HERE {
             return Way::Machine(SocketAddrV4::new(Ipv4Addr::LOCALHOST, to.port()));
         }
-        match self.is_seen(address) || has(&self.clusters) || (has(&PRIVATE) && !has(&self.machines)) {
+        match self.is_seen(address) || has(clusters) || (has(&PRIVATE) && !has(machines)) {
             true => Way::Cluster,
             false => Way::Machine(to),
         }
@@ -136,11 +121,13 @@ impl Outside {
     }
 
     async fn look_up(&self, name: &str) -> Answer {
-        if name == HERE_NAME {
+        let all = matches!(self.led, Led::All { .. });
+        if name == HERE_NAME && all {
             return Answer::Addresses(vec![HERE]);
         }
         let mut last = Answer::NoSuchName;
-        for step in steps(name) {
+        let steps = if all { steps(name) } else { steps_of_cluster(name) };
+        for step in steps {
             let found = match &step {
                 Step::Cluster(name) => self.of_cluster(name).await,
                 Step::Machine => of_machine(name).await,
@@ -219,15 +206,15 @@ fn steps(name: &str) -> Vec<Step> {
     }
 }
 
-/// The networks of a routing table, the default route left out.
-fn routes(table: &str) -> Vec<Network> {
-    let route = |line: &str| {
-        let mut fields = line.split_whitespace();
-        let hex = |field: Option<&str>| u32::from_str_radix(field?, 16).ok().map(u32::from_be);
-        let (address, mask) = (hex(fields.nth(1))?, hex(fields.nth(5))?);
-        (mask != 0).then_some(Network { address, mask })
+/// Where others are asked for all that is not the cluster's: a name that may be somebody else's is not known here.
+fn steps_of_cluster(name: &str) -> Vec<Step> {
+    let is_its = |step: &Step| match step {
+        Step::Cluster(asked) => {
+            !asked.contains('.') || CLUSTER_SUFFIXES.iter().any(|suffix| asked.ends_with(suffix))
+        }
+        Step::Machine => false,
     };
-    table.lines().skip(1).filter_map(route).collect()
+    steps(name).into_iter().filter(is_its).collect()
 }
 
 #[cfg(test)]
@@ -249,19 +236,15 @@ mod tests {
     }
 
     #[test]
-    fn a_routing_table_says_what_this_machine_reaches() {
-        let table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
-                     eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
-                     eth0\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
-        assert_eq!(routes(table), ["192.168.1.0/24".parse().expect("a range")]);
-    }
-
-    #[test]
-    fn ranges_are_typed_as_kubernetes_prints_them() {
-        let range: Network = "10.96.0.0/12".parse().expect("a range");
-        assert!(range.has(Ipv4Addr::new(10, 111, 255, 255)) && !range.has(Ipv4Addr::new(10, 112, 0, 0)));
-        for wrong in ["10.96.0.0/33", "fd00::/8", "ten", ""] {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+    fn where_others_are_asked_too_only_the_clusters_names_are_known() {
+        let cluster = |name: &str| Step::Cluster(name.into());
+        for (name, want) in [
+            ("cart", vec![cluster("cart")]),
+            ("cart.shop", vec![cluster("cart.shop.svc")]),
+            ("cart.shop.svc.cluster.local", vec![cluster("cart.shop.svc.cluster.local")]),
+            ("www.example.com", vec![]),
+        ] {
+            assert_eq!(steps_of_cluster(name), want, "{name}");
         }
     }
 }

@@ -8,7 +8,7 @@ use smoltcp::socket::tcp::{Socket, State};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::packet::Ends;
-use crate::develop::netns::outside::Far;
+use crate::develop::device::outside::Far;
 
 /// A connection.
 pub(super) struct Flow {

@@ -9,7 +9,7 @@ use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, M
 use smoltcp::time::Instant;
 use tokio::io::unix::AsyncFd;
 
-use crate::develop::netns::device;
+use crate::develop::device::kernel;
 
 /// Packets for the device that may wait before the stack stops to make more.
 const WAITING_MAX: usize = 256;
@@ -25,7 +25,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(device: OwnedFd, mtu: usize) -> io::Result<Self> {
-        let device = device::watch(device)?;
+        let device = kernel::watch(device)?;
         Ok(Self { device, mtu, buffer: vec![0; mtu], come: VecDeque::new(), go: VecDeque::new() })
     }
 

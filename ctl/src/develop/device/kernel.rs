@@ -1,4 +1,4 @@
-//! The namespace's devices: ioctls of netdevice(7) and of the kernel's Documentation/networking/tuntap.
+//! Devices as the kernel has them: ioctls of netdevice(7) and of the kernel's Documentation/networking/tuntap.
 
 #![expect(unsafe_code, reason = "the kernel's structures; each block says why it is sound")]
 
@@ -13,8 +13,10 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use tokio::io::unix::AsyncFd;
 
+use crate::develop::range::Range;
+
 /// Where TUN devices are made.
-pub(super) const TUN: &str = "/dev/net/tun";
+pub(in crate::develop) const TUN: &str = "/dev/net/tun";
 
 const SIOCADDRT: Opcode = 0x890b;
 const SIOCGIFFLAGS: Opcode = 0x8913;
@@ -78,35 +80,49 @@ fn address(address: Ipv4Addr) -> [u8; 16] {
 }
 
 /// Leaves the namespaces that this process shares with others. It must have one thread.
-pub(super) fn leave() -> io::Result<()> {
+pub(in crate::develop) fn leave() -> io::Result<()> {
     let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNET | UnshareFlags::NEWNS;
     // SAFETY: file descriptors stay as they are: FILES is not among the flags.
     Ok(unsafe { unshare_unsafe(flags) }?)
 }
 
-/// A TUN device that everything leads to, and the loopback, both up.
-pub(super) fn make(own: Ipv4Addr, mtu: usize) -> io::Result<OwnedFd> {
+/// A TUN device of this name and address, up; it is gone with its last descriptor.
+pub(in crate::develop) fn make(name: &str, own: Ipv4Addr, mtu: usize) -> io::Result<OwnedFd> {
     let tun = open(TUN, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
-    let name = "canary0";
     ask::<TUNSETIFF>(&tun, Request::with(name, &(IFF_TUN | IFF_NO_PI).to_ne_bytes()))?;
-    let network = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let network = network()?;
     ask::<SIOCSIFADDR>(&network, Request::with(name, &address(own)))?;
     ask::<SIOCSIFNETMASK>(&network, Request::with(name, &address(Ipv4Addr::BROADCAST)))?;
     let mtu = i32::try_from(mtu).map_err(io::Error::other)?;
     ask::<SIOCSIFMTU>(&network, Request::with(name, &mtu.to_ne_bytes()))?;
-    for device in ["lo", name] {
-        let flags = ask::<SIOCGIFFLAGS>(&network, Request::of(device))?.value;
-        let flags = u16::from_ne_bytes([flags[0], flags[1]]) | IFF_UP;
-        ask::<SIOCSIFFLAGS>(&network, Request::with(device, &flags.to_ne_bytes()))?;
-    }
-    lead(&network, name)?;
+    rise(&network, name)?;
+    Ok(tun)
+}
+
+/// The only device of a namespace, that everything leads to, and the loopback, both up.
+pub(in crate::develop) fn make_only(own: Ipv4Addr, mtu: usize) -> io::Result<OwnedFd> {
+    let name = "canary0";
+    let tun = make(name, own, mtu)?;
+    rise(&network()?, "lo")?;
+    lead(name, Range::new(Ipv4Addr::UNSPECIFIED, 0))?;
     // Whoever calls the program from outside finds it on its loopback; where settings are read-only, nobody does.
     let _ = fs::write(format!("/proc/sys/net/ipv4/conf/{name}/route_localnet"), "1");
     Ok(tun)
 }
 
+/// What the ioctls below are asked of.
+fn network() -> io::Result<OwnedFd> {
+    Ok(socket(AddressFamily::INET, SocketType::DGRAM, None)?)
+}
+
+fn rise(network: &OwnedFd, device: &str) -> io::Result<()> {
+    let flags = ask::<SIOCGIFFLAGS>(network, Request::of(device))?.value;
+    let flags = u16::from_ne_bytes([flags[0], flags[1]]) | IFF_UP;
+    ask::<SIOCSIFFLAGS>(network, Request::with(device, &flags.to_ne_bytes())).map(drop)
+}
+
 /// The device as a runtime watches it.
-pub(super) fn watch(device: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(in crate::develop) fn watch(device: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is the same descriptor until it is dropped, and nothing gives it away.
     Ok(unsafe { AsyncFd::register(device) }?)
 }
@@ -117,15 +133,14 @@ fn ask<const OPCODE: Opcode>(fd: impl AsFd, mut request: Request) -> io::Result<
     Ok(request)
 }
 
-/// The default route.
-fn lead(network: &OwnedFd, device: &str) -> io::Result<()> {
+/// Has a range lead to a device.
+pub(in crate::develop) fn lead(device: &str, to: Range) -> io::Result<()> {
     let name = Request::of(device).name;
-    let any = address(Ipv4Addr::UNSPECIFIED);
     let mut route = Route {
         pad1: 0,
-        destination: any,
-        gateway: any,
-        mask: any,
+        destination: address(to.address()),
+        gateway: address(Ipv4Addr::UNSPECIFIED),
+        mask: address(to.mask()),
         flags: RTF_UP,
         rest: [0; 30],
         device: name.as_ptr().expose_provenance() as u64,
@@ -133,7 +148,7 @@ fn lead(network: &OwnedFd, device: &str) -> io::Result<()> {
     };
     // SAFETY: SIOCADDRT reads one `struct rtentry`, 120 bytes, and the name of at most 16 bytes that it points to, which
     // lives until the call is over.
-    unsafe { ioctl(network, Updater::<SIOCADDRT, Route>::new(&mut route)) }?;
+    unsafe { ioctl(network()?, Updater::<SIOCADDRT, Route>::new(&mut route)) }?;
     Ok(())
 }
 
