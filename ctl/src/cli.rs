@@ -9,8 +9,20 @@ use crate::failure::Failure;
 use crate::verb;
 
 /// Verbs that ask no cluster.
-const VERBS_WITHOUT_CLUSTER: [&str; 11] =
-    ["agent", "gate", "netns", "demo", "render", "rules", "image", "filter", "completion", "man", "demo-app"];
+const VERBS_WITHOUT_CLUSTER: [&str; 12] = [
+    "agent",
+    "gate",
+    "netns",
+    "tun-helper",
+    "demo",
+    "render",
+    "rules",
+    "image",
+    "filter",
+    "completion",
+    "man",
+    "demo-app",
+];
 
 /// Full-link gray routing for Istio meshes.
 ///
@@ -105,6 +117,9 @@ enum Verb {
     /// A program's side of a network namespace; started by `run`.
     #[command(hide = true)]
     Netns(verb::netns::Args),
+    /// Make the device of `connect --tun`, as root.
+    #[command(hide = true)]
+    TunHelper(verb::tun_helper::Args),
     /// One application of the demo's mesh; started by `demo`.
     #[command(hide = true)]
     DemoApp(verb::demo_app::Args),
@@ -170,6 +185,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Forward(args) => verb::forward::run(args, cluster),
         Verb::Run(args) => verb::run::run(&args, cluster),
         Verb::Netns(args) => verb::netns::run(&args),
+        Verb::TunHelper(args) => verb::tun_helper::run(&args),
         Verb::Agent(args) => verb::agent::run(args),
         Verb::Demo(args) => verb::demo::run(&args),
         Verb::Explain(args) => verb::explain::run(&args, cluster),

@@ -4,6 +4,7 @@ mod again;
 mod direct;
 
 use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use canary_istio::Host;
 use http::Uri;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tokio::net::lookup_host;
 use tower::buffer::BufferLayer;
 use tower::timeout::TimeoutLayer;
 
@@ -97,6 +99,25 @@ pub(crate) fn no_service(host: &Host) -> Failure {
 }
 
 impl ClusterArgs {
+    /// The addresses of IPv4 that this machine asks the API server at, or a proxy before it.
+    ///
+    /// # Errors
+    /// When the kubeconfig makes no sense.
+    pub async fn servers(&self) -> Result<Vec<Ipv4Addr>, Failure> {
+        let config = self.config().await?;
+        let mut found = Vec::new();
+        for place in [Some(&config.cluster_url), config.proxy_url.as_ref()].into_iter().flatten() {
+            let host = place.host().unwrap_or_default().to_owned();
+            // A name that nobody knows has no address that could be led astray.
+            let addresses = lookup_host((host, 0)).await.into_iter().flatten();
+            found.extend(addresses.filter_map(|address| match address.ip() {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            }));
+        }
+        Ok(found)
+    }
+
     async fn config(&self) -> Result<Config, Failure> {
         let options = KubeConfigOptions {
             context: self.context.clone(),

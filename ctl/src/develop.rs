@@ -17,5 +17,7 @@ pub mod report;
 #[cfg(target_os = "linux")]
 pub mod routes;
 pub mod session;
+#[cfg(target_os = "linux")]
+pub mod tun;
 mod way;
 pub mod workload;

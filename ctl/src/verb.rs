@@ -34,5 +34,6 @@ pub mod rules;
 pub mod run;
 pub mod status;
 pub mod trace;
+pub mod tun_helper;
 pub mod uninstall;
 pub mod version;

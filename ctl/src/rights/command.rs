@@ -139,7 +139,8 @@ impl Command {
                 in_each(&|namespace| vec![released(namespace)]),
             ]
             .concat(),
-            Self::Connect | Self::Forward | Self::Run => [vec![image()], in_each(&agent)].concat(),
+            Self::Connect => [vec![image()], in_each(&agent), whole_network()].concat(),
+            Self::Forward | Self::Run => [vec![image()], in_each(&agent)].concat(),
             Self::Mesh => [mesh(), in_each(&taken)].concat(),
             Self::Preview => [vec![image()], in_each(&offered)].concat(),
             Self::DevEnv => in_each(&environment),
@@ -217,6 +218,20 @@ fn image() -> Rule {
     let controller =
         Rule::new(APPS, "deployments", &["get"]).within(names::NAMESPACE).named(names::CONTROLLER);
     controller.of(WITHOUT_IMAGE)
+}
+
+/// Who has this machine be in the cluster's network, and says no range of it.
+pub const WITH_TUN: Whose = Whose::Saying("with --tun and without --cluster-range");
+
+/// The ranges of a cluster's addresses, and its names.
+fn whole_network() -> Vec<Rule> {
+    let names = Whose::Else("the hosts file of --tun has the names of no other namespace, or none");
+    vec![
+        Rule::new("", "nodes", &["list"]).of(WITH_TUN),
+        Rule::new("networking.k8s.io", "servicecidrs", &["list"]).of(WITH_TUN),
+        Rule::new("", "services", &["list", "watch"]).of(names),
+        Rule::new("discovery.k8s.io", "endpointslices", &["list", "watch"]).of(names),
+    ]
 }
 
 /// Who lets an agent have the controller's image.

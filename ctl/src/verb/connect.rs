@@ -1,20 +1,31 @@
 //! `canaryctl connect`: this machine's programs reach the cluster's Services and pods.
 
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
+
+use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use canary_rules::name::LaneName;
+#[cfg(not(target_os = "linux"))]
+use elsewhere as tun;
+#[cfg(target_os = "linux")]
+use linux as tun;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::develop::proxy::{self, PAC_PATH};
+use crate::develop::range::Range;
 use crate::develop::report::{self, Format};
 use crate::develop::session::{Session, Wanted};
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::{Printed, seconds};
-use crate::rights::command::WITHOUT_IMAGE;
+use crate::rights::command::{WITH_TUN, WITHOUT_IMAGE};
 use crate::rights::{self, Command, Whose};
 use crate::signals;
 
@@ -96,12 +107,40 @@ impl LaunchArgs {
 pub(super) async fn held(cluster: &Cluster, command: Command, agent: &AgentArgs) -> Result<(), Failure> {
     agent.launch.held(cluster, command, &[]).await
 }
+
+/// This machine in the cluster's network.
+#[derive(Debug, clap::Args)]
+pub struct TunArgs {
+    /// Have every program of this machine reach the cluster, with no proxy: a network device, routes to the cluster's
+    /// ranges and its names. Takes root, by sudo; Linux only.
+    #[arg(long)]
+    tun: bool,
+    /// With --tun: addresses that are the cluster's, as 10.244.0.0/16, beside those that its API names; may be repeated.
+    #[arg(long, value_name = "CIDR", requires = "tun")]
+    cluster_range: Vec<Range>,
+    /// With --tun: addresses that are this machine's, though the cluster has them, too; may be repeated.
+    #[arg(long, value_name = "CIDR", requires = "tun")]
+    skip_range: Vec<Range>,
+}
+
+/// What replaces the right to look.
+const SAY_RANGES: &str = "say the ranges yourself: --cluster-range 10.96.0.0/12 --cluster-range 10.244.0.0/16; \
+                          canaryctl rbac connect prints the rights, for somebody who may grant them";
+
+/// What is said where there is no such device.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn elsewhere() -> Failure {
+    Failure::new(Code::Failed, "connect --tun needs a network device of Linux")
+        .help("without --tun it serves programs that know a proxy; canaryctl forward those that do not")
+}
+
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Makes a small pod in the namespace, the agent, and serves SOCKS5 and HTTP proxying on one port of this machine,
 for this machine alone. Names are resolved in the cluster: `cart`, `cart.shop`, `cart.shop.svc.cluster.local`, and
-addresses of Services and pods. Nothing of this machine's network, DNS or hosts file is changed, no root is needed.
+addresses of Services and pods. Nothing of this machine's network, DNS or hosts file is changed, no root is needed,
+but with --tun: every program reaches the cluster then, and all is put back at the end, whatever ends it.
 The agent has a sidecar where the namespace's pods have one, so STRICT mutual TLS and policies hold for it as for them.
 
 Ctrl-C ends it and takes the agent away. An agent that lost this machine ends by itself.
@@ -109,11 +148,15 @@ Ctrl-C ends it and takes the agent away. An agent that lost this machine ends by
 Examples:
   canaryctl connect -n shop
   curl -x socks5h://127.0.0.1:1080 http://cart/
-  canaryctl connect -n shop --lane gray        every request that starts here is in lane gray")]
+  canaryctl connect -n shop --lane gray        every request that starts here is in lane gray
+  canaryctl connect -n shop --tun              every program: curl http://cart/
+  canaryctl connect --tun --skip-range 10.244.1.0/24")]
 pub struct Args {
     /// The port of this machine that serves; 0 takes a free one.
     #[arg(long, default_value_t = 1080, value_name = "PORT")]
     port: u16,
+    #[command(flatten)]
+    tun: TunArgs,
     #[command(flatten)]
     agent: AgentArgs,
 }
@@ -122,25 +165,59 @@ pub struct Args {
 ///
 /// # Errors
 /// When the port is taken, or the agent does not run or cannot be reached.
-pub fn run(args: Args, cluster: &ClusterArgs) -> Result<(), Failure> {
+pub fn run(args: Args, way: &ClusterArgs) -> Result<(), Failure> {
     block_on(async {
         let listener = listen(args.port).await?;
         let here = listener.local_addr().map_err(|error| Failure::new(Code::Failed, error))?;
-        let cluster = Cluster::connect(cluster).await?;
+        let cluster = Cluster::connect(way).await?;
         held(&cluster, Command::Connect, &args.agent).await?;
-        let started = Instant::now();
+        if args.tun.tun && args.tun.cluster_range.is_empty() {
+            let held = args.agent.launch.held(&cluster, Command::Connect, &[WITH_TUN]).await;
+            held.map_err(|failure| failure.help(SAY_RANGES))?;
+        }
         let format = args.agent.format();
+        let prepared = match args.tun.tun {
+            true => Some(tun::prepare(&args.tun, &cluster, way, format).await?),
+            false => None,
+        };
+        let started = Instant::now();
         let wanted = args.agent.wanted("connect");
         let (session, _) = Session::start(&cluster, wanted, move |why| format.tell("waiting", why)).await?;
-        ready(&args, &session, &cluster.namespace, here, started.elapsed());
-        let ended = tokio::select! {
-            () = proxy::serve(listener, session.tunnel().clone()) => Ok(()),
-            failure = report::follow(session.tunnel().status(), format) => Err(failure),
-            () = signals::stopped() => Ok(()),
-        };
+        let served = serve(&args, &cluster, &session, prepared, (listener, here, started)).await;
         session.end().await;
-        ended
+        served
     })
+}
+
+/// Serves until Ctrl-C, or until it cannot go on.
+async fn serve(
+    args: &Args,
+    cluster: &Cluster,
+    session: &Session,
+    prepared: Option<tun::Prepared>,
+    (listener, here, started): (TcpListener, SocketAddr, Instant),
+) -> Result<(), Failure> {
+    let mut tun = match prepared {
+        Some(prepared) => Some(prepared.bring(cluster, session).await?),
+        None => None,
+    };
+    ready(args, session, &cluster.namespace, (here, tun.as_ref()), started.elapsed());
+    let kept = async {
+        match &mut tun {
+            Some(tun) => tun.keep().await,
+            None => pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        () = proxy::serve(listener, session.tunnel().clone()) => Ok(()),
+        failure = report::follow(session.tunnel().status(), args.agent.format()) => Err(failure),
+        failure = kept => Err(failure),
+        () = signals::stopped() => Ok(()),
+    };
+    if let Some(tun) = tun {
+        tun.end().await;
+    }
+    ended
 }
 
 /// A port of this machine, for this machine alone.
@@ -151,17 +228,26 @@ pub(super) async fn listen(port: u16) -> Result<TcpListener, Failure> {
     })
 }
 
-fn ready(args: &Args, session: &Session, namespace: &str, here: SocketAddr, took: Duration) {
+fn ready(
+    args: &Args,
+    session: &Session,
+    namespace: &str,
+    (here, tun): (SocketAddr, Option<&tun::Tun>),
+    took: Duration,
+) {
     let lane = args.agent.launch.lane.as_ref().map(LaneName::as_str);
     if args.agent.output == Format::Json {
         return report::line(&json!({
             "event": "ready", "namespace": namespace, "pod": session.pod(), "lane": lane,
             "socks": format!("socks5h://{here}"), "http": format!("http://{here}"),
-            "pac": format!("http://{here}{PAC_PATH}"),
+            "pac": format!("http://{here}{PAC_PATH}"), "tun": tun.map(tun::Tun::event),
         }));
     }
     let lane = lane.map(|lane| format!(", in lane {lane}")).unwrap_or_default();
     anstream::println!("Connected to {namespace}{lane}, through pod {} {}", session.pod(), seconds(took));
+    if let Some(tun) = tun {
+        tun.print(namespace);
+    }
     let (host, port) = (here.ip(), here.port());
     let mut printed = Printed;
     printed.line("shells", &format!("export ALL_PROXY=socks5h://{here} HTTP_PROXY=http://{here} \\"));

@@ -73,6 +73,16 @@ impl<'s> Beside<'s> {
         }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it said when it was ready.
+    pub(crate) fn ready(&self) -> &Value {
+        &self.ready
+    }
+
     /// Ends it as a machine does that loses power.
     pub(crate) fn vanish(&mut self) {
         self.process.kill().expect("killed");

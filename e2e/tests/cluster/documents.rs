@@ -10,6 +10,14 @@ fn commands(document: &str) -> Vec<&str> {
     blocks.filter_map(|block| block.split("```").next()).flat_map(str::lines).collect()
 }
 
+/// What a section shows first, line by line.
+pub(crate) fn shown_first(name: &str, section: &str) -> Vec<String> {
+    let document = read(name);
+    let (_, rest) = document.split_once(&format!("\n## {section}\n")).expect("a section");
+    let block = rest.split("```").nth(1).and_then(|block| block.split_once('\n')).expect("a block");
+    block.1.lines().map(str::to_owned).collect()
+}
+
 fn read(name: &str) -> String {
     let file = file(&format!("docs/{name}"));
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"))

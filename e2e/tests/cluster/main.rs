@@ -47,6 +47,7 @@ mod suite;
 mod takeovers;
 mod traces;
 mod users_objects;
+mod whole_machine;
 mod zones;
 
 use std::process::ExitCode;
@@ -134,6 +135,8 @@ fn main() -> ExitCode {
     suite.test("a_registry_that_wants_a_password_gets_it_or_says_so", registry::password);
     suite.test("a_machine_beside_the_cluster_reaches_what_a_pod_reaches", develop::reached);
     suite.test("a_machine_beside_the_cluster_is_in_the_lane_it_names", develop::in_a_lane);
+    suite.test("a_whole_machine_reaches_what_a_pod_reaches", whole_machine::reached);
+    suite.test("a_whole_machine_is_put_back_whatever_ends", whole_machine::put_back);
     suite.test("a_program_reaches_what_a_pod_reaches", programs::reach);
     suite.test("a_program_reaches_this_machine_as_before", programs::machine);
     suite.test("a_program_is_reached_by_ports_that_are_published", programs::published);

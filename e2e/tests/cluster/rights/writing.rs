@@ -161,6 +161,16 @@ pub(crate) async fn writing(shop: &Shop) {
 /// What nobody needs for a machine that is joined to the cluster.
 const SPARED: [&str; 2] = ["list virtualservices", "list events"];
 
+/// What takes only whoever has this machine be in the cluster's network.
+const OF_TUN: [&str; 6] = [
+    "list nodes",
+    "list servicecidrs",
+    "list services",
+    "watch services",
+    "list endpointslices",
+    "watch endpointslices",
+];
+
 pub(crate) async fn developing(shop: &Shop) {
     shop.installed();
     let mesh = ["mesh", "cart", "--to", "127.0.0.1:9", "--header", "x-dev=tester"];
@@ -176,7 +186,8 @@ pub(crate) async fn developing(shop: &Shop) {
         ("forward", &forward),
     ];
     for (command, args) in all {
-        refused_without_each(shop, &case(command, args, &SPARED));
+        let of_tun = if command == "connect" { &OF_TUN[..] } else { &[] };
+        refused_without_each(shop, &case(command, args, &[&SPARED, of_tun].concat()));
     }
     for (command, args) in all {
         let user = give(shop, command);
