@@ -125,6 +125,11 @@ fn schema() -> Value {
             "message": "percent goes in steps of 0.01",
         },
     ]);
+    properties["spec"]["x-kubernetes-validations"] = json!([{
+        "rule": "!has(self.mirror) || (self.mirror * 100.0 - double(int(self.mirror * 100.0 + 0.5)) < 0.000001 \
+                 && double(int(self.mirror * 100.0 + 0.5)) - self.mirror * 100.0 < 0.000001)",
+        "message": "mirror goes in steps of 0.01",
+    }]);
     schema["required"] = json!(["spec"]);
     schema["x-kubernetes-validations"] = json!([{
         "rule": "!has(self.spec.parent) || self.spec.parent != self.metadata.name",

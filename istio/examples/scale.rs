@@ -130,6 +130,7 @@ fn lane(number: usize) -> LaneRouting {
         parent: None,
         mode: Mode::Permissive,
         members: BTreeMap::new(),
+        mirror: 0,
     }
 }
 

@@ -18,7 +18,7 @@ mod destination;
 #[cfg(test)]
 mod tests;
 
-pub use destination::{Destination, Subset};
+pub use destination::{Destination, Mirror, Subset};
 
 /// What becomes of the request, if its caller is so.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,6 +67,9 @@ pub struct Route {
     /// Where it leads.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<Destination>,
+    /// Where copies of its requests go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<Mirror>,
     /// The status that it answers by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<u64>,
@@ -238,6 +241,7 @@ impl<'o> Candidate<'o> {
             lane: name.and_then(crate::routes::lane_of).map(str::to_owned),
             matched,
             destinations: to,
+            mirrors: if leads { Mirror::all(route, object, observed) } else { Vec::new() },
             answers,
             redirects,
         }

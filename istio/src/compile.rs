@@ -7,7 +7,8 @@ use canary_rules::name::{HeaderName, LaneName};
 use crate::finding::Finding;
 use crate::lane::{EXCHANGE, LANE_LABEL, LaneRouting, Mode, ServiceKey};
 use crate::plan::{
-    Destination, Exchange, HostPlan, HttpRoute, IdleWorkload, RoutingPlan, Subset, SubsetName, Tier, TierOf,
+    Destination, Exchange, HostPlan, HttpRoute, IdleWorkload, Mirror, RoutingPlan, Subset, SubsetName, Tier,
+    TierOf,
 };
 use crate::service::{Host, Labels, Service, Workload};
 
@@ -272,6 +273,7 @@ fn plan_host(
     let baseline = Tier { of: TierOf::Baseline, workloads: owners.baseline };
     let mut http = Vec::new();
     let mut subsets = Vec::new();
+    let mut mirrors = Vec::new();
     for (lane, chain) in lanes.iter() {
         let mut failover: Vec<Tier> = chain
             .iter()
@@ -280,6 +282,9 @@ fn plan_host(
                 Some(Tier { of: TierOf::Lane((*name).clone()), workloads })
             })
             .collect();
+        if owners.members.contains_key(lane.name.as_str()) {
+            mirrors.extend(Mirror::new(&lane.name, lane.mirror));
+        }
         let name = SubsetName::of(&lane.name);
         let to = match lane.mode {
             Mode::Strict(status) if failover.is_empty() => {
@@ -305,6 +310,7 @@ fn plan_host(
         http,
         subsets,
         baseline,
+        mirrors,
         idle: owners.idle,
         exchange: (!owners.exchange.is_empty()).then(|| Exchange::new(owners.exchange)),
     })

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use canary_rules::name::LaneName;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -80,8 +81,8 @@ pub(crate) fn exchange_keys(lanes_here: &BTreeSet<&str>) -> Vec<String> {
 }
 
 /// The label that a lane's members share.
-pub(crate) fn own_labels(subset: &Subset) -> Labels {
-    Labels::from([(LANE_LABEL.into(), subset.lane.as_str().into())])
+pub(crate) fn own_labels(lane: &LaneName) -> Labels {
+    Labels::from([(LANE_LABEL.into(), lane.as_str().into())])
 }
 
 /// Lanes with a workload of this host, whether they exist or are only labelled, and the exchange as one of them.

@@ -227,6 +227,16 @@ pub enum Finding {
         /// The setting, as a field's path.
         setting: &'static str,
     },
+    /// A delegate's route whose roots copy requests in ways that no copy of it can say.
+    #[error(
+        "{object}: requests of route {route} are copied to no lane, as the routes that delegate to it copy requests themselves in different ways"
+    )]
+    MirrorsApart {
+        /// The VirtualService.
+        object: ObjectRef,
+        /// The route.
+        route: String,
+    },
     /// A traffic policy that ejects pods of the baseline.
     #[error("{object} ejects pods of {host}: while it does, baseline requests may reach lane pods")]
     Ejects {
@@ -311,6 +321,7 @@ impl Finding {
             | Self::ExportedPartly { .. }
             | Self::RouteMatchesTag { .. }
             | Self::RouteWritesTag { .. }
+            | Self::MirrorsApart { .. }
             | Self::SubsetOfLanePods { .. } => None,
         }
     }
@@ -376,6 +387,7 @@ table! {
     RouteMatchesTag => "CC123", Warning, "remove that route, and let the Lane say who is in it";
     RouteWritesTag => "CC124", Warning, "remove that header operation";
     HalfQualified => "CC125", Warning, "write the name alone or the fully qualified name";
+    MirrorsApart => "CC126", Warning, "move their `mirror` and `mirrors` into the delegate's routes";
     PinnedSubset => "CC130", Warning, "keep lane pods running, or let the route name no subset";
     SubsetOfLanePods => "CC131", Warning, "give that subset no weight, or let its pods be no members";
     ForeignRule => "CC132", Refused, "move it to the service's namespace, or remove it";

@@ -29,6 +29,8 @@ pub struct LaneRouting {
     pub mode: Mode,
     /// Members named by labels that their pods carry already, besides those that carry [`LANE_LABEL`].
     pub members: BTreeMap<ServiceKey, Labels>,
+    /// Share of the requests of no lane that its members get copies of, in hundredths of a percent.
+    pub mirror: u16,
 }
 
 /// What happens to a lane's request where the lane has nobody to serve it.
@@ -146,7 +148,9 @@ impl TryFrom<&Lane> for LaneRouting {
             lane::Mode::Permissive => Mode::Permissive,
             lane::Mode::Strict => Mode::Strict(RefusalStatus::default()),
         };
-        Ok(Self { name: name.clone(), parent: lane.spec.parent.clone(), mode, members })
+        // What is no percentage, the lane's own compilation refuses.
+        let mirror = lane.spec.mirror.and_then(lane::hundredths).unwrap_or_default();
+        Ok(Self { name: name.clone(), parent: lane.spec.parent.clone(), mode, members, mirror })
     }
 }
 
@@ -191,6 +195,7 @@ mod tests {
             parent: Some(LaneName::new("base").expect("lane name")),
             mode: lane::Mode::Strict,
             members: BTreeMap::from([("shop/stock".into(), labels.clone())]),
+            mirror: Some(12.5),
             ..LaneSpec::default()
         };
         let routing = LaneRouting::try_from(&document(spec)).expect("a lane");
@@ -202,6 +207,7 @@ mod tests {
                 parent: Some(LaneName::new("base").expect("lane name")),
                 mode: Mode::Strict(RefusalStatus::default()),
                 members: BTreeMap::from([(stock, labels)]),
+                mirror: 1250,
             }
         );
     }

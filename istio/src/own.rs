@@ -10,12 +10,15 @@ use serde_json::{Map, Value, json};
 use crate::failover::lane_key;
 use crate::observed::{API_VERSION, MANAGED_BY_LABEL, MANAGER};
 use crate::plan::{Destination, HostPlan, HttpRoute, REFUSAL_HEADER};
+use crate::routes;
 use crate::service::Host;
 
 /// What the names of our objects start with.
 const NAME_PREFIX: &str = "canaryctl-";
 /// The route to who has all requests.
 pub(crate) const EXCHANGE_ROUTE: &str = "exchange";
+/// The route that copies what no lane claims.
+pub(crate) const MIRROR_ROUTE: &str = "mirror";
 /// Value of a lane's label on objects that serve it.
 const SERVED: &str = "served";
 
@@ -75,15 +78,33 @@ pub(crate) fn virtual_service(host: &HostPlan, tag_header: &HeaderName, export_t
         asked_for["name"] = "baseline".into();
         asked_for["match"] = json!([{"headers": headers}]);
         let name = EXCHANGE_ROUTE.into();
-        let exchanged = http_route(host, &HttpRoute { name, tag: None, to: exchange.to.clone() }, tag_header);
+        let mut exchanged =
+            http_route(host, &HttpRoute { name, tag: None, to: exchange.to.clone() }, tag_header);
+        add_mirrors(host, &mut exchanged);
         // Nothing gets past it; without it what is left is as it was.
         http.extend([asked_for, exchanged, to_baseline]);
+    } else if !host.mirrors.is_empty() {
+        let to_baseline = http.pop().unwrap_or_default();
+        let untagged = Map::from_iter([(tag_header.as_str().to_owned(), json!({}))]);
+        let mut mirrored = to_baseline.clone();
+        mirrored["name"] = MIRROR_ROUTE.into();
+        mirrored["match"] = json!([{"withoutHeaders": untagged}]);
+        add_mirrors(host, &mut mirrored);
+        http.extend([mirrored, to_baseline]);
     }
     let mut spec = json!({"hosts": [host.host.fqdn()], "http": http});
     if !export_to.is_empty() {
         spec["exportTo"] = json!(export_to);
     }
     spec
+}
+
+fn add_mirrors(host: &HostPlan, route: &mut Value) {
+    if !host.mirrors.is_empty() {
+        let destination = json!({"host": host.host.fqdn()});
+        let entry = |mirror| routes::mirror::entry(&destination, mirror, 1.0);
+        route["mirrors"] = host.mirrors.iter().map(entry).collect();
+    }
 }
 
 fn http_route(host: &HostPlan, route: &HttpRoute, tag_header: &HeaderName) -> Value {

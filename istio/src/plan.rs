@@ -37,6 +37,8 @@ pub struct HostPlan {
     pub subsets: Vec<Subset>,
     /// Who serves what no lane claims: every workload without a lane membership.
     pub baseline: Tier,
+    /// Who gets copies of what no lane claims, by lane.
+    pub mirrors: Vec<Mirror>,
     /// Workloads that nobody is routed to.
     pub idle: Vec<IdleWorkload>,
     /// Who serves before the baseline, where somebody has all of its requests.
@@ -63,6 +65,25 @@ impl Exchange {
     }
 }
 
+/// A lane whose members get copies of requests that no lane claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// The lane.
+    pub lane: LaneName,
+    /// Its members and nobody else: copies fall back to nobody.
+    pub subset: SubsetName,
+    /// Of how many requests, in hundredths of a percent; never 0.
+    pub share: u16,
+}
+
+impl Mirror {
+    /// Copies of this share of requests, in hundredths of a percent, if that is any.
+    #[must_use]
+    pub fn new(lane: &LaneName, share: u16) -> Option<Self> {
+        (share > 0).then(|| Self { lane: lane.clone(), subset: SubsetName::of_mirror(lane), share })
+    }
+}
+
 /// A workload with the lane label of a lane that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdleWorkload {
@@ -79,15 +100,16 @@ impl HostPlan {
         !self.is_routed() && self.idle.is_empty()
     }
 
-    /// Whether some requests go elsewhere than to the baseline.
+    /// Whether some requests, or copies of them, go elsewhere than to the baseline.
     #[must_use]
     pub fn is_routed(&self) -> bool {
-        self.http.len() > 1 || self.exchange.is_some()
+        self.http.len() > 1 || self.exchange.is_some() || !self.mirrors.is_empty()
     }
 
     /// Leads every request to the baseline; the workloads stay what they are.
     pub fn unroute(&mut self) {
         self.http.retain(|route| route.tag.is_none());
+        self.mirrors.clear();
         let workloads = self.exchange.take().map(|exchange| exchange.workloads);
         let idle = |workload| IdleWorkload { workload, lane: EXCHANGE.into() };
         self.idle.extend(workloads.into_iter().flatten().map(idle));
@@ -175,7 +197,17 @@ impl SubsetName {
     /// A name that holds a dot or is too long is made to fit and ends in the lane's code.
     #[must_use]
     pub fn of(lane: &LaneName) -> Self {
-        let (prefix, plain) = (Self::PREFIX, lane.as_str());
+        Self::fit(Self::PREFIX, lane)
+    }
+
+    /// The subset of a lane's members alone, for copies: no lane's own is called so.
+    #[must_use]
+    pub fn of_mirror(lane: &LaneName) -> Self {
+        Self::fit("canary--mirror-", lane)
+    }
+
+    fn fit(prefix: &str, lane: &LaneName) -> Self {
+        let plain = lane.as_str();
         if !plain.contains('.') && prefix.len() + plain.len() <= SUBSET_NAME_BYTES_MAX {
             return Self(format!("{prefix}{plain}").into());
         }
@@ -216,5 +248,7 @@ mod tests {
         check("gray.checkout", &format!("canary-gray-checkout-{}", code("gray.checkout")));
         let long = "a".repeat(63);
         check(&long, &format!("canary-{}-{}", "a".repeat(51), code(&long)));
+        let mirror = SubsetName::of_mirror(&LaneName::new(&long).expect("lane name"));
+        assert!(is_dns_label(mirror.as_str()), "{mirror:?}");
     }
 }

@@ -174,6 +174,7 @@ impl<'a> Planner<'a> {
         match note {
             Note::MatchesTag(route) => Some(Finding::RouteMatchesTag { object, route: route.clone() }),
             Note::WritesTag(route) => Some(Finding::RouteWritesTag { object, route: route.clone() }),
+            Note::MirrorsApart(route) => Some(Finding::MirrorsApart { object, route: route.clone() }),
             Note::HalfQualified { name, host } => {
                 let host = lanes.get(*host)?.host.clone();
                 Some(Finding::HalfQualified { object, name: (*name).into(), host })

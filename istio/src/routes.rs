@@ -14,14 +14,16 @@ use crate::hosts::{HostName, Named, named, service_named};
 use crate::plan::{Destination, HostPlan, RoutingPlan};
 
 mod copy;
+pub(crate) mod mirror;
 mod name;
 mod tag;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use name::is_mirror;
 pub use name::{is_ours, lane_of};
 
-use copy::Copy;
+use copy::{Copy, Meant};
 use name::Namer;
 
 /// Hosts that lanes are routed at.
@@ -47,7 +49,8 @@ impl<'a> LaneHosts<'a> {
     }
 }
 
-/// Conditions of a root that a delegate's route without a match would lose by getting one of ours.
+/// What a delegate's route takes from a root, and would lose by getting one of ours: without a match, these
+/// conditions; and what copies its requests.
 ///
 /// Source: `hasConflict` in pilot/pkg/model/virtualservice.go: a delegate's match must agree with its root's
 /// on these two even where it says nothing, or Istio drops the whole route.
@@ -55,6 +58,10 @@ impl<'a> LaneHosts<'a> {
 pub(crate) struct RootTerms {
     pub(crate) ignore_uri_case: bool,
     pub(crate) source_namespace: String,
+    /// Whether it has a `mirror`.
+    pub(crate) mirrors_once: bool,
+    /// Its `mirrors` as text; empty without any.
+    pub(crate) mirrors: String,
 }
 
 /// Where a list of routes stands.
@@ -75,6 +82,8 @@ pub(crate) enum Note<'a> {
     WritesTag(String),
     /// It leads lanes away from a subset of the user's.
     Pins { route: String, host: HostName<'a>, subset: &'a str },
+    /// No copies of its requests can be had.
+    MirrorsApart(String),
     /// It names a destination that only looks like a service with lanes.
     HalfQualified { name: &'a str, host: HostName<'a> },
 }
@@ -108,7 +117,10 @@ pub(crate) fn insert<'a>(
                         notes.push(Note::WritesTag(label()));
                     }
                     note_pins(&targets, &label, &mut notes);
-                    insert_copies(original, &targets, lanes, place, &mut namer, &mut routes);
+                    let is_whole = insert_copies(original, &targets, lanes, place, &mut namer, &mut routes);
+                    if !is_whole {
+                        notes.push(Note::MirrorsApart(label()));
+                    }
                 }
             }
             shadowed = matches_of(original).is_empty() && original["delegate"].is_null();
@@ -184,7 +196,8 @@ fn note_half_qualified<'v>(
     }
 }
 
-/// One copy per lane and set of terms, lanes by name; and two for an exchange.
+/// One copy per lane and set of terms, lanes by name; then one for mirrors, or two for an exchange. Says whether
+/// mirrors have what they want.
 fn insert_copies(
     original: &Value,
     targets: &[Target],
@@ -192,9 +205,9 @@ fn insert_copies(
     place: &Place,
     namer: &mut Namer,
     routes: &mut Vec<Value>,
-) {
-    let Some(original) = original.as_object() else { return };
-    let Some(last) = targets.first() else { return };
+) -> bool {
+    let Some(original) = original.as_object() else { return true };
+    let Some(last) = targets.first() else { return true };
     let mut names: Vec<&LaneName> = tags(last.host).collect();
     if targets.iter().any(|target| !std::ptr::eq(target.host, last.host)) {
         names.extend(targets.iter().flat_map(|target| tags(target.host)));
@@ -206,26 +219,46 @@ fn insert_copies(
     let matches_all = original.get("match").and_then(Value::as_array).is_none_or(Vec::is_empty);
     // A match of the user's own agrees with its roots already, or Istio drops the original too.
     let terms = if matches_all && !place.roots.is_empty() { place.roots } else { &plain };
+    let mut terms: Vec<&RootTerms> = terms.iter().collect();
+    terms.dedup_by_key(|terms| (terms.ignore_uri_case, &terms.source_namespace));
     for lane in names {
-        let copy = Copy { original, tag: Some(lane.as_str()), tag_header: lanes.tag_header.as_str() };
-        for terms in terms {
+        let meant = Meant::Tagged(lane.as_str());
+        let copy = Copy { original, meant, tag_header: lanes.tag_header.as_str() };
+        for terms in &terms {
             let name = namer.name(lane.as_str(), id);
             routes.push(copy.build(&name, terms, &|index| destination(targets, index, lane)));
         }
     }
+    let mirrors = mirror::mirrors(original, targets);
+    let inherited = mirror::inherited(original, place.roots).filter(|_| !mirrors.is_empty());
+    let is_whole = mirrors.is_empty() || inherited.is_some();
+    let copies = inherited.map(|inherited| [inherited, mirrors].concat());
     if targets.iter().any(|target| target.host.exchange.is_some()) {
         // Whoever asks for the baseline gets it: what the exchange hands on does not come back.
-        let asks = Copy { original, tag: Some(BASELINE), tag_header: lanes.tag_header.as_str() };
-        for terms in terms {
+        let meant = Meant::Tagged(BASELINE);
+        let asks = Copy { original, meant, tag_header: lanes.tag_header.as_str() };
+        for terms in &terms {
             routes.push(asks.build(&namer.name(name::EXCHANGE, id), terms, &|_| None));
         }
-        let all = Copy { tag: None, ..asks };
+        let all = Copy { meant: Meant::All, ..asks };
         let exchange = |index| {
             let target = targets.iter().find(|target| target.index == index)?;
             target.host.exchange.as_ref().map(|exchange| &exchange.to)
         };
-        routes.push(all.build(&namer.name(name::EXCHANGE, id), &RootTerms::default(), &exchange));
+        let mut route = all.build(&namer.name(name::EXCHANGE, id), &RootTerms::default(), &exchange);
+        if let Some(copies) = &copies {
+            mirror::add(&mut route, copies);
+        }
+        routes.push(route);
+    } else if let Some(copies) = &copies {
+        let copy = Copy { original, meant: Meant::Untagged, tag_header: lanes.tag_header.as_str() };
+        for terms in &terms {
+            let mut route = copy.build(&namer.name(name::MIRROR, id), terms, &|_| None);
+            mirror::add(&mut route, copies);
+            routes.push(route);
+        }
     }
+    is_whole
 }
 
 fn tags(host: &HostPlan) -> impl Iterator<Item = &LaneName> {

@@ -122,7 +122,9 @@ fn find_limits(
         findings.push(Finding::NameTaken { object: rule.object.reference().clone(), host: service() });
     }
     for ((_, rule), subset) in holding.subsets() {
-        let taken = |name: &&str| host.subsets.iter().any(|own| own.name.as_str() == *name);
+        let names = host.subsets.iter().map(|own| &own.name);
+        let mut names = names.chain(host.mirrors.iter().map(|mirror| &mirror.subset));
+        let taken = |name: &&str| names.any(|own| own.as_str() == *name);
         if let Some(subset) = subset["name"].as_str().filter(taken) {
             let object = rule.object.reference().clone();
             findings.push(Finding::SubsetTaken { object, host: service(), subset: subset.into() });
@@ -267,13 +269,18 @@ fn lane_subsets(host: &HostPlan, policy: &Value, around: Around) -> Result<Vec<V
     let lanes_here = failover::lanes_here(host);
     let subset = |subset: &crate::plan::Subset| {
         Ok(match failover::lane_keys(subset, &lanes_here) {
-            None => json!({"name": subset.name.as_str(), "labels": failover::own_labels(subset)}),
+            None => json!({"name": subset.name.as_str(), "labels": failover::own_labels(&subset.lane)}),
             Some(keys) => {
                 json!({"name": subset.name.as_str(), "trafficPolicy": ranking(policy, &keys, around)?})
             }
         })
     };
     let mut subsets = host.subsets.iter().map(subset).collect::<Result<Vec<_>, Unrankable>>()?;
+    subsets.extend(
+        host.mirrors.iter().map(
+            |mirror| json!({"name": mirror.subset.as_str(), "labels": failover::own_labels(&mirror.lane)}),
+        ),
+    );
     if host.exchange.is_some() {
         let policy = ranking(policy, &failover::exchange_keys(&lanes_here), around)?;
         subsets.push(json!({"name": Exchange::SUBSET, "trafficPolicy": policy}));

@@ -19,9 +19,10 @@ use crate::merge;
 use crate::observed::{Mesh, Namespace, Object, Observed, ObservedService};
 use crate::own::{self, Owners};
 use crate::plan::{
-    Destination, Exchange, HostPlan, HttpRoute, REFUSAL_HEADER, RoutingPlan, SubsetName, Tier, TierOf,
+    Destination, Exchange, HostPlan, HttpRoute, Mirror, REFUSAL_HEADER, RoutingPlan, SubsetName, Tier, TierOf,
 };
 use crate::planner::{Desired, plan};
+use crate::routes::mirror::Copied;
 use crate::routes::{self, LaneHosts, RootTerms};
 use crate::service::{Host, Labels, Service};
 use crate::virtual_services;
@@ -67,6 +68,8 @@ struct Led {
     lanes: BTreeMap<LaneName, Destination>,
     /// Whether those of no lane are somebody's.
     is_exchanged: bool,
+    /// The subsets that get copies of those.
+    mirrors: BTreeMap<String, Copied>,
 }
 
 impl Standing {
@@ -232,7 +235,14 @@ impl Standing {
 
     /// These leads as routing.
     fn routing(&self, leads: Leads) -> RoutingPlan {
+        // A lane may be refused where its members get copies, for what else a route leads to.
+        let lanes: BTreeSet<LaneName> = leads.values().flat_map(|led| led.lanes.keys().cloned()).collect();
         let host = |(host, led): (Host, Led)| {
+            let mirror = |lane: &LaneName| {
+                let subset = SubsetName::of_mirror(lane);
+                Mirror::new(lane, led.mirrors.get(subset.as_str())?.share)
+            };
+            let mirrors = lanes.iter().filter_map(mirror).collect();
             let lanes = led.lanes.into_iter().map(|(lane, to)| HttpRoute {
                 name: SubsetName::of(&lane).as_str().into(),
                 tag: Some(lane),
@@ -244,6 +254,7 @@ impl Standing {
                 http: lanes.chain([rest]).collect(),
                 subsets: Vec::new(),
                 baseline: Tier { of: TierOf::Baseline, workloads: Vec::new() },
+                mirrors,
                 idle: Vec::new(),
                 exchange: led.is_exchanged.then(|| Exchange::new(Vec::new())),
                 host,
@@ -284,8 +295,12 @@ fn note_leads(object: &Object, tag_header: &HeaderName, leads: &mut Leads) {
     let mut original = &Value::Null;
     // Each stands right before the one that it copies.
     for route in http.iter().rev() {
+        if is_of_mirrors(object, route) || is_of_exchange(object, route) {
+            note_mirrors(object, route, leads);
+        }
         match lane_of(object, route, tag_header) {
             None if is_of_exchange(object, route) => note_exchange(object, route, leads),
+            None if is_of_mirrors(object, route) => {}
             None => original = route,
             Some(lane) => match refusal(route) {
                 Some((status, reason)) => note_refusal(object, original, &lane, status, reason, leads),
@@ -319,6 +334,27 @@ fn note_subsets(object: &Object, route: &Value, lane: &LaneName, leads: &mut Lea
 fn is_of_exchange(object: &Object, route: &Value) -> bool {
     let name = route["name"].as_str().unwrap_or_default();
     if object.is_ours() { name == own::EXCHANGE_ROUTE } else { routes::is_ours(name) }
+}
+
+fn is_of_mirrors(object: &Object, route: &Value) -> bool {
+    let name = route["name"].as_str().unwrap_or_default();
+    if object.is_ours() { name == own::MIRROR_ROUTE } else { routes::is_mirror(name) }
+}
+
+/// Notes which lanes a route of ours copies requests to.
+fn note_mirrors(object: &Object, route: &Value, leads: &mut Leads) {
+    for mirror in route["mirrors"].as_array().into_iter().flatten() {
+        let subset = mirror["destination"]["subset"].as_str().filter(|name| SubsetName::is_ours(name));
+        if let Some(subset) = subset
+            && let Some(host) = led_to(mirror, object.namespace())
+            && let Some(copied) = routes::mirror::copied(route, mirror, object.namespace())
+        {
+            let known = leads.entry(host).or_default().mirrors.entry(subset.to_owned()).or_insert(copied);
+            if known.part < copied.part {
+                *known = copied;
+            }
+        }
+    }
 }
 
 fn note_exchange(object: &Object, route: &Value, leads: &mut Leads) {

@@ -28,7 +28,13 @@ pub(crate) fn lane_name(name: &str) -> LaneName {
 }
 
 pub(crate) fn lane(name: &str) -> LaneRouting {
-    LaneRouting { name: lane_name(name), parent: None, mode: Mode::Permissive, members: BTreeMap::new() }
+    LaneRouting {
+        name: lane_name(name),
+        parent: None,
+        mode: Mode::Permissive,
+        members: BTreeMap::new(),
+        mirror: 0,
+    }
 }
 
 pub(crate) fn child(name: &str, parent: &str) -> LaneRouting {

@@ -161,10 +161,16 @@ fn is_in_mesh(object: &Object) -> bool {
 }
 
 fn root_terms(route: &Value) -> Vec<RootTerms> {
+    let every = RootTerms {
+        mirrors_once: route["mirror"].is_object(),
+        mirrors: list(&route["mirrors"]).next().map(|_| route["mirrors"].to_string()).unwrap_or_default(),
+        ..RootTerms::default()
+    };
     let terms = |one: &Value| RootTerms {
         ignore_uri_case: one["ignoreUriCase"].as_bool().unwrap_or_default(),
         source_namespace: one["sourceNamespace"].as_str().unwrap_or_default().into(),
+        ..every.clone()
     };
     let matches = routes::matches_of(route);
-    if matches.is_empty() { vec![RootTerms::default()] } else { matches.iter().map(terms).collect() }
+    if matches.is_empty() { vec![every] } else { matches.iter().map(terms).collect() }
 }

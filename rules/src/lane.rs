@@ -80,6 +80,11 @@ pub struct LaneSpec {
     /// have. Pods labelled `canaryctl.io/lane` need no mention.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub members: BTreeMap<String, BTreeMap<String, String>>,
+    /// Share of the requests of no lane of which the members get a copy, in percent, in steps of 0.01. Nobody sees
+    /// what they answer. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
+    pub mirror: Option<f64>,
     /// The layer whose users the percentages share out; lanes of one layer never share a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = LAYER_BYTES_MAX), extend("default" = LAYER_DEFAULT)))]
@@ -298,6 +303,9 @@ fn lane_to_wire(lane: &Lane, scope: &Scope, problems: &mut Problems) -> WireLane
             problems.add(&scope.key("key").index(index), message);
         }
     }
+    if let Some(percent) = spec.mirror.filter(|percent| hundredths(*percent).is_none()) {
+        problems.add(&scope.key("mirror"), no_percentage(percent));
+    }
     for (service, labels) in &spec.members {
         if labels.is_empty() {
             problems.add(&scope.key("members").key(service), "names no label, e.g. `version: v2`");
@@ -322,10 +330,7 @@ fn rule_to_wire(rule: &Rule, scope: &Scope, problems: &mut Problems) -> WireRule
     let share = rule.percent.and_then(|percent| {
         let share = hundredths(percent);
         if share.is_none() {
-            problems.add(
-                &scope.key("percent"),
-                format!("{percent} is not a percentage from 0 to 100 in steps of 0.01"),
-            );
+            problems.add(&scope.key("percent"), no_percentage(percent));
         }
         share
     });
@@ -337,8 +342,13 @@ fn rule_to_wire(rule: &Rule, scope: &Scope, problems: &mut Problems) -> WireRule
     }
 }
 
+fn no_percentage(percent: f64) -> String {
+    format!("{percent} is not a percentage from 0 to 100 in steps of 0.01")
+}
+
 /// A percentage in hundredths; none when it is out of bounds or between two steps.
-fn hundredths(percent: f64) -> Option<u16> {
+#[must_use]
+pub fn hundredths(percent: f64) -> Option<u16> {
     let scaled = percent * 100.0;
     let rounded = scaled.round();
     let valid = (0.0..=100.0).contains(&percent) && (scaled - rounded).abs() < 1e-6;

@@ -170,7 +170,7 @@ mod tests {
         let name_of = |name: &str| LaneName::new(name).expect("a lane");
         let members = [("cart".parse().expect("a service"), [("version".into(), "v3".into())].into())];
         let members = if name == "named" { members.into() } else { BTreeMap::new() };
-        LaneRouting { name: name_of(name), parent: parent.map(name_of), mode, members }
+        LaneRouting { name: name_of(name), parent: parent.map(name_of), mode, members, mirror: 0 }
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn carry_out(lanes: &[LaneRouting], mesh: &mut Observed) -> Result<usize> {
 
 fn lane(number: usize) -> Result<LaneRouting> {
     let name = LaneName::new(&format!("lane-{number}"))?;
-    Ok(LaneRouting { name, parent: None, mode: Mode::Permissive, members: BTreeMap::new() })
+    Ok(LaneRouting { name, parent: None, mode: Mode::Permissive, members: BTreeMap::new(), mirror: 0 })
 }
 
 /// A mesh in which each lane has [`MEMBERS`] members, all of different services.

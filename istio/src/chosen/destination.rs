@@ -24,6 +24,16 @@ pub struct Destination {
     pub subset: Option<Subset>,
 }
 
+/// Where copies of a route's requests go; what they are answered is dropped.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Mirror {
+    /// Who gets them.
+    #[serde(flatten)]
+    pub to: Destination,
+    /// Of how many requests, in percent.
+    pub percent: f64,
+}
+
 /// A subset as the DestinationRules of the Service's own namespace, or of the whole mesh, have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Subset {
@@ -45,13 +55,12 @@ impl Destination {
         let is_shared = list(route).count() > 1;
         let destination = |weighted: &Value| {
             let weight = is_shared.then(|| weighted["weight"].as_u64().unwrap_or(0));
-            Self { weight, ..Self::new(weighted, object, observed) }
+            Self { weight, ..Self::to(&weighted["destination"], object, observed) }
         };
         list(route).map(destination).collect()
     }
 
-    fn new(weighted: &Value, object: &Object, observed: &Observed) -> Self {
-        let destination = &weighted["destination"];
+    fn to(destination: &Value, object: &Object, observed: &Observed) -> Self {
         let written = destination["host"].as_str().unwrap_or_default();
         let service = match named(written, object.namespace()) {
             Named::Service(service) => Some(service),
@@ -65,6 +74,25 @@ impl Destination {
             weight: None,
             subset: subset.map(|subset| Subset::find(subset, service, observed)),
         }
+    }
+}
+
+impl Mirror {
+    /// Those of a route that stands in an object, its `mirror` first.
+    ///
+    /// Source: `MirrorPercent`, `MirrorPercentByPolicy` in pilot/pkg/networking/core/route.
+    pub(super) fn all(route: &Value, object: &Object, observed: &Observed) -> Vec<Self> {
+        let percentages =
+            [&route["mirrorPercentage"]["value"], &route["mirrorPercent"], &route["mirror_percent"]];
+        let once = route["mirror"].is_object().then(|| {
+            let percent = percentages.into_iter().find_map(Value::as_f64).unwrap_or(100.0);
+            Self { to: Destination::to(&route["mirror"], object, observed), percent }
+        });
+        let listed = list(&route["mirrors"]).map(|mirror| {
+            let percent = mirror["percentage"]["value"].as_f64().unwrap_or(100.0);
+            Self { to: Destination::to(&mirror["destination"], object, observed), percent }
+        });
+        once.into_iter().chain(listed).filter(|mirror| mirror.percent > 0.0).collect()
     }
 }
 

@@ -206,3 +206,21 @@ fn a_route_that_answers_by_itself_leads_nowhere() {
     assert_eq!((refuses.answers, refuses.destinations), (Some(503), vec![]));
     assert!(only_route(&spec(json!({"redirect": {"uri": "/x"}}))).redirects);
 }
+
+#[test]
+fn copies_are_told_with_their_percentage() {
+    let routes = json!({"hosts": ["cart"], "http": [{
+        "route": to("cart"),
+        "mirror": {"host": "audit"},
+        "mirrorPercent": 5,
+        "mirrors": [
+            {"destination": {"host": "cart", "subset": "canary--mirror-gray"}, "percentage": {"value": 12.5}},
+            {"destination": {"host": "all"}},
+            {"destination": {"host": "none"}, "percentage": {"value": 0}},
+        ],
+    }]});
+    let outcomes = asked(&mesh(vec![virtual_service("shop/cart", routes)]), &path("/"));
+    let Taken::Route(route) = &outcomes[0].taken else { panic!("a route takes it") };
+    let told: Vec<_> = route.mirrors.iter().map(|mirror| (mirror.to.host.as_str(), mirror.percent)).collect();
+    assert_eq!(told, [("audit.shop", 5.0), ("cart.shop", 12.5), ("all.shop", 100.0)]);
+}

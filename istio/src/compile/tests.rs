@@ -2,7 +2,13 @@ use super::*;
 use crate::lane::RefusalStatus;
 
 fn lane(name: &str) -> LaneRouting {
-    LaneRouting { name: name_of(name), parent: None, mode: Mode::Permissive, members: BTreeMap::new() }
+    LaneRouting {
+        name: name_of(name),
+        parent: None,
+        mode: Mode::Permissive,
+        members: BTreeMap::new(),
+        mirror: 0,
+    }
 }
 
 fn child(name: &str, parent: &str) -> LaneRouting {

@@ -45,7 +45,7 @@ fn a_strict_lane_selects_its_own() {
     let plan = compiled(&[strict("only")], &[service("web.shop", &["v1", "v2:only"])]);
     let subset = &plan.hosts[0].subsets[0];
     assert_eq!(lane_keys(subset, &lanes_here(&plan.hosts[0])), None);
-    assert_eq!(own_labels(subset), Labels::from([(LANE_LABEL.into(), "only".into())]));
+    assert_eq!(own_labels(&subset.lane), Labels::from([(LANE_LABEL.into(), "only".into())]));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::testing::header;
 
 mod exchange;
 mod findings;
+mod mirror;
 mod peers;
 mod properties;
 mod steps;

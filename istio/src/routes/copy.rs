@@ -6,12 +6,22 @@ use super::RootTerms;
 use crate::lane::RefusalStatus;
 use crate::plan::{Destination, REFUSAL_HEADER};
 
+/// Whose requests a copy takes.
+#[derive(Clone, Copy)]
+pub(super) enum Meant<'a> {
+    /// Those with this tag.
+    Tagged(&'a str),
+    /// Those without any.
+    Untagged,
+    /// All that the original takes.
+    All,
+}
+
 /// What a copy is made from.
 #[derive(Clone, Copy)]
 pub(super) struct Copy<'a> {
     pub(super) original: &'a Map<String, Value>,
-    /// What its requests say; nothing: all of them are meant.
-    pub(super) tag: Option<&'a str>,
+    pub(super) meant: Meant<'a>,
     pub(super) tag_header: &'a str,
 }
 
@@ -38,7 +48,9 @@ impl Copy<'_> {
     }
 
     fn matches(&self, terms: &RootTerms) -> Option<Value> {
-        let Some(tag) = self.tag else { return self.original.get("match").cloned() };
+        if matches!(self.meant, Meant::All) {
+            return self.original.get("match").cloned();
+        }
         let originals = self.original.get("match").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         if originals.is_empty() {
             let mut fresh = Map::new();
@@ -48,20 +60,26 @@ impl Copy<'_> {
             if !terms.source_namespace.is_empty() {
                 fresh.insert("sourceNamespace".into(), terms.source_namespace.as_str().into());
             }
-            return Some(json!([self.tagged(&Value::Object(fresh), tag)]));
+            return Some(json!([self.asking(&Value::Object(fresh))]));
         }
-        Some(originals.iter().map(|original| self.tagged(original, tag)).collect())
+        Some(originals.iter().map(|original| self.asking(original)).collect())
     }
 
-    /// A match with the tag besides.
-    fn tagged(&self, original: &Value, tag: &str) -> Value {
-        let mut tagged = original.as_object().cloned().unwrap_or_default();
-        let headers = tagged.entry("headers").or_insert(Value::Null);
+    /// A match with what is asked of the tag besides.
+    fn asking(&self, original: &Value) -> Value {
+        let (field, condition) = match self.meant {
+            Meant::Tagged(tag) => ("headers", json!({"exact": tag})),
+            // A condition that says nothing is about the header's presence.
+            Meant::Untagged => ("withoutHeaders", json!({})),
+            Meant::All => return original.clone(),
+        };
+        let mut asking = original.as_object().cloned().unwrap_or_default();
+        let headers = asking.entry(field).or_insert(Value::Null);
         if !headers.is_object() {
             *headers = Value::Object(Map::new());
         }
-        headers[self.tag_header] = json!({"exact": tag});
-        Value::Object(tagged)
+        headers[self.tag_header] = condition;
+        Value::Object(asking)
     }
 
     /// A strict lane is served whole or not at all: one destination without a member refuses the route.

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 const PREFIX: &str = "canaryctl-";
 /// What stands for an exchange where others have their lane.
 pub(super) const EXCHANGE: &str = "-exchange";
+/// What stands there for the mirrors of all lanes.
+pub(super) const MIRROR: &str = "-mirror";
 /// Length of an id in hexadecimal digits.
 const ID_DIGITS: usize = 8;
 
@@ -19,7 +21,12 @@ const ID_DIGITS: usize = 8;
 /// applied again is told apart.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {
-    served(name).is_some_and(|served| served == EXCHANGE || LaneName::new(served).is_ok())
+    served(name).is_some_and(|served| [EXCHANGE, MIRROR].contains(&served) || LaneName::new(served).is_ok())
+}
+
+/// Whether a route of ours is there to copy requests.
+pub(crate) fn is_mirror(name: &str) -> bool {
+    served(name) == Some(MIRROR)
 }
 
 /// The lane that a route of ours serves.
@@ -64,7 +71,7 @@ impl Namer {
         (wide >> 32) as u32 ^ wide as u32
     }
 
-    /// The name of the next copy for a lane, or for an exchange, of the route with this id.
+    /// The name of the next copy for a lane, an exchange or mirrors, of the route with this id.
     pub(super) fn name(&mut self, served: &str, id: u32) -> String {
         let name = format!("{PREFIX}{served}-{id:08x}");
         let nth = self.given.entry((served.to_owned(), id)).or_default();
@@ -152,8 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn an_exchange_is_ours_and_no_lanes() {
-        for name in ["canaryctl--exchange-0123abcd", "canaryctl--exchange-0123abcd-2"] {
+    fn exchanges_and_mirrors_are_ours_and_no_lanes() {
+        for name in
+            ["canaryctl--exchange-0123abcd", "canaryctl--exchange-0123abcd-2", "canaryctl--mirror-0123abcd"]
+        {
             check(name, None);
             assert!(is_ours(name), "{name}");
         }

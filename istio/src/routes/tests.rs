@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::lane::LaneRouting;
 use crate::matching::Request;
 use crate::testing::arbitrary::{http_match, http_routes, request};
 use crate::testing::choose;
@@ -10,6 +11,7 @@ use crate::testing::{
 };
 
 mod delegate;
+mod mirror;
 mod properties;
 
 const PLAIN: &[RootTerms] = &[];

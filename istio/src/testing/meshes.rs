@@ -194,5 +194,11 @@ pub(crate) fn some_lanes() -> BoxedStrategy<Vec<LaneRouting>> {
         lanes.retain(|lane| lane.parent.is_none() || has_gray);
         lanes
     };
-    subsequence(super::lanes_of_every_sort(), 0..5).prop_map(keep_parents).boxed()
+    let lanes = subsequence(super::lanes_of_every_sort(), 0..5).prop_map(keep_parents);
+    (lanes, vec(select(vec![0, 1, 2500, 10_000]), 4))
+        .prop_map(|(mut lanes, mirrors)| {
+            lanes.iter_mut().zip(mirrors).for_each(|(lane, mirror)| lane.mirror = mirror);
+            lanes
+        })
+        .boxed()
 }

@@ -27,7 +27,7 @@ pub(crate) fn spec(apps: Vec<AppSpec>) -> MeshSpec {
 /// A permissive lane whose members are found by label.
 pub(crate) fn lane(name: &str) -> LaneRouting {
     let name = LaneName::new(name).expect("lane name");
-    LaneRouting { name, parent: None, mode: Mode::Permissive, members: BTreeMap::new() }
+    LaneRouting { name, parent: None, mode: Mode::Permissive, members: BTreeMap::new(), mirror: 0 }
 }
 
 /// Every app hands on everything that could carry a tag, as if a filter had restored it.

@@ -287,3 +287,13 @@ fn a_text_that_explodes_is_refused() {
 fn told_of_depth(depth: usize) -> String {
     told(&[("deep.yaml", &format!("spec: {}{}", "[".repeat(depth), "]".repeat(depth)))])
 }
+
+#[test]
+fn a_mirror_is_a_percentage_and_needs_no_rules() {
+    assert_eq!(told(&[("lanes.yaml", &lane("mirror: 12.34"))]), "no fault");
+    for percent in ["-1", "100.01", "0.005", ".nan"] {
+        let told = told(&[("lanes.yaml", &lane(&format!("mirror: {percent}")))]);
+        let wanted = "is not a percentage from 0 to 100 in steps of 0.01";
+        assert!(told.starts_with("lanes.yaml:5:") && told.contains(wanted), "{percent}: {told}");
+    }
+}

@@ -108,7 +108,13 @@ fn leads(route: &Route) -> Vec<String> {
     match route.answers {
         _ if route.redirects => vec!["redirects the caller".into()],
         Some(status) => vec![format!("answers {status} itself")],
-        None => route.destinations.iter().map(destination).collect(),
+        None => {
+            let copies = route
+                .mirrors
+                .iter()
+                .map(|mirror| format!("copies {} % to {}", mirror.percent, destination(&mirror.to)));
+            route.destinations.iter().map(destination).chain(copies).collect()
+        }
     }
 }
 
@@ -137,7 +143,7 @@ fn destination(destination: &Destination) -> String {
 
 #[cfg(test)]
 mod tests {
-    use canary_istio::chosen::{Matched, Subset};
+    use canary_istio::chosen::{Matched, Mirror, Subset};
     use serde_json::json;
 
     use super::super::service::InLane;
@@ -165,6 +171,7 @@ mod tests {
             lane: None,
             matched: matched.map(|terms| Matched { index: 0, terms }),
             destinations,
+            mirrors: Vec::new(),
             answers: None,
             redirects: false,
         }
@@ -184,6 +191,8 @@ mod tests {
         let pinned =
             Destination { port: Some(8080), weight: Some(90), ..to(Some(subset("v1", None, &[], &[]))) };
         let stable = subset("v1", Some("shop/cart"), &[], &[("version", "v1")]);
+        let mirrors = vec![Mirror { to: to(Some(subset("x", Some("shop/cart"), &[], &[]))), percent: 12.5 }];
+        let copied = Route { mirrors, ..route(2, None, vec![pinned, to(Some(stable))]) };
         let only =
             |when: &[&str], taken| Outcome { when: when.iter().map(ToString::to_string).collect(), taken };
         let refusal =
@@ -198,7 +207,7 @@ mod tests {
             baseline: vec![
                 only(&["the caller is in namespace a", "b is so"], Taken::Route(Box::new(refusal))),
                 only(&["c is so"], Taken::NoRoute { virtual_service: "shop/cart".into() }),
-                only(&["d is so"], Taken::Route(Box::new(route(2, None, vec![pinned, to(Some(stable))])))),
+                only(&["d is so"], Taken::Route(Box::new(copied))),
                 only(&[], Taken::Service),
             ],
             notes: vec!["something".into()],
@@ -218,6 +227,7 @@ mod tests {
             VirtualService shop/cart  http[2]  matches everything
             → cart.shop:8080  weight 90  subset v1  in no DestinationRule: 503
             → cart.shop  subset v1  with version=v1
+            → copies 12.5 % to cart.shop  subset x
           no VirtualService
           → cart.shop   the Service itself
         note: something

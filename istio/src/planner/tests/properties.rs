@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::hosts::{HostName, service_named};
+use crate::plan::SubsetName;
 use crate::testing::effective::effective;
+use crate::testing::lanes_of_every_sort;
 use crate::testing::meshes::{mesh, some_lanes};
 
 const NAMESPACES: [&str; 4] = ["back", "front", "istio-system", "shop"];
@@ -23,7 +25,9 @@ pub(super) fn leads(observed: &Observed) -> (Vec<Lead>, Vec<Lead>) {
             NAMESPACES.iter().flat_map(|client| routes.clone().map(move |route| (*client, route)))
         {
             let sees = is_delegate || seen_by.meets(&Exported::To([client.to_owned()].into()));
-            for weighted in route["route"].as_array().into_iter().flatten().filter(|_| sees) {
+            let lists =
+                ["route", "mirrors"].iter().flat_map(|list| route[*list].as_array().into_iter().flatten());
+            for weighted in lists.filter(|_| sees) {
                 let destination = &weighted["destination"];
                 let host =
                     destination["host"].as_str().and_then(|host| service_named(host, object.namespace()));
@@ -65,10 +69,12 @@ pub(super) fn walk(
     let plan = planned(lanes, observed);
     label_pods(observed, &plan);
     check_safe(observed, original, "the start")?;
+    check_mirrors(observed)?;
     for change in &plan.changes {
         let applied = apply(observed, change);
         prop_assert!(applied.is_ok(), "{change}: {:?}", applied);
         check_safe(observed, original, &change.to_string())?;
+        check_mirrors(observed)?;
     }
     let again = planned(lanes, observed);
     prop_assert_eq!(again.changes, vec![]);
@@ -101,6 +107,21 @@ fn check_pinned(observed: &Observed, plan: &ClusterPlan) -> Result<(), TestCaseE
                 prop_assert!(policy["outlierDetection"].is_object(), "{}", policy);
             }
         }
+    }
+    Ok(())
+}
+
+/// Copies go to a lane's own pods, or to nobody.
+fn check_mirrors(observed: &Observed) -> Result<(), TestCaseError> {
+    for (client, namespace, name, subset) in leads(observed).0 {
+        let lanes = lanes_of_every_sort();
+        let lane = lanes.iter().find(|lane| SubsetName::of_mirror(&lane.name).as_str() == subset);
+        let Some(lane) = lane.map(|lane| lane.name.as_str()) else { continue };
+        let host = HostName { namespace: &namespace, name: &name };
+        let subsets = effective(observed, &client, host).subsets;
+        let found = subsets.iter().find(|one| one["name"] == subset.as_str()).expect("it is there");
+        prop_assert_eq!(&found["labels"], &serde_json::json!({"canaryctl.io/lane": lane}));
+        prop_assert!(found["trafficPolicy"].is_null(), "{} prefers instead of selecting", found);
     }
     Ok(())
 }

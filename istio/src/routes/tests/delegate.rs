@@ -5,7 +5,7 @@ use crate::delegates::expand;
 use crate::testing::delegating;
 
 fn terms(ignore_uri_case: bool, source_namespace: &str) -> RootTerms {
-    RootTerms { ignore_uri_case, source_namespace: source_namespace.into() }
+    RootTerms { ignore_uri_case, source_namespace: source_namespace.into(), ..RootTerms::default() }
 }
 
 /// A root whose only route delegates, and what it expands to with a delegate of these routes.
