@@ -95,7 +95,9 @@ fn on_a_lab(what: &[(&str, PathBuf)]) -> Result<()> {
     };
     // Built before the lab is up: compiling takes the processors that are measured.
     process::run(tests().arg("--no-run"))?;
-    process::run(&mut lab::beside_a_lab(tests().envs(what.iter().map(|(name, path)| (*name, path))), "")?)
+    let mut measured = tests();
+    measured.envs(what.iter().map(|(name, path)| (*name, path)));
+    process::run(&mut lab::beside_a_lab(&measured, "", lab::Optimised::Yes)?)
 }
 
 /// Builds the program at both ends of a developer's connection, so that its image needs nothing else.

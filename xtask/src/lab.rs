@@ -70,11 +70,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Verb::Up(passed_on) => {
             lab.arg("up");
             if !passed_on.args.iter().any(|arg| arg == "--help") {
-                lab.args(ingredients()?);
+                lab.args(ingredients(Optimised::No)?);
             }
             lab.args(&passed_on.args);
         }
-        Verb::Load(passed_on) => drop(lab.arg("load").args(images()?).args(&passed_on.args)),
+        Verb::Load(passed_on) => drop(lab.arg("load").args(images(Optimised::No)?).args(&passed_on.args)),
         Verb::Down(passed_on) => drop(lab.arg("down").args(&passed_on.args)),
         Verb::Status(passed_on) => drop(lab.arg("status").args(&passed_on.args)),
         Verb::Shell(InLab { name, command }) => {
@@ -102,16 +102,23 @@ pub(crate) fn named() -> Option<OsString> {
     std::env::var_os(LAB_ENV).filter(|name| !name.is_empty())
 }
 
+/// Whether a lab's canaryctl is built to be fast, which takes longer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Optimised {
+    Yes,
+    No,
+}
+
 /// `command`, run beside a lab that starts before it and ends with it, and whose name ends in `suffix`.
 ///
 /// A lab that `CANARY_LAB` names is used as it is, and stays.
-pub(crate) fn beside_a_lab(command: &Command, suffix: &str) -> Result<Command> {
+pub(crate) fn beside_a_lab(command: &Command, suffix: &str, optimised: Optimised) -> Result<Command> {
     let mut beside = match named() {
         Some(_) => Command::new(command.get_program()),
         None => {
             let mut lab = Command::new(program()?);
             lab.args(["with", "--name", &format!("test-{}{suffix}", std::process::id())]);
-            lab.args(ingredients()?).arg("--").arg(command.get_program());
+            lab.args(ingredients(optimised)?).arg("--").arg(command.get_program());
             lab
         }
     };
@@ -135,16 +142,16 @@ fn program() -> Result<PathBuf> {
 }
 
 /// What `canary-lab up` is to put into the lab, built or fetched.
-fn ingredients() -> Result<Vec<OsString>> {
+fn ingredients(optimised: Optimised) -> Result<Vec<OsString>> {
     let envoy = Envoy::ensure()?;
     let mut all: Vec<OsString> = vec!["--envoy".into(), envoy.program().into()];
-    all.extend(images()?);
+    all.extend(images(optimised)?);
     Ok(all)
 }
 
 /// The images that pods of ours run, each of one static program; canaryctl is a program of the lab too.
-fn images() -> Result<Vec<OsString>> {
-    let canaryctl = build::canaryctl_static(&filter::build()?, false)?;
+fn images(optimised: Optimised) -> Result<Vec<OsString>> {
+    let canaryctl = build::canaryctl_static(&filter::build()?, optimised == Optimised::Yes)?;
     let app = app()?;
     let apps = APP_IMAGES.map(|(name, env)| (name, &app, env));
     let mut all = Vec::new();

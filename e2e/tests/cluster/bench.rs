@@ -7,8 +7,10 @@ mod changes;
 mod controller;
 mod processes;
 mod push;
+mod releases;
 mod sidecars;
 pub(crate) mod tunnel;
+mod writes;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,11 +42,13 @@ struct Effort {
     rounds: usize,
     /// How often a lane comes and goes.
     lanes: usize,
+    /// How often a release does.
+    releases: usize,
 }
 
 impl Effort {
-    const FULL: Self = Self { rounds: 9, lanes: 15 };
-    const QUICK: Self = Self { rounds: 1, lanes: 2 };
+    const FULL: Self = Self { rounds: 9, lanes: 15, releases: 10 };
+    const QUICK: Self = Self { rounds: 1, lanes: 2, releases: 1 };
 }
 
 /// What is measured, in the document's order.
@@ -54,13 +58,15 @@ enum Part {
     Push,
     Sidecars,
     Changes,
+    Releases,
     Controller,
 }
 
-const PARTS: [(&str, Part); 4] = [
+const PARTS: [(&str, Part); 5] = [
     ("push", Part::Push),
     ("sidecars", Part::Sidecars),
     ("changes", Part::Changes),
+    ("releases", Part::Releases),
     ("controller", Part::Controller),
 ];
 
@@ -140,6 +146,7 @@ async fn measure(cluster: &Cluster, parts: Vec<Part>, effort: Effort) -> Vec<Sec
             Part::Push => push::measure(shop),
             Part::Sidecars => sidecars::measure(shop, effort.rounds).await,
             Part::Changes => changes::measure(shop, effort.lanes),
+            Part::Releases => releases::measure(shop, effort.releases).await,
             Part::Controller => controller::measure(shop),
         });
         eprintln!("measured   {part:?} {:.0} s", started.elapsed().as_secs_f64());
@@ -176,6 +183,6 @@ fn head(cluster: &Cluster, minutes: u64, [before, after]: [String; 2]) -> String
 const LIMITS: &str = "\n### Limits of these\n\n\
 - All of it shares one machine: control plane, proxies, applications, load generator, and whatever else the load
   average above shows. Counts and sizes are exact; of times compare rows, not documents.
-- canaryctl and the applications are builds without optimisation. The filter and Envoy are not.
+- canaryctl is a release build, unless `CANARY_LAB` names a lab that has another; the applications are not optimised.
 - The mesh is a small one. What grows with it is said in each section.
 ";

@@ -153,14 +153,14 @@ fn cluster(shop: &Shop) -> Result<Outcome> {
 /// The cluster's tests on this many labs at once, each with every n-th test.
 fn on_labs(cargo: &Command, labs: usize) -> Result<Outcome> {
     if labs == 1 {
-        return cargo_test::run(&mut lab::beside_a_lab(cargo, "")?);
+        return cargo_test::run(&mut lab::beside_a_lab(cargo, "", lab::Optimised::No)?);
     }
     if lab::named().is_some() {
         bail!("{} names one lab, --labs wants {labs}\nhelp:  leave one of them out", lab::LAB_ENV);
     }
     let parts: Vec<(String, Command)> = (1..=labs)
         .map(|number| {
-            let mut part = lab::beside_a_lab(cargo, &format!("-{number}"))?;
+            let mut part = lab::beside_a_lab(cargo, &format!("-{number}"), lab::Optimised::No)?;
             part.env(PART_ENV, format!("{number}/{labs}"));
             Ok((format!("lab {number}  "), part))
         })

@@ -1,12 +1,11 @@
 //! How long a lane takes to come and to go, and what is written to the API for it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use canary_e2e::bench::stats::Sample;
 
 use super::Section;
+use super::writes::{Writes, added, least, table, written};
 use crate::shop::Shop;
 
 /// How often writes are counted for each mesh.
@@ -15,9 +14,6 @@ const COUNTS: usize = 2;
 const COLLECTED_WITHIN: Duration = Duration::from_secs(60);
 /// Replicas of cart that add proxies, and nothing to the lane.
 const MANY: &str = "5";
-
-/// Requests that changed something, by verb and resource.
-type Writes = BTreeMap<String, u64>;
 
 pub(super) fn measure(shop: &Shop, rounds: usize) -> Section {
     super::install(shop);
@@ -49,7 +45,7 @@ pub(super) fn measure(shop: &Shop, rounds: usize) -> Section {
 }
 
 /// Proxies of the mesh.
-fn proxies(shop: &Shop) -> usize {
+pub(super) fn proxies(shop: &Shop) -> usize {
     shop.cluster().run("istioctl", &["proxy-status"], None).ok().stdout.lines().skip(1).count()
 }
 
@@ -88,57 +84,12 @@ fn count(shop: &Shop) -> Vec<Writes> {
     let once = |_| {
         let before = written(shop);
         shop.cluster().canaryctl(&["enable", "--cookie", "gray=1"]).ok();
-        let after = written(shop);
+        let added = added(shop, &before);
         shop.cluster().canaryctl(&["disable"]).ok();
         collected(shop);
-        let added = |(what, count): (String, u64)| {
-            let added = count - before.get(&what).copied().unwrap_or_default();
-            (added > 0).then_some((what, added))
-        };
-        after.into_iter().filter_map(added).collect()
+        added
     };
     (0..COUNTS).map(once).collect()
-}
-
-/// What has been written so far. Source: `apiserver_request_total` of the API server's metrics.
-fn written(shop: &Shop) -> Writes {
-    let metrics = shop.cluster().kubectl(&["get", "--raw", "/metrics"]).ok().stdout;
-    let mut writes = Writes::new();
-    for line in metrics.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
-        let label = |name: &str| {
-            let value = line.split_once(&format!("{name}=\""))?.1;
-            value.split_once('"').map(|(value, _)| value)
-        };
-        let [Some(group), Some(resource), Some(verb), Some(code)] =
-            ["group", "resource", "verb", "code"].map(label)
-        else {
-            continue;
-        };
-        let part = label("subresource").filter(|part| !part.is_empty());
-        // Kubernetes writes to pods, too: their status, and whole ones.
-        let of_lanes = match (group, resource) {
-            ("canaryctl.io" | "networking.istio.io" | "extensions.istio.io", _) => true,
-            ("", "pods") => part.is_none() && verb == "PATCH",
-            _ => false,
-        };
-        if of_lanes && code.starts_with('2') && ["POST", "PUT", "PATCH", "APPLY", "DELETE"].contains(&verb) {
-            let what = part.map_or_else(|| resource.to_owned(), |part| format!("{resource}/{part}"));
-            let count =
-                line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).unwrap_or_default();
-            *writes.entry(format!("{verb} {what}")).or_default() += count as u64;
-        }
-    }
-    writes
-}
-
-/// The fewest writes to objects themselves: statuses are written as often as time allows, and what was late once more.
-fn least(counts: &[Writes]) -> Writes {
-    let mut least = Writes::new();
-    for (what, count) in counts.iter().flatten().filter(|(what, _)| !what.contains('/')) {
-        let known = least.entry(what.clone()).or_insert(*count);
-        *known = (*known).min(*count);
-    }
-    least
 }
 
 fn rows(times: &Times) -> String {
@@ -147,28 +98,4 @@ fn rows(times: &Times) -> String {
         format!("| {command} | {} | {middle:.2} | {late:.2} |\n", times.proxies)
     };
     row("enable", &times.on) + &row("disable", &times.off)
-}
-
-fn table(counted: &[(String, Vec<Writes>)]) -> String {
-    let mut text = String::from("| write |");
-    for (mesh, _) in counted {
-        let _ = write!(text, " {mesh} |");
-    }
-    let _ = writeln!(text, "\n|---|{}", "---:|".repeat(counted.len()));
-    let kinds: BTreeSet<&String> =
-        counted.iter().flat_map(|(_, counts)| counts).flat_map(Writes::keys).collect();
-    for kind in kinds {
-        let _ = write!(text, "| {kind} |");
-        for (_, counts) in counted {
-            let of = |writes: &Writes| writes.get(kind).copied().unwrap_or_default();
-            let (least, most) = (counts.iter().map(of).min(), counts.iter().map(of).max());
-            let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
-            let _ = match least == most {
-                true => write!(text, " {most} |"),
-                false => write!(text, " {least} – {most} |"),
-            };
-        }
-        text.push('\n');
-    }
-    text
 }

@@ -22,6 +22,7 @@ pub(super) fn measure(shop: &Shop) -> Section {
     rows.push(("few services", lane(shop), memory(shop)));
     create(shop);
     rows.push(("1,000 services more", lane(shop), memory(shop)));
+    rows.push(("the same once istiod has told everybody", lane(shop), memory(shop)));
     delete_services(shop.cluster());
     rows.push(("those deleted", lane(shop), memory(shop)));
     shop.remove("gray");
