@@ -147,7 +147,10 @@ pub(crate) async fn reached(shop: &Shop) {
     tokio::task::block_in_place(|| {
         let machine = Machine::start(shop);
         let before = machine.state();
-        let mut connected = machine.connected(&["--cluster-range", PODS]);
+        // A network that has its nodes' ranges elsewhere leaves them empty; what is said once stays.
+        let range = json!({"spec": {"podCIDR": PODS, "podCIDRs": [PODS]}}).to_string();
+        shop.cluster().kubectl(&["patch", "node", "node1", "--type", "merge", "-p", &range]);
+        let mut connected = machine.connected(&[]);
         assert_eq!(connected.ready()["tun"]["names"], "hosts", "{}", connected.ready());
         assert!(connected.ready()["tun"]["ranges"].to_string().contains(PODS));
 
@@ -195,6 +198,9 @@ pub(crate) async fn put_back(shop: &Shop) {
     tokio::task::block_in_place(|| {
         let machine = Machine::start(shop);
         machine.run(&["ip", "route", "add", "10.88.3.0/24", "via", FAR]).ok();
+        // As in containers: what is mounted cannot be replaced.
+        let mounted = "cp -a /etc/hosts /etc/mounted && mount --bind /etc/mounted /etc/hosts";
+        machine.run(&["sh", "-c", mounted]).ok();
         let before = machine.state();
 
         let overlaps = machine.refused(&["--cluster-range", PODS]);
@@ -215,11 +221,16 @@ pub(crate) async fn put_back(shop: &Shop) {
         let id = helper(shop, connected.id());
         shop.cluster().run("kill", &["-KILL", &id, &connected.id().to_string()], None).ok();
         connected.ended();
+        shop.cluster().until("the device is gone", BACK_WITHIN, || {
+            (!machine.state().links.contains("canaryctl0")).then_some(())
+        });
         let left = machine.state();
         assert_eq!((&left.routes, &left.links), (&before.routes, &before.links));
         assert!(left.hosts.contains("# BEGIN canaryctl"), "the helper had no time: {left:?}");
         let mut connected = machine.connected(&with);
-        connected.interrupt();
+        shop.cluster().run("kill", &["-KILL", &helper(shop, connected.id())], None).ok();
+        assert_eq!(connected.ended().code(), Some(1), "without its helper it ends");
+        assert_eq!(machine.connected(&with).interrupt().code(), Some(0));
         machine.is_back(&before);
     });
 }

@@ -107,7 +107,10 @@ impl Ready {
         };
         command.arg(VERB).arg(&place).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound if !is_direct => without_root("there is no sudo here"),
+            // A folder of the path that may not be looked into hides it, too.
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if !is_direct => {
+                without_root("there is no sudo here")
+            }
             _ => failed(error),
         })?;
         let (door, _) = tokio::select! {
@@ -192,7 +195,7 @@ impl Brought {
 
 fn gone() -> Failure {
     Failure::new(Code::Failed, "the helper that keeps this machine's names has ended")
-        .help("all is put back; run it again")
+        .help("run it again, which also removes what it may have left in /etc/hosts")
 }
 
 fn without_root(why: &str) -> Failure {
