@@ -189,6 +189,10 @@ pub struct Step {
     /// In percent, in steps of 0.01; default: as in the step before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
+    /// Of how many of the requests that no lane claims the new versions get a copy while it is held, in percent, in
+    /// steps of 0.01; nobody sees what they answer. Default: of none, whatever the step before says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<f64>,
     /// How long it is held, in seconds; default: until it is promoted, or where it has something done, until that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_seconds: Option<u32>,
@@ -229,6 +233,19 @@ impl Release {
     pub fn share(&self, number: usize) -> f64 {
         let until = self.spec.steps.iter().take(number.saturating_add(1));
         until.rev().find_map(|step| step.share).unwrap_or_default()
+    }
+
+    /// The copies of the step of this number, in percent of the requests that no lane claims.
+    #[must_use]
+    pub fn mirror(&self, number: usize) -> f64 {
+        self.step(number).mirror.unwrap_or_default()
+    }
+
+    /// How much reaches the new versions in the step of this number, copies with it, in percent.
+    #[must_use]
+    pub fn load(&self, number: usize) -> f64 {
+        let share = self.share(number);
+        share + (100.0 - share) * self.mirror(number) / 100.0
     }
 
     /// How many steps there are.

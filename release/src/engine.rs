@@ -265,7 +265,7 @@ impl<'a> Turn<'a> {
             let step = self.release.step(number);
             self.judge_errand(number, &step)?;
             Checks::of(self.release, number).map_err(|error| needs_help("Invalid", error))?;
-            self.fits(Who::Share(self.release.share(number)))?;
+            self.fits(self.who(number))?;
         }
         self.next.status.workloads = workloads;
         self.goes_to(Phase::Preparing, "begins")
@@ -273,8 +273,13 @@ impl<'a> Turn<'a> {
 
     /// A share beyond what the lane's pods can serve is refused.
     fn has_capacity(&self, spec: &WorkloadSpec, stable: &Value) -> Turned {
-        let largest = self.release.spec.steps.iter().filter_map(|step| step.share).fold(0.0, f64::max);
+        let largest = (0..self.release.steps()).map(|number| self.release.load(number)).fold(0.0, f64::max);
         self.wanted_pods(spec, workload::replicas(stable), largest).map(drop)
+    }
+
+    /// Whom the lane takes in a step.
+    fn who(&self, number: usize) -> Who {
+        Who::Share { share: self.release.share(number), mirror: self.release.mirror(number) }
     }
 
     /// A lane that the others have room for.
@@ -354,8 +359,8 @@ impl<'a> Turn<'a> {
         }
         let is_there = self
             .is_as_before()
-            .and_then(|()| self.has_pods(share))
-            .and_then(|()| self.lane_with(Who::Share(share), false));
+            .and_then(|()| self.has_pods(self.release.load(number)))
+            .and_then(|()| self.lane_with(self.who(number), false));
         if let Err(stop) = is_there {
             // Only time in which all was well counts.
             self.next.status.held_since = None;
@@ -365,9 +370,12 @@ impl<'a> Turn<'a> {
         if self.next.status.held_since.is_none() {
             self.next.status.held_since = Some(self.now);
             let (at, of) = (number.saturating_add(1), self.release.steps());
-            self.next
-                .status
-                .note(self.now, format!("step {at} of {of}: {share} % of {}", self.release.spec.by));
+            let copies = match self.release.mirror(number) {
+                mirror if mirror > 0.0 => format!(", copies of {mirror} % of the other requests"),
+                _ => String::new(),
+            };
+            let what = format!("step {at} of {of}: {share} % of {}{copies}", self.release.spec.by);
+            self.next.status.note(self.now, what);
         }
         self.count_pause();
         self.may_go_on()?;

@@ -23,15 +23,15 @@ const REQUEST_ID: &str = "x-request-id";
 pub(crate) enum Who {
     /// Nobody yet.
     Nobody,
-    /// Those of the rules, and this share of all users, in percent.
-    Share(f64),
+    /// Those of the rules, this share of all users, and copies of this much of the rest, in percent.
+    Share { share: f64, mirror: f64 },
 }
 
 /// The lane that takes these.
 pub(crate) fn document(release: &Release, who: Who) -> Value {
     let rules = match who {
         Who::Nobody => Vec::new(),
-        Who::Share(share) => {
+        Who::Share { share, .. } => {
             let mut rule = json!({"name": SHARE, "percent": share});
             if release.spec.by == By::Requests {
                 // Who sent one that was in the lane sends the next one as anybody does.
@@ -41,6 +41,11 @@ pub(crate) fn document(release: &Release, who: Who) -> Value {
         }
     };
     let mut spec = json!({"rules": rules});
+    if let Who::Share { mirror, .. } = who
+        && mirror > 0.0
+    {
+        spec["mirror"] = mirror.into();
+    }
     if release.spec.by == By::Requests {
         spec["key"] = json!([{"header": REQUEST_ID}]);
         spec["layer"] = LAYER_OF_REQUESTS.into();
@@ -91,7 +96,7 @@ pub(crate) fn is_of(lane: &Value, release: &Release) -> bool {
 
 /// Whether a lane says what is wanted; numbers are compared as such.
 pub(crate) fn says(lane: &Value, wanted: &Value) -> bool {
-    ["rules", "key", "layer"].iter().all(|field| same(&lane["spec"][field], &wanted["spec"][field]))
+    ["rules", "key", "layer", "mirror"].iter().all(|field| same(&lane["spec"][field], &wanted["spec"][field]))
 }
 
 fn same(a: &Value, b: &Value) -> bool {

@@ -36,7 +36,8 @@ pub fn plan(release: &Release, world: &World, taken: Option<&str>) -> Planned {
         let pods = release.spec.workloads.iter().zip(&mut most).map(|(spec, most)| {
             let stable = world.deployments.get(&spec.deployment).map_or(0, workload::replicas);
             // What has been there for an earlier step stays.
-            *most = spec.replicas.unwrap_or_else(|| workload::needed(share, stable)).max(*most);
+            *most =
+                spec.replicas.unwrap_or_else(|| workload::needed(release.load(number), stable)).max(*most);
             (release.copy_of(&spec.deployment), *most)
         });
         PlannedStep { pods: pods.collect(), step: release.step(number), share }

@@ -1,6 +1,7 @@
 //! What a release would still change, were it to go on as its `spec` says now.
 
 use std::fmt;
+use std::ops::Range;
 
 use canary_rules::name::LaneName;
 use serde::Serialize;
@@ -103,32 +104,30 @@ fn images(release: &Release, spec: &WorkloadSpec, way: Way, world: &World) -> Ve
     changed.map(image).collect()
 }
 
-/// The shares that are still to come, the present one first; none where the lane only goes.
-fn steps_left(release: &Release, way: Way) -> Vec<f64> {
+/// The steps that are still to come, the present one first; none where the lane only goes.
+fn steps_left(release: &Release, way: Way) -> Range<usize> {
     let status = release.status.clone().unwrap_or_default();
     let is_before_images = matches!(status.phase, Phase::Pending | Phase::Preparing | Phase::Stepping);
     if way != Way::On || !is_before_images {
-        return Vec::new();
+        return 0..0;
     }
-    (status.step..release.steps().max(status.step.saturating_add(1)))
-        .map(|number| release.share(number))
-        .collect()
+    status.step..release.steps().max(status.step.saturating_add(1))
 }
 
-fn copy(release: &Release, spec: &WorkloadSpec, steps: &[f64], world: &World) -> Option<Remaining> {
+fn copy(release: &Release, spec: &WorkloadSpec, steps: &Range<usize>, world: &World) -> Option<Remaining> {
     let name = release.copy_of(&spec.deployment);
     let own = world.deployments.get(&name).filter(|copy| lane::is_of(copy, release));
     let from = own.map(workload::replicas);
     let stable = world.deployments.get(&spec.deployment).map_or(0, workload::replicas);
-    let needed = steps.iter().map(|share| spec.replicas.unwrap_or_else(|| workload::needed(*share, stable)));
-    let to = needed.chain(from).max()?;
+    let needed = |number| spec.replicas.unwrap_or_else(|| workload::needed(release.load(number), stable));
+    let to = steps.clone().map(needed).chain(from).max()?;
     Some(Remaining::Copy { deployment: name, from, to })
 }
 
-fn its_lane(release: &Release, steps: &[f64], world: &World) -> Option<Remaining> {
+fn its_lane(release: &Release, steps: &Range<usize>, world: &World) -> Option<Remaining> {
     let own = world.lanes.get(release.lane().as_str()).filter(|lane| lane::is_of(lane, release));
     let from = own.map(share);
-    let to = steps.iter().copied().chain(from).reduce(f64::max)?;
+    let to = steps.clone().map(|number| release.share(number)).chain(from).reduce(f64::max)?;
     Some(Remaining::Lane { lane: release.lane().clone(), from, to, by: release.spec.by })
 }
 

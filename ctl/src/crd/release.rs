@@ -95,8 +95,13 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
                 "message": "shares go in steps of 0.01",
             },
             {
-                "rule": "has(self.share) || has(self.job) || has(self.webhook)",
-                "message": "a step has a share, a job or a webhook",
+                "rule": "!has(self.mirror) || (self.mirror * 100.0 - double(int(self.mirror * 100.0 + 0.5)) < 0.000001 \
+                         && double(int(self.mirror * 100.0 + 0.5)) - self.mirror * 100.0 < 0.000001)",
+                "message": "mirror goes in steps of 0.01",
+            },
+            {
+                "rule": "has(self.share) || has(self.mirror) || has(self.job) || has(self.webhook)",
+                "message": "a step has a share, a mirror, a job or a webhook",
             },
             {
                 "rule": "!has(self.job) || !has(self.webhook)",
@@ -104,6 +109,7 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
             },
         ],
         "properties": {
+            "mirror": about(share.clone(), "Of how many of the requests that no lane claims the new versions get a copy, in percent, in steps of 0.01; default: of none."),
             "share": about(share, "Share in percent, in steps of 0.01; default: as in the step before."),
             "holdSeconds": {
                 "type": "integer", "format": "int64", "minimum": 0, "maximum": HOLD_S_MAX,

@@ -10,6 +10,7 @@ use crate::workload::{copy_of, is_rolled_out, needed, replicas};
 mod analysis;
 mod cut;
 mod errands;
+mod mirror;
 mod order;
 mod peers;
 mod remaining;

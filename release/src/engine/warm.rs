@@ -9,7 +9,7 @@ use crate::lane::{self, Who};
 use crate::workload;
 
 /// Everybody.
-const ALL: Who = Who::Share(100.0);
+const ALL: Who = Who::Share { share: 100.0, mirror: 0.0 };
 
 impl Turn<'_> {
     /// After all of the lane is gone: whether something is to be kept warm that was not yet.
@@ -135,9 +135,15 @@ impl Turn<'_> {
         let needed = workload::needed(share, stable);
         match spec.replicas {
             Some(replicas) if replicas < needed => {
+                let copies = self.release.spec.steps.iter().any(|step| step.mirror.is_some());
+                let of = if copies {
+                    "requests, copies with them,".into()
+                } else {
+                    self.release.spec.by.to_string()
+                };
                 let message = format!(
-                    "{share} % of the {} of {} take {needed} pods, and the lane gets {replicas}",
-                    self.release.spec.by, spec.deployment
+                    "{share} % of the {of} of {} take {needed} pods, and the lane gets {replicas}",
+                    spec.deployment
                 );
                 Err(needs_help("Capacity", message))
             }

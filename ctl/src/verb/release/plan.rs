@@ -105,7 +105,10 @@ fn tell(release: &Release, planned: &Planned) {
 
 fn step(planned: &PlannedStep, by: By) -> String {
     let PlannedStep { step, share, .. } = planned;
-    let who = if *share > 0.0 { format!("{share} % of {by}") } else { "by rule only".into() };
+    let mut who = if *share > 0.0 { format!("{share} % of {by}") } else { "by rule only".into() };
+    if let Some(mirror) = step.mirror.filter(|mirror| *mirror > 0.0) {
+        who += &format!(" and copies of {mirror} % of the other requests");
+    }
     match (step.errand(), step.hold_seconds) {
         (Some(errand), Some(seconds)) => format!("{who}, {errand}, for {seconds} s at least"),
         (Some(errand), None) => format!("{who}, {errand}"),
@@ -117,6 +120,13 @@ fn step(planned: &PlannedStep, by: By) -> String {
 /// What people have learnt the hard way.
 fn warnings(release: &Release, seen: &Seen) -> Vec<String> {
     let mut warnings = Vec::new();
+    if (0..release.steps()).any(|number| release.mirror(number) > 0.0) {
+        warnings.push(
+            "copies of requests are served as any request is: what the new versions write for one is written twice, \
+             in databases, queues and whatever else they call, and they need the pods for it"
+                .into(),
+        );
+    }
     for spec in &release.spec.workloads {
         let Some(deployment) = seen.world.deployments.get(&spec.deployment) else { continue };
         let labels = &deployment["spec"]["template"]["metadata"]["labels"];
