@@ -51,20 +51,22 @@ fn with(text: &[u8], entries: &[Entry]) -> Vec<u8> {
     [text, block.as_bytes()].concat()
 }
 
-/// The text without any block.
+/// The text without any block. Of one whose end somebody has removed only the first line goes: what follows may be theirs.
 fn without(text: &[u8]) -> Vec<u8> {
-    let (mut kept, mut is_ours) = (Vec::with_capacity(text.len()), false);
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        if line.starts_with(BEGIN.as_bytes()) {
-            is_ours = true;
-            if line.ends_with(format!("{JOINED}\n").as_bytes()) {
-                kept.pop();
-            }
-        } else if is_ours {
-            is_ours = line != END.as_bytes();
-        } else {
+    let is_begin = |line: &[u8]| line.starts_with(BEGIN.as_bytes());
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let (mut kept, mut left) = (Vec::with_capacity(text.len()), lines.as_slice());
+    while let Some((line, rest)) = left.split_first() {
+        left = rest;
+        if !is_begin(line) {
             kept.extend_from_slice(line);
+            continue;
         }
+        if line.ends_with(format!("{JOINED}\n").as_bytes()) {
+            kept.pop();
+        }
+        let end = rest.iter().take_while(|line| !is_begin(line)).position(|line| *line == END.as_bytes());
+        left = end.map_or(rest, |end| &rest[end + 1..]);
     }
     kept
 }

@@ -59,3 +59,20 @@ fn the_files_mode_stays() {
     assert_eq!(fs::read_to_string(&file).expect("read"), OWN);
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
 }
+
+#[test]
+fn what_follows_a_block_without_an_end_stays() {
+    for (text, want) in [
+        (
+            "127.0.0.1 localhost\n# BEGIN canaryctl connect --tun\n10.96.0.9 cart\n10.0.0.1 mine\n",
+            "127.0.0.1 localhost\n10.96.0.9 cart\n10.0.0.1 mine\n",
+        ),
+        (
+            "# BEGIN canaryctl connect --tun\n10.0.0.1 mine\n# BEGIN canaryctl connect --tun\n10.96.0.9 cart\n\
+             # END canaryctl connect --tun\n10.0.0.2 theirs\n",
+            "10.0.0.1 mine\n10.0.0.2 theirs\n",
+        ),
+    ] {
+        assert_eq!(String::from_utf8_lossy(&without(text.as_bytes())), want);
+    }
+}
