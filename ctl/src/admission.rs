@@ -143,20 +143,30 @@ fn unchanged(field: &str) -> String {
 
 /// Who may decide about users at the edge.
 fn may_route(field: &str) -> Value {
+    routes(
+        field,
+        &format!("size(object.spec.{field}) == 0"),
+        &format!("{field} decide about users at the edge"),
+    )
+}
+
+/// Asks for the verb that users' requests take, for a field that is there and has something to say.
+fn routes(field: &str, says_nothing: &str, because: &str) -> Value {
     json!({
         "expression": format!(
-            "!has(object.spec.{field}) || size(object.spec.{field}) == 0 || ({}) \
+            "!has(object.spec.{field}) || {says_nothing} || ({}) \
              || authorizer.group('canaryctl.io').resource('lanes').check('route').allowed()",
             unchanged(field)
         ),
-        "message": format!("{field} decide about users at the edge: that takes the verb `route` on lanes.canaryctl.io"),
+        "message": format!("{because}: that takes the verb `route` on lanes.canaryctl.io"),
         "reason": "Forbidden",
     })
 }
 
 fn lanes() -> Vec<Value> {
     let unchanged = format!("!has(object.spec.members) || ({})", unchanged("members"));
-    [vec![may_route("rules")], MEMBERS.held_or(&unchanged)].concat()
+    let mirror = routes("mirror", "object.spec.mirror == 0.0", "a mirror has all users' requests copied");
+    [vec![may_route("rules"), mirror], MEMBERS.held_or(&unchanged)].concat()
 }
 
 fn releases() -> Vec<Value> {

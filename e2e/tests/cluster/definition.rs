@@ -119,6 +119,10 @@ pub(crate) async fn grants(shop: &Shop) {
     });
     let error = judged("writer", &rules).expect_err("no right to route");
     assert!(error.contains("the verb `route` on lanes.canaryctl.io"), "{error}");
+    let error = judged("writer", &json!({"mirror": 10})).expect_err("no right to route");
+    assert!(error.contains("a mirror has all users' requests copied"), "{error}");
+    assert_eq!(judged("writer", &json!({"mirror": 0})), Ok(()));
+    assert_eq!(judged("release", &json!({"mirror": 0.5})), Ok(()));
     assert_eq!(judged("writer", &json!({})), Ok(()));
     let error = judged("writer", &own).expect_err("no right to that namespace's routes");
     assert!(error.contains("update virtualservices.networking.istio.io"), "{error}");
