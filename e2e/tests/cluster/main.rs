@@ -9,6 +9,7 @@ mod bug_reports;
 mod charts;
 mod cluster;
 mod control_plane;
+mod copies;
 mod dashboard;
 mod definition;
 mod develop;
@@ -102,6 +103,7 @@ fn main() -> ExitCode {
     suite.test("a_release_of_two_services_goes_to_everybody_and_back_under_load", releases::through);
     suite.test("a_release_is_seen_and_promoted_on_the_dashboard", dashboard::driven);
     suite.test("a_release_is_aborted_at_every_step_under_load", releases::aborted);
+    suite.test("a_release_copies_requests_and_nobody_sees_who_gets_them", copies::of_a_release);
     suite.test("a_release_goes_on_whoever_dies", releases::killed);
     suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
     suite.test(

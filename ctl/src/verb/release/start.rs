@@ -37,6 +37,7 @@ const NAME_PREFIX: &str = "r-";
   canaryctl release start --image cart=shop/cart:2.4 --strategy blue-green --cookie preview=1
   canaryctl release start --image cart=shop/cart:2.4 --strategy rolling --hold 1m
   canaryctl release start --image cart=shop/cart:2.4 --steps 0.5,5,50 --by requests
+  canaryctl release start --image cart=shop/cart:2.4 --mirror 10 --steps 5,50
   canaryctl release start --image cart=shop/cart:2.4 --steps 5,25 --hold 10m --prometheus http://prometheus.monitoring:9090
   canaryctl release start --image cart=shop/cart:2.4 --steps 5,25,100 --job smoke --on-failure abort
   canaryctl release start -f release.yaml
@@ -81,7 +82,7 @@ pub struct DocumentArgs {
     #[arg(long, value_name = "URL")]
     notify: Vec<String>,
     /// A Release file instead; `-` for standard input.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "strategy", "by", "steps", "hold", "lane", "replicas", "keep_warm", "prometheus", "job", "webhook", "notify"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["image", "strategy", "by", "steps", "mirror", "hold", "lane", "replicas", "keep_warm", "prometheus", "job", "webhook", "notify"])]
     file: Option<PathBuf>,
 }
 

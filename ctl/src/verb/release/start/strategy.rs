@@ -21,6 +21,10 @@ pub(super) struct StrategyArgs {
     /// Shares in percent, in steps of 0.01, one after the other.
     #[arg(long, value_name = "PERCENT", value_delimiter = ',')]
     steps: Vec<f64>,
+    /// First a step in which the new versions get copies of so many requests, in percent, and nobody sees what they answer.
+    /// What they write for a copy is written twice.
+    #[arg(long, value_name = "PERCENT")]
+    mirror: Option<f64>,
     /// What shares are of: users, each of whom stays on their side of it, or requests, whoever sends them; default
     /// users, and requests with rolling.
     #[arg(long, value_enum)]
@@ -115,8 +119,14 @@ impl StrategyArgs {
         };
         let is_blue_green = strategy == Strategy::BlueGreen;
         let step = |share| Step { share: Some(share), hold_seconds, ..Step::default() };
+        // Held until it is looked at, unless it is said for how long.
+        let copies = self.mirror.map(|mirror| Step {
+            mirror: Some(mirror),
+            hold_seconds: self.hold.map(seconds),
+            ..Step::default()
+        });
         Ok(Course {
-            steps: shares.into_iter().map(step).collect(),
+            steps: copies.into_iter().chain(shares.into_iter().map(step)).collect(),
             by,
             has_all_pods: is_blue_green,
             keep_warm_s: self.keep_warm.map(seconds).or(is_blue_green.then_some(BLUE_GREEN_KEEP_WARM_S)),
@@ -174,6 +184,24 @@ mod tests {
         check("--strategy rolling --by users --hold 1m", 1, (&[100.0], Some(60), By::Users, false, None));
         check("--strategy rolling", 0, (&[100.0], Some(0), By::Requests, false, None));
         assert_eq!(pod_by_pod(1000).len(), 64);
+    }
+
+    #[test]
+    fn copies_come_first_and_are_looked_at() {
+        for (line, want) in [
+            ("--mirror 10", vec![(Some(10.0), None, None)]),
+            ("--mirror 10 --steps 5", vec![(Some(10.0), None, None), (None, Some(5.0), None)]),
+            (
+                "--mirror 0.5 --steps 5 --hold 1m",
+                vec![(Some(0.5), None, Some(60)), (None, Some(5.0), Some(60))],
+            ),
+            ("--mirror 10 --strategy rolling", vec![(Some(10.0), None, None), (None, Some(100.0), Some(0))]),
+        ] {
+            let made = course(line, true, 1).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let steps: Vec<_> =
+                made.steps.iter().map(|step| (step.mirror, step.share, step.hold_seconds)).collect();
+            assert_eq!(steps, want, "{line}");
+        }
     }
 
     #[test]
