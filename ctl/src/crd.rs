@@ -99,6 +99,15 @@ fn column(name: &str, kind: &str, path: &str, about: &str) -> Value {
     json!({"name": name, "type": kind, "jsonPath": path, "description": about})
 }
 
+/// What a percentage of an object must be like: whole hundredths, as far as floating-point numbers can be.
+fn in_hundredths(field: &str, message: &str) -> Value {
+    let (has, wanted) = (format!("self.{field} * 100.0"), format!("double(int(self.{field} * 100.0 + 0.5))"));
+    json!({
+        "rule": format!("!has(self.{field}) || ({has} - {wanted} < 0.000001 && {wanted} - {has} < 0.000001)"),
+        "message": message,
+    })
+}
+
 fn schema() -> Value {
     let document = canary_rules::schema::lane();
     let mut schema = structural::of(&document);
@@ -119,17 +128,10 @@ fn schema() -> Value {
     }
     rule["x-kubernetes-validations"] = json!([
         {"rule": "has(self.when) || has(self.percent)", "message": "the rule is empty: give `when`, `percent` or both"},
-        {
-            "rule": "!has(self.percent) || (self.percent * 100.0 - double(int(self.percent * 100.0 + 0.5)) < 0.000001 \
-                     && double(int(self.percent * 100.0 + 0.5)) - self.percent * 100.0 < 0.000001)",
-            "message": "percent goes in steps of 0.01",
-        },
+        in_hundredths("percent", "percent goes in steps of 0.01"),
     ]);
-    properties["spec"]["x-kubernetes-validations"] = json!([{
-        "rule": "!has(self.mirror) || (self.mirror * 100.0 - double(int(self.mirror * 100.0 + 0.5)) < 0.000001 \
-                 && double(int(self.mirror * 100.0 + 0.5)) - self.mirror * 100.0 < 0.000001)",
-        "message": "mirror goes in steps of 0.01",
-    }]);
+    properties["spec"]["x-kubernetes-validations"] =
+        json!([in_hundredths("mirror", "mirror goes in steps of 0.01")]);
     schema["required"] = json!(["spec"]);
     schema["x-kubernetes-validations"] = json!([{
         "rule": "!has(self.spec.parent) || self.spec.parent != self.metadata.name",

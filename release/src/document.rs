@@ -207,6 +207,15 @@ pub struct Step {
     pub webhook: Option<Webhook>,
 }
 
+impl Step {
+    /// Its copies, in words; nothing where it has none.
+    #[must_use]
+    pub fn copies(&self) -> Option<String> {
+        let mirror = self.mirror.filter(|mirror| *mirror > 0.0)?;
+        Some(format!("copies of {mirror} % of the other requests"))
+    }
+}
+
 impl Release {
     /// The lane that carries it.
     #[must_use]

@@ -370,10 +370,7 @@ impl<'a> Turn<'a> {
         if self.next.status.held_since.is_none() {
             self.next.status.held_since = Some(self.now);
             let (at, of) = (number.saturating_add(1), self.release.steps());
-            let copies = match self.release.mirror(number) {
-                mirror if mirror > 0.0 => format!(", copies of {mirror} % of the other requests"),
-                _ => String::new(),
-            };
+            let copies = step.copies().map_or_else(String::new, |copies| format!(", {copies}"));
             let what = format!("step {at} of {of}: {share} % of {}{copies}", self.release.spec.by);
             self.next.status.note(self.now, what);
         }

@@ -89,16 +89,8 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
     let step = json!({
         "type": "object",
         "x-kubernetes-validations": [
-            {
-                "rule": "!has(self.share) || (self.share * 100.0 - double(int(self.share * 100.0 + 0.5)) < 0.000001 \
-                         && double(int(self.share * 100.0 + 0.5)) - self.share * 100.0 < 0.000001)",
-                "message": "shares go in steps of 0.01",
-            },
-            {
-                "rule": "!has(self.mirror) || (self.mirror * 100.0 - double(int(self.mirror * 100.0 + 0.5)) < 0.000001 \
-                         && double(int(self.mirror * 100.0 + 0.5)) - self.mirror * 100.0 < 0.000001)",
-                "message": "mirror goes in steps of 0.01",
-            },
+            super::in_hundredths("share", "shares go in steps of 0.01"),
+            super::in_hundredths("mirror", "mirror goes in steps of 0.01"),
             {
                 "rule": "has(self.share) || has(self.mirror) || has(self.job) || has(self.webhook)",
                 "message": "a step has a share, a mirror, a job or a webhook",

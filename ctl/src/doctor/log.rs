@@ -67,10 +67,10 @@ impl Log {
         for line in text.lines() {
             let Some((when, line)) = line.split_once(' ') else { continue };
             let Ok(when) = when.parse() else { continue };
-            if let Some(sender) = refused(line) {
-                see(&mut log.refused_http10, when, sender);
-            } else if let Some(fault) = fault(line) {
-                see(&mut log.faults, when, fault);
+            match Told::of(line) {
+                Some(Told::Refused(sender)) => see(&mut log.refused_http10, when, sender),
+                Some(Told::Fault(says)) => see(&mut log.faults, when, says),
+                None => {}
             }
         }
         log
@@ -82,40 +82,50 @@ fn see(seen: &mut Option<Seen>, last: Timestamp, says: String) {
     *seen = Some(Seen { count, last, says });
 }
 
-/// Who sent the request that an access log's line is about, if it was refused for its version: of such a request Envoy
-/// reads nothing.
-fn refused(line: &str) -> Option<String> {
-    if line.starts_with('{') {
-        let entry: Value = serde_json::from_str(line).ok()?;
-        let is_refused = entry["response_code_details"] == LOW_VERSION;
-        return is_refused
-            .then(|| entry["downstream_remote_address"].as_str().unwrap_or(SOMEBODY).to_owned());
-    }
-    // `[START] "METHOD PATH PROTOCOL" CODE FLAGS DETAILS … REMOTE_ADDRESS SERVER_NAME ROUTE`: no path has a space in it.
-    let (_, rest) = line.strip_prefix('[')?.split_once("] \"")?;
-    let (_, rest) = rest.split_once("\" ")?;
-    let mut fields = rest.split(' ');
-    if (fields.next(), fields.nth(1)) != (Some(REFUSED), Some(LOW_VERSION)) {
-        return None;
-    }
-    let address = fields.rev().nth(2).filter(|address| address.parse::<SocketAddr>().is_ok());
-    Some(address.unwrap_or(SOMEBODY).to_owned())
+/// What one line tells.
+enum Told {
+    /// A request was refused for its version, and who sent it: of such a request Envoy reads nothing.
+    Refused(String),
+    /// A module ended, in Envoy's words.
+    Fault(String),
 }
 
-/// What a line of Envoy's own says of a module that ended.
-fn fault(line: &str) -> Option<String> {
-    let message = if line.starts_with('{') {
-        let entry: Value = serde_json::from_str(line).ok()?;
-        entry["msg"].as_str()?.to_owned()
-    } else if line.starts_with('[') {
-        // Somebody's request.
-        return None;
-    } else {
-        // `TIME LEVEL envoy wasm FILE:LINE MESSAGE thread=N`, with tabs between.
-        line.split('\t').nth(3)?.to_owned()
-    };
-    let message = message.lines().next()?;
-    message.starts_with(ENDED).then(|| message.to_owned())
+impl Told {
+    fn of(line: &str) -> Option<Self> {
+        match line.as_bytes().first()? {
+            b'{' => Self::of_json(&serde_json::from_str(line).ok()?),
+            b'[' => Self::of_access(line),
+            // `TIME LEVEL envoy wasm FILE:LINE MESSAGE thread=N`, with tabs between.
+            _ => Self::of_message(line.split('\t').nth(3)?),
+        }
+    }
+
+    /// Either log, where it is written as JSON.
+    fn of_json(entry: &Value) -> Option<Self> {
+        if entry["response_code_details"] == LOW_VERSION {
+            let sender = entry["downstream_remote_address"].as_str().unwrap_or(SOMEBODY);
+            return Some(Self::Refused(sender.to_owned()));
+        }
+        Self::of_message(entry["msg"].as_str()?)
+    }
+
+    /// `[START] "METHOD PATH PROTOCOL" CODE FLAGS DETAILS … REMOTE_ADDRESS SERVER_NAME ROUTE`: no path has a space in it.
+    fn of_access(line: &str) -> Option<Self> {
+        let (_, rest) = line.split_once("] \"")?;
+        let (_, rest) = rest.split_once("\" ")?;
+        let mut fields = rest.split(' ');
+        if (fields.next(), fields.nth(1)) != (Some(REFUSED), Some(LOW_VERSION)) {
+            return None;
+        }
+        let address = fields.rev().nth(2).filter(|address| address.parse::<SocketAddr>().is_ok());
+        Some(Self::Refused(address.unwrap_or(SOMEBODY).to_owned()))
+    }
+
+    /// Envoy's own message.
+    fn of_message(message: &str) -> Option<Self> {
+        let first = message.lines().next().filter(|first| first.starts_with(ENDED));
+        first.map(|first| Self::Fault(first.to_owned()))
+    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use serde_json::Value;
 use crate::flows::Caller;
 use crate::judge::Rules;
 use crate::load::Load;
-use crate::manifests::NEXT_IMAGE;
-use crate::releases::{LANE, forget, is_over, release};
+use crate::releases::{LANE, forget, is_over, release, start_of};
 use crate::shop::Shop;
 
 /// How long a copy may take to be logged.
@@ -29,10 +28,7 @@ pub(crate) async fn of_a_release(shop: &Shop) {
     });
     let load = Load::of_lane(shop, LANE, Rules::Off);
     load.more(50).await;
-    let images: Vec<String> = LANE.services.iter().map(|service| format!("{service}={NEXT_IMAGE}")).collect();
-    let args: Vec<&str> =
-        ["start", "r"].into_iter().chain(images.iter().flat_map(|image| ["--image", image])).collect();
-    let started = release(shop, &[&args, &["--mirror", "100", "--steps", "100"][..]].concat()).await.ok();
+    let started = start_of(shop, LANE.services, &["--mirror", "100", "--steps", "100"]).await.ok();
     let says = "step 1 of 2: by rule only, copies of 100 % of the other requests";
     assert!(started.stdout.contains(says), "{started}");
 
@@ -72,13 +68,10 @@ pub(crate) async fn of_a_release(shop: &Shop) {
 /// How many of the counted flows' requests came to the new version of a service.
 #[track_caller]
 fn copies(shop: &Shop, service: &str) -> usize {
-    let logs = ["logs", "-l", "canaryctl.io/lane=r", "-c", "app", "--tail=-1", "--max-log-requests=20"];
-    let logs = shop.kubectl(&logs).ok().stdout;
-    let seen = logs.lines().filter_map(|line| serde_json::from_str::<Access>(line).ok());
-    let is_it = |access: &Access| {
+    let is_it = |access: &&Access| {
         access.service.split('.').next() == Some(service) && access.target.contains("copied=yes")
     };
-    seen.filter(is_it).count()
+    shop.access_logs_of("canaryctl.io/lane=r").iter().filter(is_it).count()
 }
 
 /// What routes there are in the shop's namespace, by kind and name.

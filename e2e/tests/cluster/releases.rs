@@ -21,9 +21,14 @@ pub(crate) async fn release(shop: &Shop, args: &[&str]) -> crate::cluster::Ran {
 
 /// Begins release r of both services, for who has the cookie.
 pub(crate) async fn start(shop: &Shop, more: &[&str]) -> crate::cluster::Ran {
-    let images = SERVICES.map(|service| format!("{service}={NEXT_IMAGE}"));
-    let given = ["start", "r", "--image", &images[0], "--image", &images[1], "--cookie", "gray=1"];
-    release(shop, &[&given, more].concat()).await
+    start_of(shop, &SERVICES, &[&["--cookie", "gray=1"], more].concat()).await
+}
+
+/// Begins release r of these services.
+pub(crate) async fn start_of(shop: &Shop, services: &[&str], more: &[&str]) -> crate::cluster::Ran {
+    let images: Vec<String> = services.iter().map(|service| format!("{service}={NEXT_IMAGE}")).collect();
+    let images: Vec<&str> = images.iter().flat_map(|image| ["--image", image]).collect();
+    release(shop, &[&["start", "r"], images.as_slice(), more].concat()).await
 }
 
 /// Asserts that the release is over and has left nothing but these images.

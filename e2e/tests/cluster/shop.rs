@@ -197,9 +197,13 @@ impl Shop {
     /// Everything that pods of a version have answered, as they themselves say.
     #[track_caller]
     pub(crate) fn access_logs(&self, version: &str) -> Vec<Access> {
-        let selector = format!("version={version}");
-        let logs =
-            self.kubectl(&["logs", "-l", &selector, "-c", "app", "--tail=-1", "--max-log-requests=20"]);
+        self.access_logs_of(&format!("version={version}"))
+    }
+
+    /// The same of the pods that have this label.
+    #[track_caller]
+    pub(crate) fn access_logs_of(&self, label: &str) -> Vec<Access> {
+        let logs = self.kubectl(&["logs", "-l", label, "-c", "app", "--tail=-1", "--max-log-requests=20"]);
         logs.ok().stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 

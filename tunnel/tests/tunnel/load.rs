@@ -21,16 +21,13 @@ const CONNECTIONS: usize = 2_000;
 const AT_A_TIME: usize = 50;
 /// Bytes each way of a big transfer.
 const BIG: usize = 12 << 20;
-/// Names how much a soak has instead: bytes of the transfer, and short connections.
-const SOAK_ENVS: [&str; 2] = ["CANARY_TUNNEL_BYTES", "CANARY_TUNNEL_CONNECTIONS"];
+/// Name how much of both a soak has instead.
+const BIG_ENV: &str = "CANARY_TUNNEL_BYTES";
+const CONNECTIONS_ENV: &str = "CANARY_TUNNEL_CONNECTIONS";
 
 /// What a soak has in place of this.
 fn or_soaked(env: &str, usual: usize) -> usize {
     std::env::var(env).map_or(usual, |wanted| wanted.parse().expect("a number"))
-}
-
-fn transferred() -> usize {
-    or_soaked(SOAK_ENVS[0], BIG)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +55,7 @@ async fn a_thousand_streams_are_open_at_once() {
 async fn thousands_of_short_connections_leave_nothing_behind() {
     let scene = Scene::new().await;
     let target = parrot().await;
-    let connections = or_soaked(SOAK_ENVS[1], CONNECTIONS);
+    let connections = or_soaked(CONNECTIONS_ENV, CONNECTIONS);
     let mut workers = JoinSet::new();
     for _ in 0..AT_A_TIME {
         let (client, target) = (scene.client.clone(), target.clone());
@@ -82,7 +79,7 @@ async fn thousands_of_short_connections_leave_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_big_transfer_arrives_whole_both_ways_at_once() {
     let scene = Scene::new().await;
-    let len = transferred();
+    let len = or_soaked(BIG_ENV, BIG);
     // Says at the end what it has heard.
     let target = service(move |mut connection: TcpStream| async move {
         let (mut read, mut write) = connection.split();

@@ -106,8 +106,8 @@ fn tell(release: &Release, planned: &Planned) {
 fn step(planned: &PlannedStep, by: By) -> String {
     let PlannedStep { step, share, .. } = planned;
     let mut who = if *share > 0.0 { format!("{share} % of {by}") } else { "by rule only".into() };
-    if let Some(mirror) = step.mirror.filter(|mirror| *mirror > 0.0) {
-        who += &format!(" and copies of {mirror} % of the other requests");
+    if let Some(copies) = step.copies() {
+        who += &format!(" and {copies}");
     }
     match (step.errand(), step.hold_seconds) {
         (Some(errand), Some(seconds)) => format!("{who}, {errand}, for {seconds} s at least"),

@@ -60,10 +60,7 @@ pub(crate) fn place(release: &Release) -> String {
     let share = release.share(status.step);
     let number = status.step.saturating_add(1);
     let of = release.steps();
-    let copies = match release.mirror(status.step) {
-        mirror if mirror > 0.0 => format!(", copies of {mirror} % of the other requests"),
-        _ => String::new(),
-    };
+    let copies = release.step(status.step).copies().map_or_else(String::new, |copies| format!(", {copies}"));
     match share > 0.0 {
         true => format!("step {number} of {of}: {share} % of {}{copies}", release.spec.by),
         false => format!("step {number} of {of}: by rule only{copies}"),

@@ -14,7 +14,7 @@ use super::changes::proxies;
 use super::writes::{Writes, added, table, written};
 use crate::flows::Caller;
 use crate::manifests::NEXT_IMAGE;
-use crate::releases::{LANE, forget, release, start};
+use crate::releases::{LANE, forget, release, start, start_of};
 use crate::shop::Shop;
 
 /// How many proxies hear of each step.
@@ -111,10 +111,7 @@ impl Drop for Instances {
 
 /// What a step of a release of these writes.
 async fn step(shop: &Shop, services: &[&str]) -> Writes {
-    let images: Vec<String> = services.iter().map(|service| format!("{service}={NEXT_IMAGE}")).collect();
-    let images = images.iter().flat_map(|image| ["--image", image]);
-    let args: Vec<&str> = ["start", "r"].into_iter().chain(images).chain(["--steps", "10,50"]).collect();
-    release(shop, &args).await.ok();
+    start_of(shop, services, &["--steps", "10,50"]).await.ok();
     let before = written(shop);
     release(shop, &["promote"]).await.ok();
     let added = added(shop, &before);
