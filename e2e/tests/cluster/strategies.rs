@@ -9,9 +9,12 @@ use crate::manifests::NEXT_IMAGE;
 use crate::releases::{LANE, forget, is_over, release, start};
 use crate::shop::Shop;
 
-/// How many flows each strategy is to stand; all of them are tried where it is said.
+/// How many flows each strategy is to stand.
 const FLOWS_ENV: &str = "CANARY_RELEASE_FLOWS";
-const FLOWS: usize = 2000;
+/// Flows of the strategy that is tried at full length, each a request to four services: 50,000.
+const FLOWS: usize = 12_500;
+/// Flows of each of the others: 5,000 requests.
+const FLOWS_OF_OTHERS: usize = 1_250;
 /// Flows of one user, half of which go each way: that none goes one of them is not to be thought of.
 const DRAWN: usize = 60;
 
@@ -39,16 +42,21 @@ const OTHERS: [Strategy; 5] = [
     Strategy { args: &["--strategy", "rolling"], held: &[] },
 ];
 
-pub(crate) async fn under_load(shop: &Shop) {
+pub(crate) async fn at_full_length(shop: &Shop) {
+    all(shop, &[BY_REQUESTS], FLOWS).await;
+}
+
+pub(crate) async fn each(shop: &Shop) {
+    all(shop, &OTHERS, FLOWS_OF_OTHERS).await;
+}
+
+async fn all(shop: &Shop, strategies: &[Strategy], flows: usize) {
     shop.installed();
     shop.kubectl(&["scale", "deploy", "stock-v1", "--replicas=3"]).ok();
     shop.rolled_out();
     let wanted = std::env::var(FLOWS_ENV).ok().map(|flows| flows.parse().expect("a number of flows"));
-    stands(shop, &BY_REQUESTS, wanted.unwrap_or(FLOWS)).await;
-    if let Some(flows) = wanted {
-        for strategy in &OTHERS {
-            stands(shop, strategy, flows).await;
-        }
+    for strategy in strategies {
+        stands(shop, strategy, wanted.unwrap_or(flows)).await;
     }
     shop.kubectl(&["scale", "deploy", "stock-v1", "--replicas=1"]).ok();
     shop.rolled_out();
