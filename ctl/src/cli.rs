@@ -66,6 +66,8 @@ enum Verb {
     Mesh(Box<verb::mesh::Args>),
     /// Have all requests of a service come to a process on this machine.
     Exchange(Box<verb::exchange::Args>),
+    /// Have copies of a service's requests come to a process on this machine.
+    Mirror(Box<verb::mirror::Args>),
     /// Have a process on this machine be a new service of the cluster.
     Preview(Box<verb::preview::Args>),
     /// Show which developer has which service, and end that.
@@ -168,6 +170,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Dashboard(args) => verb::dashboard::run(&args, cluster),
         Verb::Mesh(args) => verb::mesh::run(&args, cluster),
         Verb::Exchange(args) => verb::exchange::run(&args, cluster),
+        Verb::Mirror(args) => verb::mirror::run(&args, cluster),
         Verb::Preview(args) => verb::preview::run(&args, cluster),
         Verb::Dev(verb) => verb::dev::run(&verb, cluster),
         Verb::Diff(args) => verb::diff::run(&args, cluster),

@@ -3,18 +3,22 @@
 //!
 //! Knows documents only. Which of them can be is [`derive`]'s; what becomes of them is the controller's.
 
-use canary_rules::lane::Rule;
+use canary_istio::Host;
+use canary_rules::lane::{Rule, hundredths};
 use canary_rules::name::LaneName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::verb::enable::document::who_of_rules;
 
+mod copied;
 mod derive;
 mod overlap;
 #[cfg(test)]
 mod tests;
 
+pub use copied::{is_copied, pod_port};
+pub(crate) use copied::{ports, receiver};
 pub use derive::{Derived, Known, Ruling, derive};
 
 /// The query parameter of a link that puts whoever opens it into a developer's lane.
@@ -79,6 +83,9 @@ pub struct TakeoverSpec {
     /// The lane that carries them; none for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<LaneName>,
+    /// Of how many requests copies are made, in percent; all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f64>,
     /// Whose it is.
     pub owner: Owner,
 }
@@ -92,6 +99,8 @@ pub enum Mode {
     Mesh,
     /// All that no lane of the service has.
     Exchange,
+    /// Copies of those; whoever sent them has their answers from the service.
+    Mirror,
 }
 
 /// Whose a Takeover is.
@@ -103,6 +112,15 @@ pub struct Owner {
     /// The machine that answers.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub machine: String,
+}
+
+/// What a mirror has, in words; without a percentage, of all requests.
+#[must_use]
+pub fn copies(percent: Option<f64>) -> String {
+    match percent.filter(|percent| *percent < 100.0) {
+        Some(percent) => format!("copies of {percent} % of requests"),
+        None => "copies of all requests".into(),
+    }
 }
 
 impl Takeover {
@@ -130,7 +148,22 @@ impl Takeover {
         match self.spec.mode {
             Mode::Mesh => who_of_rules(&self.rules()),
             Mode::Exchange => EVERYTHING.into(),
+            Mode::Mirror => copies(self.spec.percent),
         }
+    }
+
+    /// The Service that gets copies of its requests, named as it is itself; none where it has requests.
+    #[must_use]
+    pub fn receiver(&self) -> Option<Host> {
+        let Metadata { name, namespace, .. } = &self.metadata;
+        (self.spec.mode == Mode::Mirror).then(|| Host::new(name, namespace).ok()).flatten()
+    }
+
+    /// Of how many requests copies are made, in hundredths of a percent; none where it is no percentage of a mirror.
+    #[must_use]
+    pub fn copied_share(&self) -> Option<u16> {
+        let share = hundredths(self.spec.percent.unwrap_or(100.0))?;
+        (self.spec.mode == Mode::Mirror && share > 0).then_some(share)
     }
 
     /// The query of a link that puts whoever opens it into its lane, as `name=value`, for as long as it lasts; none where

@@ -15,7 +15,7 @@ use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::lanes::condition;
 use crate::names::FIELD_MANAGER;
-use crate::takeover::{EVERYTHING, KIND};
+use crate::takeover::{EVERYTHING, KIND, copies};
 use crate::verb::enable::document::who_of_rules;
 use crate::world;
 
@@ -90,6 +90,7 @@ impl InWords {
         };
         let what = match takeover["spec"]["rules"].as_array() {
             Some(rules) if !rules.is_empty() => who_of_rules(rules),
+            _ if takeover["spec"]["mode"] == "mirror" => copies(takeover["spec"]["percent"].as_f64()),
             _ => EVERYTHING.into(),
         };
         let since = text("/metadata/creationTimestamp").parse::<Timestamp>();

@@ -24,6 +24,7 @@ pub mod install;
 pub mod lanes;
 pub mod man;
 pub mod mesh;
+pub mod mirror;
 pub mod netns;
 pub mod preview;
 pub mod rbac;

@@ -156,6 +156,7 @@ fn mesh(services: usize, lanes: usize, dense: bool) -> Observed {
             http_routes: HttpRoutes::default(),
             distribution: None,
             exchanged: false,
+            copies: Vec::new(),
         });
         let object = |kind: &str, spec| {
             let value = json!({"apiVersion": "networking.istio.io/v1", "kind": kind,

@@ -283,7 +283,7 @@ fn plan_host(
             })
             .collect();
         if owners.members.contains_key(lane.name.as_str()) {
-            mirrors.extend(Mirror::new(&lane.name, lane.mirror));
+            mirrors.extend(Mirror::to_lane(&lane.name, lane.mirror));
         }
         let name = SubsetName::of(&lane.name);
         let to = match lane.mode {
@@ -303,6 +303,7 @@ fn plan_host(
             subsets.push(Subset { name, lane: lane.name.clone(), failover });
         }
     }
+    mirrors.extend(service.copies.iter().filter_map(|copies| Mirror::to_service(&copies.to, copies.share)));
     http.push(HttpRoute { name: "default".into(), tag: None, to: Destination::Baseline });
     Ok(HostPlan {
         host: service.host.clone(),

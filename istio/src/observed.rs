@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::service::{Host, Labels, Service, Workload};
+use crate::service::{Copies, Host, Labels, Service, Workload};
 
 pub mod manifests;
 mod object;
@@ -54,6 +54,8 @@ pub struct ObservedService {
     pub distribution: Option<Distribution>,
     /// Whether somebody has all of its requests that no lane claims.
     pub exchanged: bool,
+    /// Which other services get copies of those.
+    pub copies: Vec<Copies>,
 }
 
 impl ObservedService {
@@ -67,6 +69,7 @@ impl ObservedService {
             port: port.map_or(PORT_DEFAULT, |port| port.number),
             workloads: self.workloads.clone(),
             exchanged: self.exchanged,
+            copies: self.copies.clone(),
         }
     }
 }

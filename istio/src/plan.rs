@@ -37,7 +37,7 @@ pub struct HostPlan {
     pub subsets: Vec<Subset>,
     /// Who serves what no lane claims: every workload without a lane membership.
     pub baseline: Tier,
-    /// Who gets copies of what no lane claims, by lane.
+    /// Who gets copies of what no lane claims: lanes by name, then other services.
     pub mirrors: Vec<Mirror>,
     /// Workloads that nobody is routed to.
     pub idle: Vec<IdleWorkload>,
@@ -65,22 +65,41 @@ impl Exchange {
     }
 }
 
-/// A lane whose members get copies of requests that no lane claims.
+/// Who gets copies of requests that no lane claims. Copies fall back to nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
-    /// The lane.
-    pub lane: LaneName,
-    /// Its members and nobody else: copies fall back to nobody.
-    pub subset: SubsetName,
+    /// Where they go.
+    pub to: MirrorTo,
     /// Of how many requests, in hundredths of a percent; never 0.
     pub share: u16,
 }
 
+/// Where copies go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MirrorTo {
+    /// To a lane's members.
+    Lane {
+        /// The lane.
+        lane: LaneName,
+        /// Its members and nobody else.
+        subset: SubsetName,
+    },
+    /// To another service, at the port that was asked for.
+    Service(Host),
+}
+
 impl Mirror {
-    /// Copies of this share of requests, in hundredths of a percent, if that is any.
+    /// Copies of this share of requests for a lane's members, in hundredths of a percent, if that is any.
     #[must_use]
-    pub fn new(lane: &LaneName, share: u16) -> Option<Self> {
-        (share > 0).then(|| Self { lane: lane.clone(), subset: SubsetName::of_mirror(lane), share })
+    pub fn to_lane(lane: &LaneName, share: u16) -> Option<Self> {
+        let to = || MirrorTo::Lane { lane: lane.clone(), subset: SubsetName::of_mirror(lane) };
+        (share > 0).then(|| Self { to: to(), share })
+    }
+
+    /// The same for another service.
+    #[must_use]
+    pub fn to_service(host: &Host, share: u16) -> Option<Self> {
+        (share > 0).then(|| Self { to: MirrorTo::Service(host.clone()), share })
     }
 }
 
@@ -113,6 +132,14 @@ impl HostPlan {
         let workloads = self.exchange.take().map(|exchange| exchange.workloads);
         let idle = |workload| IdleWorkload { workload, lane: EXCHANGE.into() };
         self.idle.extend(workloads.into_iter().flatten().map(idle));
+    }
+
+    /// The lanes whose members get copies, and their subsets for that.
+    pub(crate) fn mirror_subsets(&self) -> impl Iterator<Item = (&LaneName, &SubsetName)> {
+        self.mirrors.iter().filter_map(|mirror| match &mirror.to {
+            MirrorTo::Lane { lane, subset } => Some((lane, subset)),
+            MirrorTo::Service(_) => None,
+        })
     }
 
     /// A subset of this host by its name.

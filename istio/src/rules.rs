@@ -123,7 +123,7 @@ fn find_limits(
     }
     for ((_, rule), subset) in holding.subsets() {
         let names = host.subsets.iter().map(|own| &own.name);
-        let mut names = names.chain(host.mirrors.iter().map(|mirror| &mirror.subset));
+        let mut names = names.chain(host.mirror_subsets().map(|(_, subset)| subset));
         let taken = |name: &&str| names.any(|own| own.as_str() == *name);
         if let Some(subset) = subset["name"].as_str().filter(taken) {
             let object = rule.object.reference().clone();
@@ -277,9 +277,8 @@ fn lane_subsets(host: &HostPlan, policy: &Value, around: Around) -> Result<Vec<V
     };
     let mut subsets = host.subsets.iter().map(subset).collect::<Result<Vec<_>, Unrankable>>()?;
     subsets.extend(
-        host.mirrors.iter().map(
-            |mirror| json!({"name": mirror.subset.as_str(), "labels": failover::own_labels(&mirror.lane)}),
-        ),
+        host.mirror_subsets()
+            .map(|(lane, subset)| json!({"name": subset.as_str(), "labels": failover::own_labels(lane)})),
     );
     if host.exchange.is_some() {
         let policy = ranking(policy, &failover::exchange_keys(&lanes_here), around)?;

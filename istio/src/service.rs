@@ -117,6 +117,17 @@ pub struct Service {
     pub workloads: Vec<Workload>,
     /// Whether workloads labelled [`crate::lane::EXCHANGE`] serve what no lane of it claims.
     pub exchanged: bool,
+    /// Which other services get copies of what no lane of it claims.
+    pub copies: Vec<Copies>,
+}
+
+/// Copies of a service's requests for another one, which has the same ports.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Copies {
+    /// The other service.
+    pub to: Host,
+    /// Of how many requests, in hundredths of a percent.
+    pub share: u16,
 }
 
 /// Pods that share their labels: a Deployment, or one instance on the local mesh.

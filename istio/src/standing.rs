@@ -24,7 +24,7 @@ use crate::plan::{
 use crate::planner::{Desired, plan};
 use crate::routes::mirror::Copied;
 use crate::routes::{self, LaneHosts, RootTerms};
-use crate::service::{Host, Labels, Service};
+use crate::service::{Copies, Host, Labels, Service};
 use crate::virtual_services;
 
 #[cfg(test)]
@@ -52,6 +52,7 @@ pub struct Standing {
     /// What is demanded of delegates, by namespace and name.
     roots: HashMap<(String, String), Vec<RootTerms>>,
     services: HashMap<Host, ObservedService>,
+    copies: Vec<CopiesOf>,
     by_namespace: HashMap<String, Vec<Host>>,
     /// The users' rules for a service in its own namespace: the only ones that are edited.
     rules: HashMap<Host, Vec<Object>>,
@@ -70,6 +71,15 @@ struct Led {
     is_exchanged: bool,
     /// The subsets that get copies of those.
     mirrors: BTreeMap<String, Copied>,
+    /// Whether it gets copies of another service's.
+    is_copied_to: bool,
+}
+
+/// Copies that a service is to get of another one's requests.
+#[derive(Debug)]
+struct CopiesOf {
+    service: Host,
+    copies: Copies,
 }
 
 impl Standing {
@@ -86,6 +96,11 @@ impl Standing {
         for service in &observed.services {
             by_namespace.entry(service.host.namespace().into()).or_default().push(service.host.clone());
         }
+        let copies = observed.services.iter().flat_map(|service| {
+            let of = |copies: &Copies| CopiesOf { service: service.host.clone(), copies: copies.clone() };
+            service.copies.iter().map(of)
+        });
+        let copies = copies.collect();
         let mut rules: HashMap<Host, Vec<Object>> = HashMap::new();
         for object in observed.destination_rules.into_iter().filter(|object| !object.is_ours()) {
             if let Some(host) = ruled(&object) {
@@ -96,6 +111,7 @@ impl Standing {
             leads,
             roots: roots.map(|((space, name), terms)| ((space.into(), name.into()), terms)).collect(),
             services: observed.services.into_iter().map(|one| (one.host.clone(), one)).collect(),
+            copies,
             by_namespace,
             rules,
             namespaces: observed.namespaces,
@@ -228,21 +244,32 @@ impl Standing {
         for host in destinations(new) {
             let mut led = self.leads.get(&host).cloned().unwrap_or_default();
             led.lanes.retain(|lane, _| programmed.contains(lane));
+            for of in self.copies.iter().filter(|of| of.service == host) {
+                let receiver = self.leads.get(&of.copies.to).cloned();
+                leads.extend(receiver.map(|led| (of.copies.to.clone(), led)));
+            }
             leads.insert(host, led);
         }
         leads
     }
 
     /// These leads as routing.
-    fn routing(&self, leads: Leads) -> RoutingPlan {
+    fn routing(&self, mut leads: Leads) -> RoutingPlan {
+        let is_led = |of: &&CopiesOf| leads.get(&of.copies.to).is_some_and(|led| led.is_copied_to);
+        let copies: Vec<&CopiesOf> = self.copies.iter().filter(is_led).collect();
+        for of in &copies {
+            leads.entry(of.service.clone()).or_default();
+        }
         // A lane may be refused where its members get copies, for what else a route leads to.
         let lanes: BTreeSet<LaneName> = leads.values().flat_map(|led| led.lanes.keys().cloned()).collect();
         let host = |(host, led): (Host, Led)| {
             let mirror = |lane: &LaneName| {
                 let subset = SubsetName::of_mirror(lane);
-                Mirror::new(lane, led.mirrors.get(subset.as_str())?.share)
+                Mirror::to_lane(lane, led.mirrors.get(subset.as_str())?.share)
             };
-            let mirrors = lanes.iter().filter_map(mirror).collect();
+            let own = copies.iter().filter(|of| of.service == host);
+            let to_services = own.filter_map(|of| Mirror::to_service(&of.copies.to, of.copies.share));
+            let mirrors = lanes.iter().filter_map(mirror).chain(to_services).collect();
             let lanes = led.lanes.into_iter().map(|(lane, to)| HttpRoute {
                 name: SubsetName::of(&lane).as_str().into(),
                 tag: Some(lane),
@@ -341,15 +368,19 @@ fn is_of_mirrors(object: &Object, route: &Value) -> bool {
     if object.is_ours() { name == own::MIRROR_ROUTE } else { routes::is_mirror(name) }
 }
 
-/// Notes which lanes a route of ours copies requests to.
+/// Notes which lanes and services a route of ours copies requests to.
 fn note_mirrors(object: &Object, route: &Value, leads: &mut Leads) {
     for mirror in route["mirrors"].as_array().into_iter().flatten() {
-        let subset = mirror["destination"]["subset"].as_str().filter(|name| SubsetName::is_ours(name));
-        if let Some(subset) = subset
-            && let Some(host) = led_to(mirror, object.namespace())
+        let Some(host) = led_to(mirror, object.namespace()) else { continue };
+        let led = leads.entry(host).or_default();
+        let Some(subset) = mirror["destination"]["subset"].as_str() else {
+            led.is_copied_to = true;
+            continue;
+        };
+        if SubsetName::is_ours(subset)
             && let Some(copied) = routes::mirror::copied(route, mirror, object.namespace())
         {
-            let known = leads.entry(host).or_default().mirrors.entry(subset.to_owned()).or_insert(copied);
+            let known = led.mirrors.entry(subset.to_owned()).or_insert(copied);
             if known.part < copied.part {
                 *known = copied;
             }

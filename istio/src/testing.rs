@@ -61,7 +61,13 @@ pub(crate) fn workloads(texts: &[&str]) -> Vec<Workload> {
 }
 
 pub(crate) fn service(host: &str, texts: &[&str]) -> Service {
-    Service { host: host.parse().expect("host"), port: 80, workloads: workloads(texts), exchanged: false }
+    Service {
+        host: host.parse().expect("host"),
+        port: 80,
+        workloads: workloads(texts),
+        exchanged: false,
+        copies: Vec::new(),
+    }
 }
 
 /// Lanes of every sort: two siblings, a child, a strict one that serves `web` only.
@@ -94,6 +100,7 @@ pub(crate) fn mesh_of(services: &[(&str, &[&str])]) -> Observed {
         http_routes: HttpRoutes::default(),
         distribution: None,
         exchanged: false,
+        copies: Vec::new(),
     };
     Observed { services: services.iter().map(observed).collect(), ..Observed::default() }
 }

@@ -227,6 +227,7 @@ impl<'a> Run<'a> {
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
         self.reporter.hold(&seen, &course).await?;
         takeovers::hold(&self.client, &seen).await?;
+        takeovers::make_receivers(&self.client, &seen).await?;
         let client = self.client.clone();
         let mut phases = Phases::new(&client, &root_namespace, &seen, self.arrival_timeout);
         let changed = self.change(&mut phases, &seen, &course).await;

@@ -3,6 +3,7 @@
 
 mod agents;
 mod arrivals;
+mod receivers;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::world::Seen;
 use agents::{Agent, Agents};
 
 pub(super) use arrivals::Arrivals;
+pub(super) use receivers::make as make_receivers;
 
 /// How long a Takeover stays without a pod of its agent, in seconds: the agent comes once every proxy knows the
 /// lane, and ends by itself when nobody holds the tunnel.
@@ -92,7 +94,8 @@ pub(super) async fn report(
         let agent = agents.of_takeover(object.namespace(), object.name());
         let has_arrived = match (&agent, ruling) {
             (Agent::Running(pod), Ruling::On(takeover)) => {
-                let service = Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok();
+                let own = || Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok();
+                let service = takeover.receiver().or_else(own);
                 arrivals.look(client, looked.root_namespace, seen, service, pod)
             }
             _ => false,
@@ -173,7 +176,7 @@ fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>)
         Agent::Running(pod) if pod.is_ready => {
             said("False", "Working", "not every proxy knows its agent yet")
         }
-        Agent::Running(_) => said("False", "Away", "nobody holds its agent: the service's own pods answer"),
+        Agent::Running(_) => said("False", "Away", away(ruling)),
         Agent::Starting | Agent::Gone => said("False", "NoAgent", ""),
     };
     let (accepted, programmed) = match ruling {
@@ -214,6 +217,16 @@ fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>)
     status
 }
 
+/// What becomes of requests while nobody holds the agent.
+fn away(ruling: &Ruling) -> &'static str {
+    match ruling {
+        Ruling::On(takeover) if takeover.spec.mode == Mode::Mirror => {
+            "nobody holds its agent: copies are dropped"
+        }
+        _ => "nobody holds its agent: the service's own pods answer",
+    }
+}
+
 fn judged(takeover: &Takeover, course: &Course, outcome: &Outcome) -> (Said, Said) {
     let accepted = said("True", "Valid", "");
     let invalid = |message: String| {
@@ -227,7 +240,7 @@ fn judged(takeover: &Takeover, course: &Course, outcome: &Outcome) -> (Said, Sai
     }
     let is_on = match (takeover.spec.mode, course.lanes.get(takeover.lane())) {
         (_, Some(Verdict::Refused(faults))) => return invalid(faults.join("; ")),
-        (Mode::Exchange, _) | (Mode::Mesh, Some(Verdict::On(_))) => true,
+        (Mode::Exchange | Mode::Mirror, _) | (Mode::Mesh, Some(Verdict::On(_))) => true,
         (Mode::Mesh, _) => false,
     };
     let programmed = match outcome {

@@ -65,11 +65,16 @@ fn spec() -> Value {
         "x-kubernetes-validations": [
             {"rule": "self == oldSelf", "message": "a takeover does not change: end it and make another"},
             {
-                "rule": "(has(self.mode) && self.mode == 'exchange') \
+                "rule": "(has(self.mode) && self.mode != 'mesh') \
                          ? !has(self.lane) && (!has(self.rules) || size(self.rules) == 0) \
                          : has(self.lane) && has(self.rules) && size(self.rules) > 0",
-                "message": "mesh takes rules and a lane, exchange takes neither",
+                "message": "mesh takes rules and a lane, exchange and mirror take neither",
             },
+            {
+                "rule": "!has(self.percent) || (has(self.mode) && self.mode == 'mirror')",
+                "message": "percent is for mirror",
+            },
+            super::in_hundredths("percent", "percent goes in steps of 0.01"),
         ],
         "properties": {
             "service": about(
@@ -80,7 +85,11 @@ fn spec() -> Value {
                 "type": "array", "minItems": 1, "maxItems": PORTS_MAX, "items": port,
                 "description": "Ports of the Service that are taken.",
             },
-            "mode": {"type": "string", "enum": ["mesh", "exchange"], "description": "What is taken: the requests that a rule matches, or all that no lane of the service has."},
+            "mode": {"type": "string", "enum": ["mesh", "exchange", "mirror"], "description": "What is taken: the requests that a rule matches, all that no lane of the service has, or copies of those."},
+            "percent": {
+                "type": "number", "exclusiveMinimum": true, "minimum": 0, "maximum": 100,
+                "description": "Of how many requests copies are made, in percent, in steps of 0.01; default: of all.",
+            },
             "rules": about(rules, "What a request must be like, as in a Lane: each asks for a value of a header, a cookie or the query."),
             "lane": about(
                 lane["properties"]["metadata"]["properties"]["name"].clone(),

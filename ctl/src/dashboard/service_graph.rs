@@ -163,7 +163,13 @@ mod tests {
         let workload =
             |(name, own): &(&str, &[(&str, &str)])| Workload { name: (*name).into(), labels: labels(own) };
         let host = Host::new(name, "shop").expect("a host");
-        Service { host, port: 80, workloads: workloads.iter().map(workload).collect(), exchanged: false }
+        Service {
+            host,
+            port: 80,
+            workloads: workloads.iter().map(workload).collect(),
+            exchanged: false,
+            copies: Vec::new(),
+        }
     }
 
     fn lane(name: &str, parent: Option<&str>, mode: Mode) -> LaneRouting {

@@ -43,7 +43,9 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
         rule("canaryctl.io", &["lanes/status", "releases/status", "takeovers/status"], &["patch"]),
         // What happens is told as Events: of what lies in no namespace, in `default`.
         rule("events.k8s.io", &["events"], &["create", "patch"]),
-        rule("", &["namespaces", "services"], &read),
+        rule("", &["namespaces"], &read),
+        // Copies of a service's requests go to a Service of their own, which goes with its Takeover.
+        rule("", &["services"], &["get", "list", "watch", "create", "patch"]),
         rule("apps", &["statefulsets", "daemonsets"], &read),
         // A release gives Deployments images, and makes and deletes those that serve its lane.
         rule("apps", &["deployments"], &["get", "list", "watch", "create", "patch", "delete"]),

@@ -246,7 +246,10 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
         seen.lanes.clear();
         seen.derived = takeover::Derived::default();
         // Without workloads no service is in need of a preference for its baseline.
-        seen.observed.services.iter_mut().for_each(|service| service.workloads.clear());
+        for service in &mut seen.observed.services {
+            service.workloads.clear();
+            service.copies.clear();
+        }
         let course = match &settings {
             Some((_, settings)) => steer::course(&seen, settings, Timestamp::now().as_second()),
             None => {

@@ -84,7 +84,7 @@ impl Command {
             Self::Connect => "connect",
             Self::Forward => "forward",
             Self::Run => "run",
-            Self::Mesh => "mesh, exchange",
+            Self::Mesh => "mesh, exchange, mirror",
             Self::Preview => "preview",
             Self::DevList => "dev list",
             Self::DevStop => "dev stop, clean",

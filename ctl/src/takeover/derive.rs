@@ -6,14 +6,14 @@ use canary_istio::Object;
 use canary_istio::failover::lane_key;
 use canary_istio::lane::{EXCHANGE, LANE_LABEL};
 use canary_istio::observed::Speaks;
-use canary_istio::service::{Labels, Workload};
+use canary_istio::service::{Copies, Labels, Workload};
 use canary_istio::{Observed, ObservedService};
 use canary_rules::lane::{API_VERSION, KIND as LANE};
 use canary_rules::wire::LANES_MAX;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::{LABEL, Mode, Takeover, overlap};
+use super::{LABEL, Mode, Takeover, is_copied, overlap};
 
 /// What the lane of a Takeover is called: nobody's pods are in a lane of such a name unless they mean it.
 const LANE_PREFIX: &str = "dev-";
@@ -107,6 +107,9 @@ fn judge(takeover: &Takeover, before: &[Takeover], known: Known<'_>) -> Option<R
         Mode::Exchange => exchange_refusal(takeover)
             .or_else(|| service_refusal(takeover, known.services?))
             .or_else(|| before.iter().find_map(|other| exchange_clash(takeover, other))),
+        Mode::Mirror => mirror_refusal(takeover)
+            .or_else(|| copies_refusal(takeover, known.services?))
+            .or_else(|| receiver_refusal(takeover, known.services?)),
     }
 }
 
@@ -134,21 +137,74 @@ fn exchange_refusal(takeover: &Takeover) -> Option<Refusal> {
     has_more.then(|| refusal("Invalid", "an exchange takes all requests: it has neither a lane nor rules"))
 }
 
+/// Why one who wants copies asks for too much, or for nothing.
+fn mirror_refusal(takeover: &Takeover) -> Option<Refusal> {
+    let spec = &takeover.spec;
+    if spec.lane.is_some() || !spec.rules.is_empty() {
+        let message = "a mirror has copies of requests that no lane claims: it has neither a lane nor rules";
+        return Some(refusal("Invalid", message));
+    }
+    takeover.copied_share().is_none().then(|| {
+        let percent = spec.percent.unwrap_or_default();
+        refusal("Invalid", format!("{percent} is no percentage: wanted 0.01 to 100, in steps of 0.01"))
+    })
+}
+
 /// Why a service cannot be taken.
 fn service_refusal(takeover: &Takeover, services: &[ObservedService]) -> Option<Refusal> {
+    let service = match taken(takeover, services) {
+        Ok(service) => service,
+        Err(refused) => return Some(refused),
+    };
+    let why = meets_strangers(service)?;
+    Some(refusal("Invalid", format!("{}: {why}", takeover.service())))
+}
+
+/// Why no copies can be made of a service's requests.
+fn copies_refusal(takeover: &Takeover, services: &[ObservedService]) -> Option<Refusal> {
+    let service = match taken(takeover, services) {
+        Ok(service) => service,
+        Err(refused) => return Some(refused),
+    };
+    if service.headless {
+        let message = format!("{}: it is headless, so clients pick its pods themselves", takeover.service());
+        return Some(refusal("Invalid", message));
+    }
+    let is_taken = |number: u16| takeover.spec.ports.contains(&number);
+    let raw = service.ports.iter().find(|port| is_taken(port.number) && !is_copied(port))?;
+    let message =
+        format!("{}: its port {raw} is not HTTP: there are no requests to copy", takeover.service());
+    Some(refusal("Invalid", message))
+}
+
+/// Why there can be no Service that gets the copies.
+fn receiver_refusal(takeover: &Takeover, services: &[ObservedService]) -> Option<Refusal> {
+    let receiver = takeover.receiver()?;
+    let own = Labels::from([(LABEL.to_owned(), takeover.metadata.name.clone())]);
+    let other = services.iter().find(|service| service.host == receiver && service.selector != own)?;
+    let (namespace, name) = (other.host.namespace(), other.host.name());
+    Some(refusal(
+        "Invalid",
+        format!("there is a Service {namespace}/{name} that somebody made: name it otherwise"),
+    ))
+}
+
+/// The service that is meant, which has the ports that are.
+fn taken<'a>(takeover: &Takeover, services: &'a [ObservedService]) -> Result<&'a ObservedService, Refusal> {
     let spec = &takeover.spec;
     let of = |service: &&ObservedService| {
         service.host.namespace() == takeover.metadata.namespace && service.host.name() == spec.service
     };
-    let Some(service) = services.iter().find(of) else {
-        return Some(refusal("Invalid", format!("there is no Service {}", takeover.service())));
-    };
+    let found = services.iter().find(of);
+    let service =
+        found.ok_or_else(|| refusal("Invalid", format!("there is no Service {}", takeover.service())))?;
     let has = |number: &u16| service.ports.iter().any(|port| port.number == *number);
-    if let Some(missing) = spec.ports.iter().find(|number| !has(number)) {
-        return Some(refusal("Invalid", format!("Service {} has no port {missing}", takeover.service())));
+    match spec.ports.iter().find(|number| !has(number)) {
+        Some(missing) => {
+            Err(refusal("Invalid", format!("Service {} has no port {missing}", takeover.service())))
+        }
+        None => Ok(service),
     }
-    let why = meets_strangers(service)?;
-    Some(refusal("Invalid", format!("{}: {why}", takeover.service())))
 }
 
 /// Why there can be no lane of this name, or no further one.
@@ -188,7 +244,7 @@ fn meets_strangers(service: &ObservedService) -> Option<String> {
 /// Why a Takeover cannot be beside an older one.
 fn clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
     let (ours, theirs) = (&takeover.spec, &other.spec);
-    if theirs.mode == Mode::Exchange {
+    if theirs.mode != Mode::Mesh {
         // It has what no lane has.
         return None;
     }
@@ -260,23 +316,22 @@ fn is_programmed(takeover: &Takeover) -> bool {
 }
 
 impl Derived {
-    /// The labels of a Takeover's agent beside those of its service.
+    /// The labels of a Takeover's agent; it has those of its service besides, unless it gets copies.
     #[must_use]
     pub fn labels(takeover: &Takeover) -> Labels {
-        // Who takes everything is in no lane.
+        let own = Labels::from([(LABEL.to_owned(), takeover.metadata.name.clone())]);
         let lane = match takeover.spec.mode {
             Mode::Mesh => takeover.lane(),
+            // Who takes everything is in no lane.
             Mode::Exchange => EXCHANGE,
+            Mode::Mirror => return own,
         };
-        Labels::from([
-            (LANE_LABEL.to_owned(), lane.to_owned()),
-            (lane_key(lane), "member".to_owned()),
-            (LABEL.to_owned(), takeover.metadata.name.clone()),
-        ])
+        let of_lane = [(LANE_LABEL.to_owned(), lane.to_owned()), (lane_key(lane), "member".to_owned())];
+        own.into_iter().chain(of_lane).collect()
     }
 
-    /// Tells the services of the agents that are to come, and of who has all of their requests: every proxy knows
-    /// their lane before the first pod is there, and nobody else's request ever meets one.
+    /// Tells the services of the agents that are to come, and of who has all of their requests or copies of them: every
+    /// proxy knows their lane before the first pod is there, and nobody else's request ever meets one.
     pub fn add_workloads(&self, observed: &mut Observed) {
         for ruling in self.rulings.values() {
             let Ruling::On(takeover) = ruling else { continue };
@@ -285,6 +340,10 @@ impl Derived {
                     && service.host.name() == takeover.spec.service
             };
             let Some(service) = observed.services.iter_mut().find(of) else { continue };
+            if let (Some(to), Some(share)) = (takeover.receiver(), takeover.copied_share()) {
+                service.copies.push(Copies { to, share });
+                continue;
+            }
             let mut labels = service.selector.clone();
             labels.extend(Self::labels(takeover));
             service.exchanged |= takeover.spec.mode == Mode::Exchange;

@@ -246,6 +246,68 @@ fn who_takes_everything_names_neither_lane_nor_rules() {
     check(vec![unlaned], "a", "Invalid", "it names no lane");
 }
 
+fn mirror(name: &str, user: &str, percent: Option<f64>) -> Value {
+    let mut takeover = exchange(name, 1, user);
+    takeover["spec"]["mode"] = "mirror".into();
+    if let Some(percent) = percent {
+        takeover["spec"]["percent"] = percent.into();
+    }
+    takeover
+}
+
+#[test]
+fn copies_are_anybodys_beside_all_that_others_have() {
+    let all = seen(vec![
+        mirror("a", "alice", None),
+        mirror("b", "bob", Some(12.5)),
+        exchange("c", 2, "carol"),
+        takeover("d", 3, "cart", "dave", header("dave")),
+    ]);
+    assert!(["a", "b", "c", "d"].iter().all(|name| ruling(&all, name).is_none()));
+    let cart = all.observed.services.iter().find(|service| service.host.name() == "cart").expect("cart");
+    let copies: Vec<_> = cart.copies.iter().map(|copies| (copies.to.to_string(), copies.share)).collect();
+    assert_eq!(copies, [("a.shop".to_owned(), 10_000), ("b.shop".to_owned(), 1250)]);
+    let workloads = cart.workloads.iter().filter(|workload| workload.name.starts_with("takeover"));
+    assert_eq!(workloads.count(), 2, "who gets copies is none of the service's");
+}
+
+#[test]
+fn copies_that_cannot_be_are_refused_in_words() {
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut takeover = mirror("a", "alice", None);
+        change(&mut takeover["spec"]);
+        takeover
+    };
+    check(vec![with(&|spec| spec["lane"] = "dev-alice".into())], "a", "Invalid", "neither a lane nor rules");
+    for percent in [0.0, 0.001, 101.0] {
+        check(vec![mirror("a", "alice", Some(percent))], "a", "Invalid", "is no percentage");
+    }
+    check(vec![with(&|spec| spec["ports"] = json!([82]))], "a", "Invalid", "shop/cart has no port 82");
+    let [taken, _] = service("a");
+    check(
+        vec![mirror("a", "alice", None), taken],
+        "a",
+        "Invalid",
+        "there is a Service shop/a that somebody made",
+    );
+    let service = |ports: Value, headless: bool| {
+        let [mut service, _] = service("cart");
+        service["spec"]["ports"] = ports;
+        if headless {
+            service["spec"]["clusterIP"] = "None".into();
+        }
+        let objects = vec![service, mirror("a", "alice", None)];
+        let seen = World { objects }.see(&MeshConfigs::default()).expect("a world");
+        ruling(&seen, "a").map(|(_, message)| message).unwrap_or_default()
+    };
+    let tcp = json!({"name": "tcp-raw", "port": 9000});
+    let http = json!({"name": "http", "port": 80});
+    assert_eq!(service(json!([http, tcp]), false), "", "another port's connections are nobody's business");
+    let raw = service(json!([{"name": "tcp-raw", "port": 80}]), false);
+    assert!(raw.contains("its port tcp-raw:80 is not HTTP"), "{raw}");
+    assert!(service(json!([http]), true).contains("headless"));
+}
+
 #[test]
 fn the_lane_is_routed_before_its_agent_has_a_pod() {
     let course = |objects| {

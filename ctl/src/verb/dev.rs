@@ -27,7 +27,8 @@ use crate::waiting::Waiting;
 pub enum Verb {
     /// Have all that a file names at once: requests of several services, for processes on this machine.
     #[command(after_help = "\
-Requests that the rules match come here from each service of `mesh`, in one lane; all requests from each of `exchange`.
+Requests that the rules match come here from each service of `mesh`, in one lane; all requests from each of `exchange`;
+copies of requests from each of `mirror`.
 Ctrl-C gives all of them back, and so does one that cannot be had.
 
   # dev.yaml

@@ -154,6 +154,7 @@ fn mesh(services: usize) -> Result<Observed> {
             http_routes: HttpRoutes::default(),
             distribution: None,
             exchanged: false,
+            copies: Vec::new(),
         });
     }
     for number in 0..LANES * MEMBERS {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{display, labels, list};
 use crate::hosts::{HostName, Named, named};
 use crate::observed::{Object, Observed};
+use crate::routes::mirror::listed;
 use crate::service::{CLUSTER_DOMAIN, Labels};
 
 /// A destination of a route.
@@ -82,17 +83,11 @@ impl Mirror {
     ///
     /// Source: `MirrorPercent`, `MirrorPercentByPolicy` in pilot/pkg/networking/core/route.
     pub(super) fn all(route: &Value, object: &Object, observed: &Observed) -> Vec<Self> {
-        let percentages =
-            [&route["mirrorPercentage"]["value"], &route["mirrorPercent"], &route["mirror_percent"]];
-        let once = route["mirror"].is_object().then(|| {
-            let percent = percentages.into_iter().find_map(Value::as_f64).unwrap_or(100.0);
-            Self { to: Destination::to(&route["mirror"], object, observed), percent }
-        });
-        let listed = list(&route["mirrors"]).map(|mirror| {
+        let mirror = |mirror: &Value| {
             let percent = mirror["percentage"]["value"].as_f64().unwrap_or(100.0);
             Self { to: Destination::to(&mirror["destination"], object, observed), percent }
-        });
-        once.into_iter().chain(listed).filter(|mirror| mirror.percent > 0.0).collect()
+        };
+        listed(route).iter().map(mirror).filter(|mirror| mirror.percent > 0.0).collect()
     }
 }
 

@@ -46,6 +46,7 @@ fn service(host: &str, workloads: &[&str]) -> Service {
         port: 80,
         workloads: workloads.iter().map(workload).collect(),
         exchanged: false,
+        copies: Vec::new(),
     }
 }
 

@@ -139,6 +139,7 @@ impl Found {
                 http_routes: http_routes(&host, &self.http_routes),
                 distribution: distribution(object),
                 exchanged: false,
+                copies: Vec::new(),
                 host,
                 selector,
             });

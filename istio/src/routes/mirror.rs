@@ -1,4 +1,4 @@
-//! Copies of requests of no lane: what a route of the user's does besides, for the lanes that have a mirror.
+//! Copies of requests of no lane: what a route of the user's does besides, for lanes and services that get them.
 //!
 //! Source: `MirrorPercent`, `MirrorPercentByPolicy` in pilot/pkg/networking/core/route, `MergeHTTPRoutes` in
 //! pilot/pkg/model.
@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::{RootTerms, Target};
 use crate::hosts::service_named;
-use crate::plan::Mirror;
+use crate::plan::{Mirror, MirrorTo};
 
 /// Steps of a percentage that Envoy tells apart.
 const STEPS_PER_PERCENT: u32 = 10_000;
 /// Fields that say how much is copied to `mirror`; the first that is there counts.
 const PERCENTAGES: [&str; 3] = ["mirrorPercentage", "mirrorPercent", "mirror_percent"];
 
-/// Where copies of a route's requests go: one entry per lane, service and port, however many destinations lead there.
+/// Where copies of a route's requests go: one entry per receiver, service and port, however many destinations lead there.
 pub(super) fn mirrors(original: &Map<String, Value>, targets: &[Target]) -> Vec<Value> {
     let destinations = original.get("route").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let port = |index: usize| destinations.get(index).map(|weighted| &weighted["destination"]["port"]);
@@ -34,10 +34,18 @@ pub(super) fn mirrors(original: &Map<String, Value>, targets: &[Target]) -> Vec<
     mirrors
 }
 
-/// Copies to one lane, where this part of a route's requests is the service's.
+/// Copies to one receiver, where this part of a route's requests is the service's.
 pub(crate) fn entry(destination: &Value, mirror: &Mirror, part: f64) -> Value {
     let mut destination = destination.clone();
-    destination["subset"] = mirror.subset.as_str().into();
+    match &mirror.to {
+        MirrorTo::Lane { subset, .. } => destination["subset"] = subset.as_str().into(),
+        MirrorTo::Service(host) => {
+            destination["host"] = host.fqdn().into();
+            if let Some(destination) = destination.as_object_mut() {
+                destination.shift_remove("subset");
+            }
+        }
+    }
     json!({"destination": destination, "percentage": {"value": percentage(mirror.share, part)}})
 }
 
@@ -101,22 +109,26 @@ pub(super) fn inherited(original: &Map<String, Value>, roots: &[RootTerms]) -> O
     Some(serde_json::from_str(first).unwrap_or_default())
 }
 
-/// Adds copies to a route. Istio takes no `mirror` beside `mirrors`.
-pub(super) fn add(route: &mut Value, mirrors: &[Value]) {
-    let Some(route) = route.as_object_mut() else { return };
-    let mut all = Vec::new();
-    if let Some(destination) = route.shift_remove("mirror").filter(|mirror| !mirror.is_null()) {
-        let fields =
-            PERCENTAGES.map(|key| route.shift_remove(key).filter(|percentage| !percentage.is_null()));
+/// What a route copies by itself: its `mirror`, as an entry of `mirrors` says it, and then those.
+pub(crate) fn listed(route: &Value) -> Vec<Value> {
+    let once = Some(&route["mirror"]).filter(|mirror| !mirror.is_null()).map(|destination| {
         let mut own = json!({"destination": destination});
-        match fields {
-            [Some(percentage), ..] => own["percentage"] = percentage,
+        match PERCENTAGES.map(|key| route.get(key).filter(|percentage| !percentage.is_null())) {
+            [Some(percentage), ..] => own["percentage"] = percentage.clone(),
             [None, Some(whole), _] | [None, None, Some(whole)] => own["percentage"] = json!({"value": whole}),
             [None, None, None] => {}
         }
-        all.push(own);
+        own
+    });
+    once.into_iter().chain(route["mirrors"].as_array().into_iter().flatten().cloned()).collect()
+}
+
+/// Adds copies to a route. Istio takes no `mirror` beside `mirrors`.
+pub(super) fn add(route: &mut Value, mirrors: &[Value]) {
+    let all = [listed(route).as_slice(), mirrors].concat();
+    let Some(route) = route.as_object_mut() else { return };
+    if route.shift_remove("mirror").is_some_and(|mirror| !mirror.is_null()) {
+        PERCENTAGES.iter().for_each(|key| drop(route.shift_remove(*key)));
     }
-    all.extend(route.get("mirrors").and_then(Value::as_array).into_iter().flatten().cloned());
-    all.extend_from_slice(mirrors);
     route.insert("mirrors".into(), all.into());
 }

@@ -114,6 +114,31 @@ fn a_base_applied_again_keeps_its_requests_with_who_has_all_of_them() {
 }
 
 #[test]
+fn a_base_applied_again_goes_on_being_copied_while_somebody_has_the_copies() {
+    let base = service(json!([{"route": to("web")}]));
+    let mut observed = shop();
+    observed.virtual_services.push(base.clone());
+    let web = observed.services.iter_mut().find(|service| service.host.name() == "web").expect("web");
+    web.copies = vec![Copies { to: "web-mirror-alice.shop".parse().expect("host"), share: 2500 }];
+    let standing_before = standing(&observed, &[]);
+    assert_eq!(standing_before.virtual_service(&base, Before::Stored(&base)), None, "they are just coming");
+    carry_out(&mut observed, &[]);
+    let live = stored(&observed, &base);
+    assert_eq!(live.spec()["http"][0]["mirrors"][0]["percentage"]["value"], 25);
+    let known = standing(&observed, &[]);
+    let back = known.virtual_service(&base, Before::Stored(&live)).expect("an edit");
+    assert_eq!(back["spec"].to_string(), live.spec().to_string());
+    assert_eq!(known.virtual_service(&live, Before::Stored(&live)), None, "it is so already");
+    let new = object("VirtualService", "web-2", json!({"hosts": ["web"], "http": [{"route": to("web")}]}));
+    let led = known.virtual_service(&new, Before::Nothing(&programmed(&[]))).expect("an edit");
+    assert_eq!(led["spec"]["http"][0]["mirrors"], live.spec()["http"][0]["mirrors"]);
+    // Nobody has them any more.
+    let mut ended = observed.clone();
+    ended.services.iter_mut().for_each(|service| service.copies.clear());
+    assert_eq!(standing(&ended, &[]).virtual_service(&base, Before::Stored(&live)), None);
+}
+
+#[test]
 fn a_users_edit_stays_and_the_routes_follow_it() {
     let (observed, live) = routed(&service(json!([{"route": to("web")}])));
     let edited = service(json!([

@@ -10,6 +10,7 @@ use super::arbitrary::{http_match, http_routes, object};
 use super::{labels, workloads};
 use crate::lane::LaneRouting;
 use crate::observed::{HttpRoutes, Namespace, Object, Observed, ObservedService, Port};
+use crate::service::Copies;
 
 fn of(values: Vec<Value>) -> BoxedStrategy<Value> {
     select(values).boxed()
@@ -18,8 +19,9 @@ fn of(values: Vec<Value>) -> BoxedStrategy<Value> {
 fn service(host: &'static str) -> BoxedStrategy<ObservedService> {
     let pods = vec!["v1", "v2:gray", "v3:gray.checkout", "v4:alice", "v5:only", "v6:gone"];
     let ports = select(vec!["http", "web", "http", "http", "http", "tcp"]);
-    (subsequence(pods, 0..6), ports, proptest::bool::weighted(0.05), proptest::bool::weighted(0.05))
-        .prop_map(move |(pods, port, headless, in_mesh)| ObservedService {
+    let share = option::weighted(0.2, 1..=10_000_u16);
+    (subsequence(pods, 0..6), ports, proptest::bool::weighted(0.05), proptest::bool::weighted(0.05), share)
+        .prop_map(move |(pods, port, headless, in_mesh, share)| ObservedService {
             host: host.parse().expect("host"),
             ports: vec![Port { name: Some(port.into()), number: 80, app_protocol: None, udp: false }],
             headless,
@@ -28,8 +30,15 @@ fn service(host: &'static str) -> BoxedStrategy<ObservedService> {
             http_routes: HttpRoutes { in_mesh, from_gateway: false },
             distribution: None,
             exchanged: false,
+            copies: share.map(|share| copies(host, share)).into_iter().collect(),
         })
         .boxed()
+}
+
+/// Copies for somebody's own service beside it.
+fn copies(host: &str, share: u16) -> Copies {
+    let to = host.replacen('.', "-mirror-alice.", 1);
+    Copies { to: to.parse().expect("host"), share }
 }
 
 fn services() -> BoxedStrategy<Vec<ObservedService>> {

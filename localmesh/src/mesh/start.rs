@@ -54,6 +54,7 @@ pub fn services(apps: &[AppSpec]) -> Vec<Service> {
         port: SERVICE_PORT,
         workloads,
         exchanged: false,
+        copies: Vec::new(),
     };
     services.into_iter().map(service).collect()
 }

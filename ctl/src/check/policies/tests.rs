@@ -18,6 +18,7 @@ fn stock(workloads: Vec<Workload>) -> ObservedService {
         http_routes: canary_istio::observed::HttpRoutes::default(),
         distribution: None,
         exchanged: false,
+        copies: Vec::new(),
     }
 }
 

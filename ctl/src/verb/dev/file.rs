@@ -29,6 +29,9 @@ pub(super) struct DevFile {
     /// Services of which all requests come here.
     #[serde(default)]
     pub(super) exchange: Vec<Exchanged>,
+    /// Services of which copies of requests come here.
+    #[serde(default)]
+    pub(super) mirror: Vec<Mirrored>,
 }
 
 /// A service of which some requests come here.
@@ -52,6 +55,21 @@ pub(super) struct Exchanged {
     /// Its ports; default all.
     #[serde(default)]
     pub(super) ports: Vec<u16>,
+    /// Where the process listens.
+    pub(super) to: To,
+}
+
+/// A service of which copies of requests come here.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Mirrored {
+    /// The Service.
+    pub(super) service: String,
+    /// Its ports; default all that speak HTTP.
+    #[serde(default)]
+    pub(super) ports: Vec<u16>,
+    /// Of how many requests, in percent, in steps of 0.01; default of all.
+    pub(super) percent: Option<f64>,
     /// Where the process listens.
     pub(super) to: To,
 }
@@ -85,6 +103,17 @@ pub(super) struct Wanted {
     pub(super) mesh: Vec<(String, Option<u16>, Local)>,
     /// Service, ports, and where to.
     pub(super) exchange: Vec<(String, Vec<u16>, Local)>,
+    /// The service with its ports and percentage, and where to.
+    pub(super) mirror: Vec<(Mirrored, Local)>,
+}
+
+impl Wanted {
+    /// The services that are named.
+    pub(super) fn services(&self) -> Vec<&str> {
+        let meshed = self.mesh.iter().map(|(service, ..)| service.as_str());
+        let exchanged = self.exchange.iter().map(|(service, ..)| service.as_str());
+        meshed.chain(exchanged).chain(self.mirror.iter().map(|(one, _)| one.service.as_str())).collect()
+    }
 }
 
 /// Reads a file; `-` is standard input.
@@ -108,8 +137,9 @@ fn parse(text: &str) -> Result<Wanted, String> {
     let local = |service: &str, to: &To| to.local().map_err(|why| format!(": to of {service}: {why}"));
     let mut services: Vec<&str> = file.mesh.iter().map(|one| one.service.as_str()).collect();
     services.extend(file.exchange.iter().map(|one| one.service.as_str()));
+    services.extend(file.mirror.iter().map(|one| one.service.as_str()));
     if services.is_empty() {
-        return Err(": it names no service, neither in mesh nor in exchange".into());
+        return Err(": it names no service, neither in mesh nor in exchange nor in mirror".into());
     }
     services.sort_unstable();
     if let Some(twice) = services.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -122,12 +152,14 @@ fn parse(text: &str) -> Result<Wanted, String> {
         .exchange
         .iter()
         .map(|one| Ok((one.service.clone(), one.ports.clone(), local(&one.service, &one.to)?)));
+    let mirror = file.mirror.iter().map(|one| Ok((one.clone(), local(&one.service, &one.to)?)));
     Ok(Wanted {
         namespace: file.namespace.clone(),
         lane: lane.map_err(|error| format!(": lane: {error}"))?,
         rules: rules.map_err(|error| format!(": rules: {error}"))?,
         mesh: mesh.collect::<Result<_, String>>()?,
         exchange: exchange.collect::<Result<_, String>>()?,
+        mirror: mirror.collect::<Result<_, String>>()?,
     })
 }
 
@@ -153,6 +185,8 @@ mesh:
   - {service: stock, port: 80, to: '127.0.0.1:9000'}
 exchange:
   - {service: price, ports: [80, 81], to: 8082}
+mirror:
+  - {service: notes, percent: 5, to: 8083}
 ";
 
     #[test]
@@ -167,6 +201,9 @@ exchange:
             [("cart".into(), None, to("localhost:8080")), ("stock".into(), Some(80), to("127.0.0.1:9000"))]
         );
         assert_eq!(wanted.exchange, [("price".into(), vec![80, 81], to("8082"))]);
+        let [(notes, here)] = wanted.mirror.as_slice() else { panic!("one") };
+        assert_eq!((notes.percent, notes.ports.is_empty(), here), (Some(5.0), true, &to("8083")));
+        assert_eq!(wanted.services(), ["cart", "stock", "price", "notes"]);
     }
 
     #[test]
@@ -190,7 +227,7 @@ exchange:
         let schema = schema();
         let fields = schema["properties"].as_object().expect("fields");
         let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-        assert_eq!(names, ["namespace", "lane", "rules", "mesh", "exchange"]);
+        assert_eq!(names, ["namespace", "lane", "rules", "mesh", "exchange", "mirror"]);
         assert_eq!(schema["additionalProperties"], false);
     }
 }

@@ -58,6 +58,11 @@ pub(super) async fn up(args: &UpArgs, cluster: &ClusterArgs) -> Result<(), Failu
         let everything = |taken: &Taken| Ok(taken.takeover(What::Everything, &me, &machine()));
         wishes.push(Wish::read(&cluster, "exchange", of, to, everything).await?);
     }
+    for (mirrored, to) in &wanted.mirror {
+        let of = (mirrored.service.as_str(), Ports::Copied(&mirrored.ports));
+        let copies = |taken: &Taken| Ok(taken.takeover(What::Copies(mirrored.percent), &me, &machine()));
+        wishes.push(Wish::read(&cluster, "mirror", of, to, copies).await?);
+    }
     hold::all(&wishes, &args.how, &cluster).await
 }
 
@@ -71,9 +76,7 @@ pub(super) async fn down(args: &DownArgs, cluster: &ClusterArgs) -> Result<(), F
     let takeovers = Takeovers::new(&cluster.client);
     let me = who_am_i(&cluster.client).await?;
     let all = takeovers.list(Some(&cluster.namespace)).await?;
-    let meshed = wanted.mesh.iter().map(|(service, ..)| service.as_str());
-    let services: Vec<&str> =
-        meshed.chain(wanted.exchange.iter().map(|(service, ..)| service.as_str())).collect();
+    let services = wanted.services();
     let is_named = |one: &&Value| {
         let service = one["spec"]["service"].as_str();
         one["spec"]["owner"]["user"] == *me && service.is_some_and(|service| services.contains(&service))

@@ -184,6 +184,7 @@ mod tests {
             http_routes: canary_istio::observed::HttpRoutes::default(),
             distribution: None,
             exchanged: false,
+            copies: Vec::new(),
         }
     }
 

@@ -32,9 +32,6 @@ use crate::{output, signals, world};
 /// How long the way back may take: until no proxy routes by it.
 pub(super) const BACK_WITHIN: Duration = Duration::from_secs(60);
 
-/// What callers get where nobody listens.
-const OTHERWISE: &str = "the service's own pods answer";
-
 /// What every verb that holds one service takes.
 #[derive(Debug, clap::Args)]
 pub(in crate::verb) struct HoldArgs {
@@ -245,7 +242,8 @@ impl Holding<'_> {
         };
         let takeover = Takeover::deserialize(&object).map_err(|error| Failure::new(Code::Failed, error))?;
         let (session, inbounds) = self.start(&takeover, &object).await?;
-        let serving = tokio::spawn(serve::serve(inbounds, wish.to.clone(), how.output, OTHERWISE));
+        let serving =
+            tokio::spawn(serve::serve(inbounds, wish.to.clone(), how.output, words::otherwise(&takeover)));
         let ended = async {
             let pod = session.pod();
             tokio::select! {

@@ -6,9 +6,10 @@ use canary_istio::observed::{Port, Speaks};
 use canary_rules::lane::API_VERSION;
 use serde_json::{Value, json};
 
+use super::words::short_name;
 use crate::develop::offered::{POD_PORT, Protocol};
 use crate::failure::{Code, Failure};
-use crate::takeover::{self, Derived, Mode, Takeover};
+use crate::takeover::{self, Derived, Mode, Takeover, pod_port};
 
 /// Longest name of a Takeover and of its Job, in bytes: it is the value of a label.
 const NAME_BYTES_MAX: usize = 63;
@@ -28,6 +29,8 @@ pub(in crate::verb) enum Ports<'a> {
     One(Option<u16>),
     /// These, or all.
     Several(&'a [u16]),
+    /// These, or all, of those that have requests: nothing else of the Service meets the agent.
+    Copied(&'a [u16]),
 }
 
 /// Which requests are meant.
@@ -42,6 +45,8 @@ pub(in crate::verb) enum What<'a> {
     },
     /// All of them.
     Everything,
+    /// Copies of this percentage of them, of all without it.
+    Copies(Option<f64>),
 }
 
 /// A Service, as far as it matters here.
@@ -95,6 +100,9 @@ impl Taken {
                 app_protocol: value["appProtocol"].as_str().map(Into::into),
                 udp: value["protocol"] == "UDP",
             };
+            if port.speaks() == Speaks::Other && matches!(wanted, Ports::Copied(_)) {
+                continue;
+            }
             if port.speaks() == Speaks::Other {
                 return Err(cannot(&format!(
                     "its port {port} is not HTTP, and clients without a sidecar would meet the agent there"
@@ -112,8 +120,8 @@ impl Taken {
             Ports::One(Some(port)) => vec![port],
             Ports::One(None) if ports.len() == 1 => numbers.clone(),
             Ports::One(None) => Vec::new(),
-            Ports::Several([]) => numbers.clone(),
-            Ports::Several(named) => named.to_vec(),
+            Ports::Several([]) | Ports::Copied([]) => numbers.clone(),
+            Ports::Several(named) | Ports::Copied(named) => named.to_vec(),
         };
         if named.is_empty() || !named.iter().all(|port| numbers.contains(port)) {
             let there = numbers.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
@@ -130,12 +138,13 @@ impl Taken {
     pub(in crate::verb) fn takeover(&self, what: What<'_>, user: &str, machine: &str) -> Value {
         let ports = self.ports.iter().filter(|port| port.is_taken).map(|port| port.number);
         let (mode, end) = match what {
-            What::Matched { lane, .. } => (Mode::Mesh, lane),
-            What::Everything => (Mode::Exchange, "exchange"),
+            What::Matched { lane, .. } => (Mode::Mesh, lane.to_owned()),
+            What::Everything => (Mode::Exchange, "exchange".to_owned()),
+            What::Copies(_) => (Mode::Mirror, format!("mirror-{}", short_name(user))),
         };
         let mut takeover = json!({
             "apiVersion": API_VERSION, "kind": takeover::KIND,
-            "metadata": {"name": self.takeover_name(end), "namespace": self.namespace},
+            "metadata": {"name": self.takeover_name(&end), "namespace": self.namespace},
             "spec": {
                 "service": self.name,
                 "ports": ports.collect::<Vec<_>>(),
@@ -143,9 +152,13 @@ impl Taken {
                 "owner": {"user": user, "machine": machine},
             },
         });
-        if let What::Matched { lane, rules } = what {
-            takeover["spec"]["rules"] = rules.into();
-            takeover["spec"]["lane"] = lane.into();
+        match what {
+            What::Matched { lane, rules } => {
+                takeover["spec"]["rules"] = rules.into();
+                takeover["spec"]["lane"] = lane.into();
+            }
+            What::Copies(Some(percent)) => takeover["spec"]["percent"] = percent.into(),
+            What::Copies(None) | What::Everything => {}
         }
         takeover
     }
@@ -186,13 +199,39 @@ pub(super) struct Agent<'a> {
     pub(super) tag_header: &'a str,
 }
 
-/// An agent's Job, made one of the Service's for its lane alone: with the Service's labels, a gate in front, and an
-/// end that is the Takeover's.
-pub(super) fn dressed(mut job: Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
-    let like = |pointer: &str| agent.like.and_then(|pod| pod.pointer(pointer));
-    let mut labels = taken.selector.clone();
+impl Agent<'_> {
+    fn like_at(&self, pointer: &str) -> Option<&Value> {
+        self.like.and_then(|pod| pod.pointer(pointer))
+    }
+
+    /// Gives a pod what that pod's specification says in a field, if it says something.
+    fn hand_on(&self, field: &str, pod: &mut Value) {
+        if let Some(value) = self.like_at("/spec").map(|spec| &spec[field]).filter(|value| !value.is_null()) {
+            pod[field] = value.clone();
+        }
+    }
+}
+
+/// An agent's Job, with a gate in front and an end that is the Takeover's. Its pod is one of the Service's for its lane
+/// alone, with the Service's labels; who gets copies has a Service of their own.
+pub(super) fn dressed(job: Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
+    match takeover.spec.mode {
+        Mode::Mesh | Mode::Exchange => {
+            among(owned(job, taken.selector.clone(), takeover, agent), taken, takeover, agent)
+        }
+        Mode::Mirror => beside(owned(job, BTreeMap::new(), takeover, agent), takeover, agent),
+    }
+}
+
+/// An agent's Job whose end is the Takeover's, and whose pods have these labels, too.
+fn owned(
+    mut job: Value,
+    mut labels: BTreeMap<String, String>,
+    takeover: &Takeover,
+    agent: &Agent<'_>,
+) -> Value {
     for label in INJECTION_LABELS {
-        let value = like("/metadata/labels").and_then(|labels| labels[label].as_str());
+        let value = agent.like_at("/metadata/labels").and_then(|labels| labels[label].as_str());
         labels.extend(value.map(|value| (label.to_owned(), value.to_owned())));
     }
     labels.extend(Derived::labels(takeover));
@@ -206,12 +245,14 @@ pub(super) fn dressed(mut job: Value, taken: &Taken, takeover: &Takeover, agent:
     for (key, value) in labels {
         template["metadata"]["labels"][key] = value.into();
     }
-    let pod = &mut template["spec"];
-    for field in ["serviceAccountName", "imagePullSecrets"] {
-        if let Some(value) = like("/spec").map(|spec| &spec[field]).filter(|value| !value.is_null()) {
-            pod[field] = value.clone();
-        }
-    }
+    agent.hand_on("imagePullSecrets", &mut template["spec"]);
+    job
+}
+
+/// Makes an agent's pod one of the Service's.
+fn among(mut job: Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
+    let pod = &mut job["spec"]["template"]["spec"];
+    agent.hand_on("serviceAccountName", pod);
     let is_low =
         |port: &TakenPort| matches!(port.target, Target::Number(number) if number < UNPRIVILEGED_PORT);
     if taken.ports.iter().any(is_low) {
@@ -221,6 +262,22 @@ pub(super) fn dressed(mut job: Value, taken: &Taken, takeover: &Takeover, agent:
     let gate = gate(&pod["containers"][0], taken, takeover, agent);
     put_before(pod, gate);
     job
+}
+
+/// Has an agent's pod take copies of requests, at ports of its own.
+fn beside(mut job: Value, takeover: &Takeover, agent: &Agent<'_>) -> Value {
+    let pod = &mut job["spec"]["template"]["spec"];
+    let ports: Vec<u16> = takeover.spec.ports.iter().map(|port| pod_port(takeover, *port)).collect();
+    let mut args = gate_args(agent.tag_header);
+    args.extend(ports.iter().map(|port| format!("--port={port}==127.0.0.1:{LAPTOP_PORT}")));
+    let ports = ports.iter().map(|port| json!({"containerPort": port})).collect();
+    let gate = gate_container(&pod["containers"][0], args, ports);
+    put_before(pod, gate);
+    job
+}
+
+fn gate_args(tag_header: &str) -> Vec<String> {
+    vec!["gate".into(), "--agent".into(), format!("--tag-header={tag_header}")]
 }
 
 /// Puts a gate before an agent, for as long as that is there.
@@ -237,13 +294,9 @@ fn put_before(pod: &mut Value, gate: Value) {
 pub(in crate::verb) fn alone(mut job: Value, protocol: Protocol) -> Value {
     let pod = &mut job["spec"]["template"]["spec"];
     if protocol.is_http() {
-        let args = vec![
-            "gate".to_owned(),
-            "--agent".to_owned(),
-            // Its requests are everybody's, whatever their tag.
-            "--tag-header=x-canary-lane".to_owned(),
-            format!("--port={POD_PORT}==127.0.0.1:{LAPTOP_PORT}"),
-        ];
+        // Its requests are everybody's, whatever their tag.
+        let mut args = gate_args("x-canary-lane");
+        args.push(format!("--port={POD_PORT}==127.0.0.1:{LAPTOP_PORT}"));
         let gate = gate_container(&pod["containers"][0], args, vec![json!({"containerPort": POD_PORT})]);
         put_before(pod, gate);
     } else if let Some(args) = pod["containers"][0]["args"].as_array_mut() {
@@ -259,8 +312,7 @@ pub(in crate::verb) fn exposed(protocol: Protocol) -> u16 {
 
 /// The gate's container: as the agent's, which it stands in front of.
 fn gate(beside: &Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
-    let mut args =
-        vec!["gate".to_owned(), "--agent".to_owned(), format!("--tag-header={}", agent.tag_header)];
+    let mut args = gate_args(agent.tag_header);
     args.extend(takeover.spec.lane.as_ref().map(|lane| format!("--lane={lane}")));
     let mut ports = Vec::with_capacity(taken.ports.len());
     for (index, port) in (0_u16..).zip(taken.by_target()) {
@@ -374,6 +426,47 @@ mod tests {
             "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}},
         });
         insta::assert_yaml_snapshot!(dressed(job, &taken, &takeover, &agent));
+    }
+
+    #[test]
+    fn an_agent_that_gets_copies_is_none_of_the_services_pods() {
+        let ports = json!([
+            {"name": "http", "port": 80, "targetPort": 8080}, {"name": "tcp-raw", "port": 9000}, {"name": "rpc", "port": 81},
+        ]);
+        let service = service(ports);
+        let taken = Taken::read(&service, Ports::Copied(&[])).expect("a service");
+        let document = taken.takeover(What::Copies(Some(5.0)), "Alice@corp.example", "laptop");
+        assert_eq!(document["metadata"]["name"], "cart-mirror-alice");
+        assert_eq!(
+            (&document["spec"]["ports"], &document["spec"]["percent"]),
+            (&json!([80, 81]), &json!(5.0))
+        );
+        let takeover = Takeover::deserialize(&document).expect("a takeover");
+        let like = json!({
+            "metadata": {"labels": {"sidecar.istio.io/inject": "true", "version": "v1"}},
+            "spec": {"serviceAccountName": "cart", "imagePullSecrets": [{"name": "regcred"}]},
+        });
+        let agent = Agent { like: Some(&like), tag_header: "x-canary-lane" };
+        let container = json!({"name": "agent", "image": "canaryctl:1", "args": ["agent"]});
+        let job = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+        let job = dressed(job, &taken, &takeover, &agent);
+        let template = &job["spec"]["template"];
+        let labels = json!({"sidecar.istio.io/inject": "true", "canaryctl.io/takeover": "cart-mirror-alice"});
+        assert_eq!(template["metadata"]["labels"], labels);
+        let pod = &template["spec"];
+        assert_eq!(
+            (&pod["serviceAccountName"], &pod["imagePullSecrets"][0]["name"]),
+            (&Value::Null, &json!("regcred"))
+        );
+        let args = json!([
+            "gate",
+            "--agent",
+            "--tag-header=x-canary-lane",
+            "--port=15800==127.0.0.1:15790",
+            "--port=15801==127.0.0.1:15790",
+        ]);
+        assert_eq!(pod["initContainers"][0]["args"], args);
+        Taken::read(&service, Ports::Copied(&[9000])).expect_err("there are no requests to copy");
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub(super) fn short_name(user: &str) -> String {
     name.trim_matches('-').to_owned()
 }
 
+/// What becomes of requests where nobody listens.
+pub(super) fn otherwise(takeover: &Takeover) -> &'static str {
+    match takeover.spec.mode {
+        Mode::Mesh | Mode::Exchange => "the service's own pods answer",
+        Mode::Mirror => "copies are dropped",
+    }
+}
+
 /// Says what goes where, and, once that is so of all that one command holds, how to try it.
 pub(super) async fn ready(
     format: Format,
@@ -52,10 +60,13 @@ pub(super) async fn ready(
     let Some(all) = together.has_come() else { return };
     let others = match takeover.spec.mode {
         _ if all > 1 => {
-            format!("the pods of these {all} services run on, and their requests return by themselves")
+            format!("the pods of these {all} services run on, and what comes here returns by itself")
         }
         Mode::Mesh => format!("everyone else keeps {own} as it is; it returns by itself"),
         Mode::Exchange => format!("the pods of {own} run on, and its requests return by themselves"),
+        Mode::Mirror => {
+            format!("the pods of {own} answer everybody; your answers are dropped, and copies end")
+        }
     };
     anstream::println!("{others} within 15 s after you vanish");
     anstream::println!("try:  {curl}");

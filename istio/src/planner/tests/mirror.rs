@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::lane::{EXCHANGE, LANE_LABEL};
-use crate::service::{Labels, Workload};
+use crate::service::{Copies, Labels, Workload};
 use crate::testing::{lane, mesh_of};
 
 const HOST: &str = "cart.shop.svc.cluster.local";
@@ -97,4 +97,45 @@ fn who_has_all_requests_has_their_copies_made() {
     let copying: Vec<_> = routes.filter(|route| !route["mirrors"].is_null()).collect();
     assert_eq!(copying.len(), 1);
     assert_eq!((&copying[0]["name"], &copying[0]["mirrors"]), (&json!("exchange"), &mirrors(10)));
+}
+
+fn copied(mesh: &mut Observed, share: u16) {
+    let to = "cart-mirror-alice.shop".parse().expect("host");
+    mesh.services[0].copies = vec![Copies { to, share }];
+}
+
+/// Nothing of the service's own is there for it: no subset, no rule, no label.
+#[test]
+fn another_service_gets_copies_by_a_route_alone_and_all_of_it_goes_again() {
+    let mut mesh = mesh_of(&[("cart.shop", &["v1"])]);
+    copied(&mut mesh, 2500);
+    let plan = planned(&[], &mesh);
+    let phases: Vec<_> = plan.changes.iter().map(|change| change.phase).collect();
+    assert_eq!((phases, plan.pod_labels), (vec![Phase::Routes], vec![]));
+    let plan = planned(&[], &mesh);
+    carry_out(&mut mesh, &plan);
+    let route = json!([{"destination": {"host": HOST}}]);
+    let to = json!({"host": "cart-mirror-alice.shop.svc.cluster.local"});
+    let mirrors = json!([{"destination": to, "percentage": {"value": 25}}]);
+    let http = json!([
+        {"name": "mirror", "match": [{"withoutHeaders": {"x-canary-lane": {}}}], "route": route, "mirrors": mirrors},
+        {"name": "default", "route": route},
+    ]);
+    assert_eq!(spec(&mesh, "VirtualService")["http"], http);
+    mesh.services[0].copies.clear();
+    let plan = planned(&[], &mesh);
+    carry_out(&mut mesh, &plan);
+    assert_eq!(mesh.virtual_services, []);
+}
+
+#[test]
+fn lanes_get_their_copies_before_other_services_do() {
+    let mut mesh = mesh_of(&[("cart.shop", &["v1", "v2:gray"])]);
+    copied(&mut mesh, 10_000);
+    let plan = planned(&[mirroring(1000)], &mesh);
+    carry_out(&mut mesh, &plan);
+    let spec = spec(&mesh, "VirtualService");
+    let all = spec["http"][1]["mirrors"].as_array().expect("mirrors").clone();
+    assert_eq!(all[0], mirrors(10)[0]);
+    assert_eq!(all[1]["destination"], json!({"host": "cart-mirror-alice.shop.svc.cluster.local"}));
 }

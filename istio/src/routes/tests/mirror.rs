@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::delegates::expand;
+use crate::service::Copies;
 use crate::testing::delegating;
 
 fn mirroring(share: u16) -> RoutingPlan {
@@ -193,4 +194,15 @@ fn an_untagged_request_to_a_delegate_is_copied_and_a_tagged_one_is_not() {
     for tag in ["gray", "alice", "baseline"] {
         assert_eq!(mirrors(&request.clone().tagged(tag)), Value::Null, "{tag}");
     }
+}
+
+#[test]
+fn another_services_copies_go_to_the_port_that_was_asked_for_and_to_no_subset() {
+    let mut web = service("web.shop", &["v1"]);
+    web.copies = vec![Copies { to: "web-mirror-alice.shop".parse().expect("host"), share: 5000 }];
+    let plan = compiled(&[], &[web]);
+    let destination = json!({"host": "web", "subset": "v1", "port": {"number": 80}});
+    let copying = copying(&plan, &json!({"route": [{"destination": destination}]}));
+    let to = json!({"host": "web-mirror-alice.shop.svc.cluster.local", "port": {"number": 80}});
+    assert_eq!(copying["mirrors"], json!([{"destination": to, "percentage": {"value": 50}}]));
 }

@@ -1,0 +1,101 @@
+//! The Services that get copies of other ones' requests: made before a route leads there, and kept at the service's ports.
+//! They are owned by their Takeover, and go with it.
+
+use canary_istio::{Host, ObservedService};
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use super::{RunError, failed};
+use crate::names::FIELD_MANAGER;
+use crate::takeover::{Ruling, Takeover, is_copied, ports, receiver};
+use crate::world::Seen;
+
+/// Makes those that are not there.
+pub(in crate::controller) async fn make(client: &Client, seen: &Seen) -> Result<(), RunError> {
+    for object in &seen.takeovers {
+        let Some(Ruling::On(takeover)) = super::ruling(seen, object) else { continue };
+        let Some(due) = due(takeover, &seen.observed.services) else { continue };
+        let api: Api<Service> = Api::namespaced(client.clone(), object.namespace());
+        let written = match due {
+            Due::Made(service) => {
+                let service = serde_json::from_value(service).map_err(kube::Error::SerdeError);
+                let service: Service = service.map_err(|error| failed(object, error))?;
+                let params =
+                    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+                api.create(&params, &service).await
+            }
+            Due::Changed(patch) => {
+                let params =
+                    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+                api.patch(object.name(), &params, &Patch::Merge(patch)).await
+            }
+        };
+        match written {
+            Ok(_) => {}
+            // The next run sees what is there.
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
+            Err(error) => return Err(failed(object, error)),
+        }
+    }
+    Ok(())
+}
+
+/// What is to be written of a receiver.
+#[derive(Debug, PartialEq)]
+enum Due {
+    Made(Value),
+    Changed(Value),
+}
+
+/// What it takes for a Takeover's copies to be received; nothing where that is so.
+fn due(takeover: &Takeover, services: &[ObservedService]) -> Option<Due> {
+    let to = takeover.receiver()?;
+    let of = Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok()?;
+    let find = |host: &Host| services.iter().find(|service| service.host == *host);
+    let service = find(&of)?;
+    let Some(found) = find(&to) else { return Some(Due::Made(receiver(takeover, service))) };
+    let copied = service.ports.iter().filter(|port| is_copied(port));
+    let is_so = found.ports.iter().eq(copied);
+    (!is_so).then(|| Due::Changed(json!({"spec": {"ports": ports(takeover, service)}})))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize as _;
+
+    use super::*;
+    use crate::world::{MeshConfigs, World};
+
+    fn services(more: Vec<Value>) -> Vec<ObservedService> {
+        let cart = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart", "namespace": "shop"},
+            "spec": {"selector": {"app": "cart"}, "ports": [{"name": "http", "port": 80}, {"name": "tcp-a", "port": 9}]},
+        });
+        let objects = std::iter::once(cart).chain(more).collect();
+        World { objects }.see(&MeshConfigs::default()).expect("a world").observed.services
+    }
+
+    fn takeover(mode: &str) -> Takeover {
+        let document = json!({
+            "apiVersion": "canaryctl.io/v1alpha1", "kind": "Takeover",
+            "metadata": {"name": "cart-mirror-alice", "namespace": "shop", "uid": "u-1"},
+            "spec": {"service": "cart", "ports": [80], "mode": mode, "owner": {"user": "alice"}},
+        });
+        Takeover::deserialize(&document).expect("a takeover")
+    }
+
+    #[test]
+    fn a_receiver_is_made_once_and_follows_the_services_ports() {
+        let mirror = takeover("mirror");
+        let Some(Due::Made(made)) = due(&mirror, &services(vec![])) else { panic!("it is to be made") };
+        assert_eq!(due(&mirror, &services(vec![made.clone()])), None);
+        let mut older = made;
+        older["spec"]["ports"][0]["port"] = 81.into();
+        let ports = json!([{"name": "http", "port": 80, "targetPort": 15800, "protocol": "TCP"}]);
+        let changed = Due::Changed(json!({"spec": {"ports": ports}}));
+        assert_eq!(due(&mirror, &services(vec![older])), Some(changed));
+        assert_eq!(due(&takeover("exchange"), &services(vec![])), None);
+    }
+}
