@@ -330,7 +330,7 @@ fn services(shop: &Shop) -> String {
     shop.kubectl(&["get", "services", "-o", "name"]).ok().stdout
 }
 
-/// What a file names comes at once, some of one service and all of another, and goes at once.
+/// What a file names comes at once, some of one service, all of another and copies of a third, and goes at once.
 pub(crate) async fn together(shop: &Shop) {
     shop.installed();
     let before = things_at_rest(shop).await;
@@ -345,6 +345,7 @@ pub(crate) async fn together(shop: &Shop) {
             "namespace": shop.namespace(),
             "mesh": [{"service": "stock", "to": stock.to}],
             "exchange": [{"service": exchange, "to": price.to}],
+            "mirror": [{"service": "cart", "to": price.to, "percent": 1}],
         });
         std::fs::write(path, says.to_string()).expect("a file");
     };
@@ -359,7 +360,7 @@ pub(crate) async fn together(shop: &Shop) {
     assert_eq!(shop.kubectl(&["get", "takeovers", "-o", "name"]).ok().stdout, "", "all or nothing");
     write("price");
     let asked = shop.cluster().canaryctl(&[&up[..], &["--dry-run"]].concat()).ok();
-    assert_eq!(asked.stdout.matches("kind: Takeover").count(), 2, "{asked}");
+    assert_eq!(asked.stdout.matches("kind: Takeover").count(), 3, "{asked}");
 
     let mut alice = tokio::task::block_in_place(|| Beside::new(shop, &[&up[..], &["-o", "json"]].concat()));
     alice.until("ready");
@@ -371,14 +372,14 @@ pub(crate) async fn together(shop: &Shop) {
     }
     load.more(50).await;
     let ended = tokio::task::block_in_place(|| shop.cluster().canaryctl(&down)).ok();
-    assert_eq!(ended.stdout.matches("is over").count(), 2, "{ended}");
+    assert_eq!(ended.stdout.matches("is over").count(), 3, "{ended}");
     assert_ne!(tokio::task::block_in_place(|| alice.ended()).code(), Some(0), "it says who ended it");
     for user in ["alice", "bob"] {
         let answer = caller.send(&[("x-dev", user)]).await;
         assert_eq!(answer.path(), "web-v1 cart-v1 stock-v1 price-v1");
     }
     let again = shop.cluster().canaryctl(&down).ok();
-    assert!(again.stdout.contains("You have none of stock, price"), "{again}");
+    assert!(again.stdout.contains("You have none of stock, price, cart"), "{again}");
     load.end().await.clean(100);
     over(shop, &before).await;
 }
