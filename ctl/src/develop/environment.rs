@@ -2,6 +2,7 @@
 //! wanted, of Secrets. Pure; what it needs of the cluster is told first and given then.
 
 mod expand;
+pub mod files;
 mod print;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+pub use files::Files;
 pub use print::Format;
 
 /// Where a variable's value comes from, beside the manifest.

@@ -1,9 +1,11 @@
 //! The environment of a workload as the cluster has it.
 
+use std::collections::BTreeSet;
+
 use kube::Client;
 use serde_json::Value;
 
-use super::environment::{self, Environment, Kind, Objects};
+use super::environment::{self, Environment, Files, Kind, Objects, files};
 use crate::cluster::{Cluster, api_failure};
 use crate::failure::{Code, Failure};
 use crate::world;
@@ -22,7 +24,7 @@ pub struct Which {
     /// The container; default the first.
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
-    /// With variables that come from Secrets.
+    /// With variables and files that come from Secrets.
     #[arg(long)]
     pub with_secrets: bool,
 }
@@ -32,6 +34,48 @@ pub struct Which {
 /// # Errors
 /// When there is no such workload or container, or it may not be read.
 pub async fn environment(cluster: &Cluster, workload: &str, which: &Which) -> Result<Environment, Failure> {
+    Container::read(cluster, workload, which).await?.environment(cluster).await
+}
+
+/// A container of a workload's pods.
+pub struct Container {
+    pod: Value,
+    container: Value,
+    with_secrets: bool,
+}
+
+impl Container {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// When there is no such workload or container, or it may not be read.
+    pub async fn read(cluster: &Cluster, workload: &str, which: &Which) -> Result<Self, Failure> {
+        let (pod, container) = read(cluster, workload, which).await?;
+        Ok(Self { pod, container, with_secrets: which.with_secrets })
+    }
+
+    /// Its environment.
+    ///
+    /// # Errors
+    /// When what that comes from may not be read.
+    pub async fn environment(&self, cluster: &Cluster) -> Result<Environment, Failure> {
+        let needed = environment::needed(&self.container, self.with_secrets);
+        let objects = objects(cluster, needed).await?;
+        Ok(environment::environment(&self.pod, &self.container, &objects, self.with_secrets))
+    }
+
+    /// Its files.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub async fn files(&self, cluster: &Cluster) -> Result<Files, Failure> {
+        let needed = files::needed(&self.pod, &self.container, self.with_secrets);
+        let objects = objects(cluster, needed).await?;
+        Ok(files::files(&self.pod, &self.container, &objects, self.with_secrets))
+    }
+}
+
+async fn read(cluster: &Cluster, workload: &str, which: &Which) -> Result<(Value, Value), Failure> {
     let namespace = cluster.namespace.as_str();
     let (api, kind, name) = named(workload)?;
     let object = get(&cluster.client, (api, kind), namespace, name).await?;
@@ -48,18 +92,24 @@ pub async fn environment(cluster: &Cluster, workload: &str, which: &Which) -> Re
         Failure::new(Code::Usage, format!("{kind} {namespace}/{name} has no such container"))
             .help(format!("name one with --container; there are: {names}"))
     })?;
+    let container = container.clone();
+    Ok((pod, container))
+}
+
+/// What of these there is.
+async fn objects(cluster: &Cluster, needed: BTreeSet<(Kind, String)>) -> Result<Objects, Failure> {
     let mut objects = Objects::new();
-    for (kind, name) in environment::needed(container, which.with_secrets) {
-        if let Some(found) = get(&cluster.client, ("v1", kind.name()), namespace, &name).await? {
+    for (kind, name) in needed {
+        if let Some(found) = get(&cluster.client, ("v1", kind.name()), &cluster.namespace, &name).await? {
             objects.insert((kind, name), found);
         }
     }
-    Ok(environment::environment(&pod, container, &objects, which.with_secrets))
+    Ok(objects)
 }
 
-/// Says what is not in it, on standard error.
-pub fn tell_left_out(environment: &Environment) {
-    for (name, why) in &environment.left_out {
+/// Says what is left out, on standard error.
+pub fn tell_left_out(left_out: &[(String, String)]) {
+    for (name, why) in left_out {
         anstream::eprintln!("  without {name}: {why}");
     }
 }

@@ -257,7 +257,7 @@ fn environment(namespace: &str) -> Vec<Rule> {
         get(APPS, "statefulsets", Whose::Saying("for a statefulset/NAME")),
         get(APPS, "daemonsets", Whose::Saying("for a daemonset/NAME")),
         get("", "pods", Whose::Saying("for a pod/NAME")),
-        get("", "configmaps", Whose::Saying("where variables come from ConfigMaps")),
+        get("", "configmaps", Whose::Saying("where variables or files come from ConfigMaps")),
         get("", "secrets", Whose::Saying("with --with-secrets")),
     ]
 }

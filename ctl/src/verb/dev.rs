@@ -57,10 +57,11 @@ Examples:
     /// Write the environment of a workload's container, for a process on this machine.
     #[command(after_help = "\
 Variables of its manifest and of ConfigMaps, with references resolved as in a pod. Those of Secrets are left out, and no
-Secret is read, without --with-secrets. What only a pod has, as its address, is named on standard error.
+Secret is read, without --with-secrets. What only a pod has, as its address, is named on standard error. --files writes
+what the container mounts of ConfigMaps and Secrets.
 
 Examples:
-  canaryctl -n shop dev env cart --file .env
+  canaryctl -n shop dev env cart --file .env --files ./cart-files
   canaryctl -n shop dev env statefulset/stock --container app --with-secrets -o json
   eval \"$(canaryctl -n shop dev env cart -o shell)\"")]
     Env(env::EnvArgs),

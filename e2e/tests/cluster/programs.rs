@@ -197,8 +197,13 @@ pub(crate) async fn with_environment(shop: &Shop) {
                 "replicas": 0, "selector": {"matchLabels": {"app": "dressed"}},
                 "template": {
                     "metadata": {"labels": {"app": "dressed"}},
-                    "spec": {"containers": [{
+                    "spec": {"volumes": [
+                        {"name": "looks", "configMap": {"name": "looks"}}, {"name": "api", "secret": {"secretName": "api"}},
+                    ], "containers": [{
                         "name": "app", "image": "none",
+                        "volumeMounts": [
+                            {"name": "looks", "mountPath": "/etc/app"}, {"name": "api", "mountPath": "/run/api"},
+                        ],
                         "env": [
                             {"name": "COLOUR", "valueFrom": from("configMapKeyRef", "looks", "colour")},
                             {"name": "SHADE", "value": "dark $(COLOUR)"},
@@ -219,6 +224,15 @@ pub(crate) async fn with_environment(shop: &Shop) {
 
     let written = shop.cluster().canaryctl(&["-n", namespace, "dev", "env", "dressed"]).ok();
     assert_eq!(written.stdout, "COLOUR=gray\nSHADE='dark gray'\nPATH=/nowhere\n");
+    let folder = tempfile::tempdir().expect("a folder");
+    let files =
+        ["-n", namespace, "dev", "env", "dressed", "--files", folder.path().to_str().expect("a path")];
+    let file = |path: &str| std::fs::read_to_string(folder.path().join(path)).ok();
+    let plain = shop.cluster().canaryctl(&files).ok();
+    assert!(plain.stderr.contains("without /run/api: --with-secrets"), "{plain}");
+    assert_eq!((file("etc/app/colour").as_deref(), file("run/api/token")), (Some("gray"), None));
+    shop.cluster().canaryctl(&[&files[..], &["--with-secrets"]].concat()).ok();
+    assert_eq!(file("run/api/token").as_deref(), Some("s3cr3t"));
     let none = shop.cluster().canaryctl(&["-n", namespace, "dev", "env", "nobody"]);
     assert!(none.code == 1 && none.stderr.contains(&format!("no Deployment {namespace}/nobody")), "{none}");
     shop.kubectl(&["delete", "deployment/dressed", "configmap/looks", "secret/api"]).ok();

@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, cluster: &ClusterArgs) -> Result<u8, Failure> {
             Some(workload) => workload::environment(&cluster, workload, &args.which).await?,
             None => Environment::default(),
         };
-        workload::tell_left_out(&environment);
+        workload::tell_left_out(&environment.left_out);
         // Whether the system allows it is known before anything is in the cluster.
         let prepared = Prepared::new(&args.command, environment.for_this_machine()).await?;
         let wanted = args.launch.wanted("run");
