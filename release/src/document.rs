@@ -193,6 +193,9 @@ pub struct Step {
     /// steps of 0.01; nobody sees what they answer. Default: of none, whatever the step before says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<f64>,
+    /// How many pods the lane has at the least, in percent of each Deployment's; default: as many as its requests take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<u8>,
     /// How long it is held, in seconds; default: until it is promoted, or where it has something done, until that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_seconds: Option<u32>,
@@ -255,6 +258,12 @@ impl Release {
     pub fn load(&self, number: usize) -> f64 {
         let share = self.share(number);
         share + (100.0 - share) * self.mirror(number) / 100.0
+    }
+
+    /// How large the lane is in the step of this number, in percent of the Deployments.
+    #[must_use]
+    pub fn size(&self, number: usize) -> f64 {
+        self.load(number).max(self.step(number).scale.map_or(0.0, f64::from))
     }
 
     /// How many steps there are.

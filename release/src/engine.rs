@@ -263,12 +263,28 @@ impl<'a> Turn<'a> {
         }
         for number in 0..self.release.steps() {
             let step = self.release.step(number);
+            self.judge_scale(number, &step)?;
             self.judge_errand(number, &step)?;
             Checks::of(self.release, number).map_err(|error| needs_help("Invalid", error))?;
             self.fits(self.who(number))?;
         }
         self.next.status.workloads = workloads;
         self.goes_to(Phase::Preparing, "begins")
+    }
+
+    /// How many pods the lane has is said for all steps, or for each.
+    fn judge_scale(&self, number: usize, step: &Step) -> Turned {
+        let fault = match step.scale {
+            Some(scale) if scale > 100 => format!("scale: {scale} is not a percentage"),
+            Some(_) => match self.release.spec.workloads.iter().find(|spec| spec.replicas.is_some()) {
+                Some(spec) => {
+                    format!("it has a scale, and {} has replicas: leave one of them out", spec.deployment)
+                }
+                None => return Ok(()),
+            },
+            None => return Ok(()),
+        };
+        Err(needs_help("Invalid", format!("step {}: {fault}", number.saturating_add(1))))
     }
 
     /// A share beyond what the lane's pods can serve is refused.
@@ -359,7 +375,7 @@ impl<'a> Turn<'a> {
         }
         let is_there = self
             .is_as_before()
-            .and_then(|()| self.has_pods(self.release.load(number)))
+            .and_then(|()| self.has_pods(self.release.size(number)))
             .and_then(|()| self.lane_with(self.who(number), false));
         if let Err(stop) = is_there {
             // Only time in which all was well counts.

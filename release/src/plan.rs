@@ -37,7 +37,7 @@ pub fn plan(release: &Release, world: &World, taken: Option<&str>) -> Planned {
             let stable = world.deployments.get(&spec.deployment).map_or(0, workload::replicas);
             // What has been there for an earlier step stays.
             *most =
-                spec.replicas.unwrap_or_else(|| workload::needed(release.load(number), stable)).max(*most);
+                spec.replicas.unwrap_or_else(|| workload::needed(release.size(number), stable)).max(*most);
             (release.copy_of(&spec.deployment), *most)
         });
         PlannedStep { pods: pods.collect(), step: release.step(number), share }

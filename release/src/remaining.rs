@@ -119,7 +119,7 @@ fn copy(release: &Release, spec: &WorkloadSpec, steps: &Range<usize>, world: &Wo
     let own = world.deployments.get(&name).filter(|copy| lane::is_of(copy, release));
     let from = own.map(workload::replicas);
     let stable = world.deployments.get(&spec.deployment).map_or(0, workload::replicas);
-    let needed = |number| spec.replicas.unwrap_or_else(|| workload::needed(release.load(number), stable));
+    let needed = |number| spec.replicas.unwrap_or_else(|| workload::needed(release.size(number), stable));
     let to = steps.clone().map(needed).chain(from).max()?;
     Some(Remaining::Copy { deployment: name, from, to })
 }

@@ -92,8 +92,8 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
             super::in_hundredths("share", "shares go in steps of 0.01"),
             super::in_hundredths("mirror", "mirror goes in steps of 0.01"),
             {
-                "rule": "has(self.share) || has(self.mirror) || has(self.job) || has(self.webhook)",
-                "message": "a step has a share, a mirror, a job or a webhook",
+                "rule": "has(self.share) || has(self.mirror) || has(self.scale) || has(self.job) || has(self.webhook)",
+                "message": "a step has a share, a mirror, a scale, a job or a webhook",
             },
             {
                 "rule": "!has(self.job) || !has(self.webhook)",
@@ -102,6 +102,10 @@ fn spec(name: &Value, rules: &Value, key: &Value) -> Value {
         ],
         "properties": {
             "mirror": about(share.clone(), "Of how many of the requests that no lane claims the new versions get a copy, in percent, in steps of 0.01; default: of none."),
+            "scale": {
+                "type": "integer", "format": "int32", "minimum": 0, "maximum": 100,
+                "description": "How many pods the lane has at the least, in percent of each Deployment's; default: as many as its requests take.",
+            },
             "share": about(share, "Share in percent, in steps of 0.01; default: as in the step before."),
             "holdSeconds": {
                 "type": "integer", "format": "int64", "minimum": 0, "maximum": HOLD_S_MAX,

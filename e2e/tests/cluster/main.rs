@@ -107,11 +107,11 @@ fn main() -> ExitCode {
     suite.test("a_release_copies_requests_and_nobody_sees_who_gets_them", copies::of_a_release);
     suite.test("a_release_goes_on_whoever_dies", releases::killed);
     suite.test("a_release_that_cannot_go_on_says_why_and_harms_nobody", releases::stuck);
+    suite.test("a_release_of_each_strategy_fails_no_request_while_the_stable_pods_roll", strategies::each);
     suite.test(
-        "a_release_of_each_strategy_fails_no_request_while_the_stable_pods_roll",
-        strategies::each,
+        "a_release_of_each_strategy_by_requests_fails_none_of_fifty_thousand",
+        strategies::at_full_length,
     );
-    suite.test("a_release_of_each_strategy_by_requests_fails_none_of_fifty_thousand", strategies::at_full_length);
     suite.test("a_share_of_requests_is_drawn_for_each_anew", strategies::by_requests);
     suite.test("a_release_beside_a_repository_is_neither_fought_nor_fights", repository::applied);
     suite.test("a_release_that_measures_failures_is_taken_back_by_itself", measured::bad);

@@ -15,6 +15,7 @@ mod order;
 mod peers;
 mod remaining;
 mod repository;
+mod scale;
 mod warm;
 mod writes;
 
