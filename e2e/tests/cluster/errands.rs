@@ -114,7 +114,7 @@ pub(crate) async fn asked(shop: &Shop) {
             "workloads": [{"deployment": format!("{}/stock-v1", shop.namespace()), "images": {"app": NEXT_IMAGE}}],
             "rules": [{"when": {"cookie": {"name": "gray", "exact": "1"}}}],
             "steps": [
-                {"share": 0, "holdSeconds": 0},
+                {"share": 0, "scale": 100, "holdSeconds": 0},
                 {"job": {"cronJob": format!("{}/smoke", shop.namespace())}},
                 {"webhook": {"url": leave.url}},
                 {"share": 100},

@@ -319,7 +319,26 @@ fn preview_until_it_is_gone(shop: &Shop, pod: &Beside<'_>, local: &mut Local, se
         (services(shop) == services_before && !jobs.contains("canaryctl-preview")).then_some(())
     });
 
+    local.stop();
+    for protocol in ["tcp", "http2"] {
+        local.again(cluster);
+        let mut spoken = Beside::new(shop, &[&preview("coupons")[..], &["--protocol", protocol]].concat());
+        let curl = |more: &[&str]| pod.curl("socks", &[more, &["http://coupons/"]].concat());
+        let how: &[&str] = if protocol == "http2" { &["--http2-prior-knowledge"] } else { &[] };
+        cluster.until("the laptop answers in its protocol", KNOWN_WITHIN, || {
+            let said = curl(how);
+            (said.code == 0 && said.stdout.contains("laptop")).then_some(())
+        });
+        local.stop();
+        let refused = curl(how);
+        let says = if protocol == "http2" { "nobody listens there now" } else { "" };
+        assert!(refused.code != 0 && refused.stdout.contains(says), "{protocol}: {refused}");
+        assert!(!refused.stdout.contains("laptop"), "{protocol}: {refused}");
+        assert_eq!(spoken.interrupt().code(), Some(0), "{protocol}");
+    }
+
     // And at once, where somebody is there to take it away.
+    local.again(cluster);
     let mut again = Beside::new(shop, &preview("coupons"));
     answers("the same command makes it anew");
     assert_eq!(again.interrupt().code(), Some(0));
