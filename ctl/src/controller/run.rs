@@ -227,7 +227,7 @@ impl<'a> Run<'a> {
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
         self.reporter.hold(&seen, &course).await?;
         takeovers::hold(&self.client, &seen).await?;
-        takeovers::make_receivers(&self.client, &seen).await?;
+        let unmade = takeovers::make_receivers(&self.client, &seen).await?;
         let client = self.client.clone();
         let mut phases = Phases::new(&client, &root_namespace, &seen, self.arrival_timeout);
         let changed = self.change(&mut phases, &seen, &course).await;
@@ -245,6 +245,7 @@ impl<'a> Run<'a> {
             settings: &settings,
             course: &course,
             outcome,
+            unmade: &unmade,
         };
         match changed {
             Ok(Progress::Settled) => Ok(Some(Duration::ZERO)),

@@ -24,7 +24,7 @@ use crate::world::Seen;
 use agents::{Agent, Agents};
 
 pub(super) use arrivals::Arrivals;
-pub(super) use receivers::make as make_receivers;
+pub(super) use receivers::{Unmade, make as make_receivers};
 
 /// How long a Takeover stays without a pod of its agent, in seconds: the agent comes once every proxy knows the
 /// lane, and ends by itself when nobody holds the tunnel.
@@ -69,6 +69,7 @@ pub(super) struct Looked<'a> {
     pub(super) settings: &'a MeshSettings,
     pub(super) course: &'a Course,
     pub(super) outcome: &'a Outcome,
+    pub(super) unmade: &'a Unmade,
 }
 
 /// Writes the statuses that say something else than before, and ends what nobody serves any more. Returns when
@@ -184,7 +185,7 @@ fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>)
             said("False", refusal.reason, refusal.message.clone()),
             said("False", refusal.reason, "no request is taken"),
         ),
-        Ruling::On(takeover) => judged(takeover, looked.course, looked.outcome),
+        Ruling::On(takeover) => judged(takeover, looked),
         Ruling::Going => (said("True", "Valid", ""), said("False", "Deleted", "")),
     };
     let state = match (accepted.status, programmed.status, agent) {
@@ -227,13 +228,18 @@ fn away(ruling: &Ruling) -> &'static str {
     }
 }
 
-fn judged(takeover: &Takeover, course: &Course, outcome: &Outcome) -> (Said, Said) {
+fn judged(takeover: &Takeover, looked: Looked<'_>) -> (Said, Said) {
+    let Looked { course, outcome, .. } = looked;
     let accepted = said("True", "Valid", "");
     let invalid = |message: String| {
         (said("False", "Invalid", message), said("False", "Invalid", "no request is taken"))
     };
     let is_of =
         |host: &Host| host.name() == takeover.spec.service && host.namespace() == takeover.metadata.namespace;
+    let key = (takeover.metadata.namespace.clone(), takeover.metadata.name.clone());
+    if let Some(why) = looked.unmade.get(&key) {
+        return invalid(format!("the Service that its copies go to cannot be made: {why}"));
+    }
     // What gets no route for a lane gets none here.
     if let Some(finding) = course.plan.findings.iter().find(|finding| finding.refused().is_some_and(is_of)) {
         return invalid(format!("{finding}; {}", finding.help()));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use canary_localmesh::Protocol;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -102,10 +102,28 @@ fn services(shop: &Shop) -> String {
     shop.kubectl(&["get", "services", "-o", "name"]).ok().stdout
 }
 
+/// A namespace that takes no further Service has no copies, says so, and keeps no other work of the controller's back.
+fn refused_by_a_quota(shop: &Shop) {
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full", "namespace": shop.namespace()},
+        "spec": {"hard": {"services": "0"}},
+    });
+    shop.cluster().apply(&[quota]);
+    let full = || shop.cluster().get(&["-n", shop.namespace(), "resourcequota", "full"]);
+    shop.cluster().until("the quota holds", COMES_WITHIN, || {
+        (full()["status"]["hard"]["services"] == "0").then_some(())
+    });
+    let refused =
+        shop.cluster().canaryctl(&["mirror", "cart", "-n", shop.namespace(), "--to", "127.0.0.1:9"]);
+    assert!(refused.code != 0 && refused.stderr.contains("exceeded quota: full"), "{refused}");
+    shop.kubectl(&["delete", "resourcequota", "full"]).ok();
+}
+
 pub(crate) async fn of_a_service(shop: &Shop) {
     shop.installed();
     let (before, routes_before) = (things_at_rest(shop).await, routes(shop));
     let services_before = services(shop);
+    tokio::task::block_in_place(|| refused_by_a_quota(shop));
     let (first, second) = tokio::join!(Sink::open(), Sink::open());
     let load = Load::of_lane(shop, AGENTS, Rules::Off);
     load.more(50).await;

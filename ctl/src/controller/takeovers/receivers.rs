@@ -1,6 +1,8 @@
 //! The Services that get copies of other ones' requests: made before a route leads there, and kept at the service's ports.
 //! They are owned by their Takeover, and go with it.
 
+use std::collections::BTreeMap;
+
 use canary_istio::{Host, ObservedService};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -12,8 +14,12 @@ use crate::names::FIELD_MANAGER;
 use crate::takeover::{Ruling, Takeover, is_copied, ports, receiver};
 use crate::world::Seen;
 
-/// Makes those that are not there.
-pub(in crate::controller) async fn make(client: &Client, seen: &Seen) -> Result<(), RunError> {
+/// Why Takeovers have none, by their namespace and name.
+pub(in crate::controller) type Unmade = BTreeMap<(String, String), String>;
+
+/// Makes those that are not there. One that the API server does not let be, as by a quota, keeps nothing else back.
+pub(in crate::controller) async fn make(client: &Client, seen: &Seen) -> Result<Unmade, RunError> {
+    let mut unmade = Unmade::new();
     for object in &seen.takeovers {
         let Some(Ruling::On(takeover)) = super::ruling(seen, object) else { continue };
         let Some(due) = due(takeover, &seen.observed.services) else { continue };
@@ -36,10 +42,13 @@ pub(in crate::controller) async fn make(client: &Client, seen: &Seen) -> Result<
             Ok(_) => {}
             // The next run sees what is there.
             Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
+            Err(kube::Error::Api(status)) if [403, 422].contains(&status.code) => {
+                unmade.insert((object.namespace().to_owned(), object.name().to_owned()), status.message);
+            }
             Err(error) => return Err(failed(object, error)),
         }
     }
-    Ok(())
+    Ok(unmade)
 }
 
 /// What is to be written of a receiver.
