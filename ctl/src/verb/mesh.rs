@@ -1,5 +1,6 @@
 //! `canaryctl mesh`: the requests of a service that a rule matches go to a process on this machine.
 
+pub(super) mod dress;
 pub(super) mod hold;
 mod own;
 pub(super) mod plan;

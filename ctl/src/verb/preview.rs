@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::mesh::hold::HoldArgs;
-use super::mesh::{plan, serve};
+use super::mesh::{dress, serve};
 use crate::arrival::is_ready;
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::develop::job::Dress;
@@ -118,8 +118,8 @@ async fn offer(args: &Args, cluster: &Cluster, offered: &Offered) -> Result<(), 
     let wanted = Wanted {
         image: how.image.clone(),
         purpose: PURPOSE,
-        expose: vec![plan::exposed(protocol)],
-        dress: Some(Dress(Arc::new(move |job| plan::alone(dressing.dressed(job), protocol)))),
+        expose: vec![dress::exposed(protocol)],
+        dress: Some(Dress(Arc::new(move |job| dress::alone(dressing.dressed(job), protocol)))),
         offered: Some(offered.clone()),
         idle: how.keep,
         timeout: how.timeout,

@@ -13,7 +13,8 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::plan::{self, Agent, Ports, Taken};
+use super::dress::{self, Agent};
+use super::plan::{Ports, Taken};
 use super::serve::{self, Local};
 use super::{own, words};
 use crate::cluster::{Cluster, ClusterArgs, api_failure, block_on};
@@ -271,12 +272,12 @@ impl Holding<'_> {
         let tag_header = object["status"]["tagHeader"].as_str().unwrap_or("x-canary-lane").to_owned();
         let (taken, takeover) = (wish.taken.clone(), takeover.clone());
         let dress = move |job| {
-            plan::dressed(job, &taken, &takeover, &Agent { like: like.as_ref(), tag_header: &tag_header })
+            dress::dressed(job, &taken, &takeover, &Agent { like: like.as_ref(), tag_header: &tag_header })
         };
         let wanted = Wanted {
             image: how.image.clone(),
             purpose: wish.verb,
-            expose: vec![plan::LAPTOP_PORT],
+            expose: vec![dress::LAPTOP_PORT],
             is_meshed: true,
             dress: Some(Dress(Arc::new(dress))),
             idle: how.keep,
