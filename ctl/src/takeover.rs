@@ -13,6 +13,7 @@ use crate::verb::enable::document::who_of_rules;
 
 mod copied;
 mod derive;
+mod judge;
 mod overlap;
 #[cfg(test)]
 mod tests;
