@@ -23,7 +23,7 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-fn file(name: &str) -> String {
+pub(crate) fn file(name: &str) -> String {
     format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -151,8 +151,9 @@ fn transcript(readme: &str) -> &str {
     blocks.into_iter().find(|block| block.starts_with("$ canaryctl check --pre")).expect("a transcript")
 }
 
-/// A transcript without what is another in each cluster and run: versions, times, pods' names, how many proxies there are.
-fn lasting(transcript: &str) -> Vec<String> {
+/// A transcript without what is another in each cluster and run: versions, times, pods' names, how many proxies there are,
+/// what nobody guesses.
+pub(crate) fn lasting(transcript: &str) -> Vec<String> {
     transcript.lines().map(|line| lasting_of(&line.split_whitespace().collect::<Vec<_>>())).collect()
 }
 
@@ -164,7 +165,12 @@ fn lasting_of(words: &[&str]) -> String {
             (of, Some("of"), Some(all)) if of == *all => (left[at], left[at + 2]) = ("all", "all"),
             (time, Some("s" | "ms"), _) if time.parse::<f64>().is_ok() => left[at] = "some",
             ("Kubernetes" | "Istio", Some(_), _) => left[at + 1] = "some version",
-            (pod, ..) => left[at] = workload(pod).unwrap_or(pod),
+            ("since" | "for", Some(time), _) if time.starts_with(|char: char| char.is_ascii_digit()) => {
+                left[at + 1] = "some time";
+            }
+            (link, ..) if link.contains("?dev-link=") => left[at] = "a link",
+            // What an earlier word said of this one stays.
+            (pod, ..) => left[at] = workload(pod).unwrap_or(left[at]),
         }
     }
     left.join(" ")

@@ -26,7 +26,7 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 const GONE_WITHIN: Duration = Duration::from_secs(90);
 
 /// A service as its developer runs it, on this machine.
-struct Local {
+pub(crate) struct Local {
     process: Child,
     to: String,
     config: tempfile::NamedTempFile,
@@ -39,17 +39,27 @@ impl Local {
     }
 
     async fn of(service: &str, cluster: &Cluster, namespace: &str) -> Self {
+        Self::called(service, "laptop", cluster, namespace).await
+    }
+
+    /// One that says this version of itself.
+    pub(crate) async fn called(service: &str, version: &str, cluster: &Cluster, namespace: &str) -> Self {
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let to = free.local_addr().expect("an address").to_string();
         drop(free);
         let config = tempfile::NamedTempFile::new().expect("a file");
         let says = json!({
-            "service": format!("{service}.{namespace}"), "version": "laptop", "listen": to,
+            "service": format!("{service}.{namespace}"), "version": version, "listen": to,
             "behaviour": {"calls": [], "forward": []},
         });
         std::fs::write(config.path(), says.to_string()).expect("a file");
         let process = Self::run(cluster, &config);
         Self { process, to, config }
+    }
+
+    /// Where it listens.
+    pub(crate) fn to(&self) -> &str {
+        &self.to
     }
 
     fn run(cluster: &Cluster, config: &tempfile::NamedTempFile) -> Child {

@@ -8,6 +8,7 @@ mod bench;
 mod bug_reports;
 mod charts;
 mod cluster;
+mod colleagues;
 mod control_plane;
 mod copies;
 mod dashboard;
@@ -130,6 +131,7 @@ fn main() -> ExitCode {
     suite.test("a_laptop_has_its_developers_requests_and_everything_comes_back", laptop::mesh_and_back);
     suite.test("a_laptop_has_all_requests_of_a_service_and_none_fails", laptop::exchanged);
     suite.test("a_laptop_gets_copies_of_a_services_requests_and_nobody_can_tell", mirrored::of_a_service);
+    suite.test("two_developers_have_one_service_and_nobody_else_notices", colleagues::on_one_service);
     suite.test("a_laptop_that_falls_silent_keeps_nobody_waiting", laptop::silent);
     suite.test("what_a_developers_file_names_comes_and_goes_at_once", laptop::together);
     suite.test("a_new_service_from_here_answers_says_when_it_cannot_and_goes_by_itself", laptop::previewed);

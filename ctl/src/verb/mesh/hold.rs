@@ -195,13 +195,16 @@ async fn take(wish: &Wish, how: &How, cluster: &Cluster, together: &Together) ->
         Ok((session, ended)) => (Some(session), ended),
         Err(failure) => (None, Err(failure)),
     };
-    let back = give_back(&takeovers, &place, how.output).await;
+    let back = give_back(&takeovers, &place).await;
     if let Some((session, serving)) = session {
+        if let Ok(took) = back {
+            how.output.tell("over", &format!("{place} is over: no proxy routes by it.{}", seconds(took)));
+        }
         // Requests under way are answered until no proxy sends any more.
         serving.abort();
         session.end().await;
     }
-    ended.and(back)
+    ended.and(back.map(drop))
 }
 
 /// This machine's name.
@@ -289,11 +292,10 @@ impl Holding<'_> {
     }
 }
 
-/// Ends the Takeover and waits until no proxy routes by it.
-async fn give_back(takeovers: &Takeovers, place: &Place, format: Format) -> Result<(), Failure> {
+/// Ends the Takeover and waits until no proxy routes by it; returns how long that took.
+async fn give_back(takeovers: &Takeovers, place: &Place) -> Result<Duration, Failure> {
     let started = Instant::now();
     takeovers.delete(place).await?;
     takeovers.gone(place, BACK_WITHIN).await?;
-    format.tell("over", &format!("{place} is over: no proxy routes by it.{}", seconds(started.elapsed())));
-    Ok(())
+    Ok(started.elapsed())
 }
