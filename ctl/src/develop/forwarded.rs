@@ -1,38 +1,32 @@
-//! A port that the API server forwards, as bytes: messages of a WebSocket, each of one channel.
-//!
-//! Source: Kubernetes, `pkg/kubelet/cri/streaming/portforward/websocket.go`. Of a forwarded port the channel 0 has the
-//! bytes and 1 what went wrong, and the first message of each is the port.
-//! kube's own sends 4 KiB in a message, and passes each through more tasks.
+//! A port that the API server forwards, as bytes, in the better of two ways that it offers.
+
+mod channels;
+mod frame;
+mod spdy;
+mod upgrade;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Buf as _, Bytes};
-use futures_util::{Sink, Stream};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::Request;
 use kube::{Client, Resource as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite;
 
-/// The channel of the bytes.
-const DATA: u8 = 0;
-/// The channel that says why there are none.
-const PROBLEM: u8 = 1;
-/// Bytes in a message at the most.
-const MESSAGE_BYTES_MAX: usize = 256 << 10;
+use channels::Channels;
+use spdy::Spdy;
 
 /// A forwarded port. Dropped, its connection to the API server ends.
-pub(super) struct Forwarded<T = TokioIo<Upgraded>> {
-    socket: WebSocketStream<T>,
-    /// What has come and was not read.
-    unread: Bytes,
-    /// Which channels have said their port.
-    begun: [bool; 2],
+pub(super) struct Forwarded<T = TokioIo<Upgraded>>(Way<T>);
+
+enum Way<T> {
+    /// Less work for the node where bytes go to the pod.
+    Spdy(Spdy<T>),
+    Channels(Channels<T>),
 }
 
 /// Has a port of a pod forwarded.
@@ -45,72 +39,17 @@ pub(super) async fn forward(
     pod: &str,
     port: u16,
 ) -> Result<Forwarded, kube::Error> {
-    let request = Request::new(Pod::url_path(&(), Some(namespace))).portforward(pod, &[port]);
-    let connection = client.connect(request.map_err(kube::Error::BuildRequest)?).await?;
-    Ok(Forwarded::new(connection.into_stream()))
-}
-
-impl<T> Forwarded<T> {
-    fn new(socket: WebSocketStream<T>) -> Self {
-        Self { socket, unread: Bytes::new(), begun: [false; 2] }
+    let request = || {
+        let request = Request::new(Pod::url_path(&(), Some(namespace))).portforward(pod, &[port]);
+        request.map_err(kube::Error::BuildRequest)
+    };
+    if let Some(socket) = upgrade::ask(client, request()?, upgrade::SPDY).await? {
+        let begun = Spdy::begin(socket, port).await;
+        return Ok(Forwarded(Way::Spdy(begun.map_err(|error| kube::Error::Service(error.into()))?)));
     }
-
-    /// Takes a message; its bytes are what is read next.
-    fn take(&mut self, mut message: Bytes) -> io::Result<()> {
-        let channel = if message.is_empty() { return Ok(()) } else { message.get_u8() };
-        let Some(begun) = self.begun.get_mut(usize::from(channel)) else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("a message of channel {channel}"),
-            ));
-        };
-        match (std::mem::replace(begun, true), channel) {
-            (false, _) => Ok(()),
-            (true, PROBLEM) => Err(io::Error::other(String::from_utf8_lossy(&message).into_owned())),
-            (true, _) => {
-                self.unread = message;
-                Ok(())
-            }
-        }
-    }
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Forwarded<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        while self.unread.is_empty() {
-            match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-                Some(Ok(Message::Binary(message))) => self.take(message)?,
-                None | Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(())),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(failed(error))),
-            }
-        }
-        let len = self.unread.len().min(buf.remaining());
-        buf.put_slice(&self.unread.split_to(len));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Forwarded<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(failed)?;
-        let data = &buf[..buf.len().min(MESSAGE_BYTES_MAX)];
-        let message = Message::binary([&[DATA], data].concat());
-        Pin::new(&mut self.socket).start_send(message).map_err(failed)?;
-        Poll::Ready(Ok(data.len()))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx).map_err(failed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_close(cx).map_err(failed)
-    }
+    // Whatever its reason was, this says it, too.
+    let connection = client.connect(request()?).await?;
+    Ok(Forwarded(Way::Channels(Channels::new(connection.into_stream()))))
 }
 
 fn failed(error: tungstenite::Error) -> io::Error {
@@ -124,60 +63,34 @@ fn failed(error: tungstenite::Error) -> io::Error {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use futures_util::{SinkExt as _, StreamExt as _};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-    use tokio_tungstenite::tungstenite::protocol::Role;
-
-    use super::*;
-
-    /// The two ends: ours, and the API server's.
-    async fn ends() -> (Forwarded<DuplexStream>, WebSocketStream<DuplexStream>) {
-        let (here, there) = duplex(1 << 20);
-        let here = WebSocketStream::from_raw_socket(here, Role::Client, None).await;
-        (Forwarded::new(here), WebSocketStream::from_raw_socket(there, Role::Server, None).await)
-    }
-
-    async fn say(server: &mut WebSocketStream<DuplexStream>, message: &[u8]) {
-        server.send(Message::binary(message.to_vec())).await.expect("sent");
-    }
-
-    #[tokio::test]
-    async fn bytes_of_all_messages_are_one_stream_that_ends_with_the_socket() {
-        let (mut port, mut server) = ends().await;
-        for message in [&b"\x00\xae\x42"[..], b"\x01\xae\x42", b"\x00a", b"\x00", b"", b"\x00bc"] {
-            say(&mut server, message).await;
+macro_rules! each {
+    ($forwarded:expr, $port:ident => $call:expr) => {
+        match &mut $forwarded.get_mut().0 {
+            Way::Spdy($port) => $call,
+            Way::Channels($port) => $call,
         }
-        server.close(None).await.expect("closed");
-        let mut read = String::new();
-        port.read_to_string(&mut read).await.expect("an end");
-        assert_eq!(read, "abc");
-    }
+    };
+}
 
-    #[tokio::test]
-    async fn what_went_wrong_is_said() {
-        let (mut port, mut server) = ends().await;
-        for message in [&b"\x01\xae\x42"[..], b"\x01nobody listens"] {
-            say(&mut server, message).await;
-        }
-        assert_eq!(port.read_u8().await.expect_err("no byte").to_string(), "nobody listens");
-        say(&mut server, b"\x07?").await;
-        assert_eq!(port.read_u8().await.expect_err("no byte").kind(), io::ErrorKind::InvalidData);
-    }
-
-    #[tokio::test]
-    async fn what_is_written_goes_in_large_messages_of_the_first_channel() {
-        let (mut port, mut server) = ends().await;
-        let sent: Vec<u8> = (0..MESSAGE_BYTES_MAX + 5).map(|at| at as u8).collect();
-        port.write_all(&sent).await.expect("written");
-        port.flush().await.expect("flushed");
-        let mut received = Vec::<u8>::new();
-        for len in [MESSAGE_BYTES_MAX, 5] {
-            let message = server.next().await.expect("a message").expect("a message").into_data();
-            assert_eq!((message[0], message.len()), (DATA, 1 + len));
-            received.extend(&message[1..]);
-        }
-        assert_eq!(received, sent);
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Forwarded<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, port => Pin::new(port).poll_read(cx, buf))
     }
 }
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Forwarded<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, port => Pin::new(port).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, port => Pin::new(port).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, port => Pin::new(port).poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests;
