@@ -28,7 +28,8 @@ const GROWTH_BYTES_MAX: usize = 32 << 20;
 /// Streams after which yamux ends the connection. Ours are refused one by one long before: at [`STREAMS_MAX`].
 const STREAMS_FATAL: usize = 16 * STREAMS_MAX;
 /// Bytes of a frame's data: large enough that what each one costs is little beside them, and soon gone on a slow link.
-const FRAME_BYTES: usize = 32 << 10;
+/// With the heads around it, at most 64 bytes, it fills two records of TLS; a third would cost as much as they do.
+const FRAME_BYTES: usize = (32 << 10) - 64;
 /// What is read and written at once, in bytes: some frames with their heads.
 const BUFFER_BYTES: usize = 4 * FRAME_BYTES + 1024;
 
