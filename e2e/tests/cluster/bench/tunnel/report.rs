@@ -217,7 +217,7 @@ const LIMITS: &str = "### What these numbers leave out\n\n\
 - Far away, connections pass a relay that keeps every byte for half the round trip, carries 400 Mbit/s each way, and lets
   6 MiB of a connection be under way. It accepts at once: TCP's handshake and slow start, which every way has, are left out.
 - kubectl forwards a port by a WebSocket without a window of its own, and fills such a relay alone: what a direct connection is
-  ahead of it far away is all that any way can be. On one machine the container runtime takes the processor's time for
-  what goes to the pod: of the two protocols that it speaks, kubectl's costs it a third of ours.
+  ahead of it far away is all that any way can be. Both ways have the port forwarded in SPDY; ours has one program more in it,
+  the agent, which on one machine takes its share of the same processors.
 - Neither the pod nor the agent has a sidecar.
 ";
