@@ -13,6 +13,7 @@ mod laptop;
 mod tests;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ const REFUSED_HEADER: &str = canary_rules::hop::REFUSED_HEADER;
 /// Why there is none where nobody but the laptop can give one.
 const NOBODY_ELSE: &str =
     "a developer's process is this service: nobody listens there now, or their machine is away";
+/// Why there is none where the baseline has no pod but the agent's.
+const NOBODY_READY: &str = "no pod of the baseline is ready";
 /// The host that was asked for, where a request had to name another one.
 const FORWARDED_HOST_HEADER: &str = "x-forwarded-host";
 
@@ -58,6 +61,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(65 * 60);
 const PING_EVERY: Duration = Duration::from_secs(60);
 /// How long a name may take to be looked up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many addresses of the baseline a request is offered to: each that is silent costs it a connection's timeout.
+const ADDRESSES_MAX: usize = 3;
 
 /// What a gate is told.
 #[derive(Debug, Clone)]
@@ -68,12 +73,21 @@ pub struct Gate {
     pub lane: Option<HeaderValue>,
     /// Where the laptop is reached; none for a port that nobody has taken.
     pub laptop: Option<Laptop>,
-    /// The Service's own address, by which its other pods are reached; none where it has no others.
+    /// The Service's own address, by which its other pods are reached; none where it has no others. Of several
+    /// addresses that a name has, the next is tried where one does not answer, and never the gate's own.
     pub baseline: Option<Authority>,
 }
 
 /// What is answered with.
 type Answer = Response<Either<Incoming, Full<Bytes>>>;
+
+/// How a request came.
+struct Came {
+    /// To which address of this pod.
+    to: SocketAddr,
+    /// What its connection becomes, where it asks for an upgrade.
+    upgrade: Option<OnUpgrade>,
+}
 
 /// Serves connections for as long as it is polled.
 pub async fn serve(listener: TcpListener, gate: Arc<Gate>) {
@@ -97,9 +111,10 @@ async fn connection(stream: TcpStream, gate: Arc<Gate>) {
     if !matches!(timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut [0])).await, Ok(Ok(1))) {
         return;
     }
+    let Ok(to) = stream.local_addr() else { return };
     let answer = service_fn(|request| {
         let gate = gate.clone();
-        async move { Ok::<_, Infallible>(gate.answer(request).await) }
+        async move { Ok::<_, Infallible>(gate.answer(request, to).await) }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -109,24 +124,24 @@ async fn connection(stream: TcpStream, gate: Arc<Gate>) {
 }
 
 impl Gate {
-    async fn answer(&self, mut request: Request<Incoming>) -> Answer {
+    async fn answer(&self, mut request: Request<Incoming>, to: SocketAddr) -> Answer {
         if self.has_handed_on(&request) {
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, "no pod of the baseline is ready");
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, NOBODY_READY);
         }
-        let upgrade = exchange::upgrade_of(&mut request);
+        let came = Came { to, upgrade: exchange::upgrade_of(&mut request) };
         let request = request.map(Either::Left);
         let Some(laptop) = self.laptop.filter(|_| self.is_the_laptops(&request)) else {
-            return self.hand_on(request, upgrade, None).await;
+            return self.hand_on(request, came, None).await;
         };
         let Ok(stream) = laptop.connect().await else {
-            return self.hand_on(request, upgrade, Some("laptop-unreachable")).await;
+            return self.hand_on(request, came, Some("laptop-unreachable")).await;
         };
         let again = copy_of(&request);
-        match exchange::with(stream, request, upgrade.as_ref()).await {
+        match exchange::with(stream, request, came.upgrade.as_ref()).await {
             Ok(response) => response.map(Either::Left),
-            Err(Failed::Unsent(request)) => self.hand_on(*request, upgrade, Some("laptop-unreachable")).await,
+            Err(Failed::Unsent(request)) => self.hand_on(*request, came, Some("laptop-unreachable")).await,
             Err(Failed::Sent) => match again.filter(|_| self.baseline.is_some()) {
-                Some(request) => self.hand_on(request, upgrade, Some("laptop-broke-off")).await,
+                Some(request) => self.hand_on(request, came, Some("laptop-broke-off")).await,
                 None => refusal(
                     StatusCode::BAD_GATEWAY,
                     "the laptop broke off, and the request may have reached it",
@@ -150,27 +165,21 @@ impl Gate {
     }
 
     /// Has the Service's other pods answer; says why, if a request of the lane comes to that.
-    async fn hand_on(
-        &self,
-        mut request: Outgoing,
-        upgrade: Option<OnUpgrade>,
-        why: Option<&'static str>,
-    ) -> Answer {
+    async fn hand_on(&self, mut request: Outgoing, came: Came, why: Option<&'static str>) -> Answer {
         let Some(baseline) = &self.baseline else {
             return refusal(StatusCode::BAD_GATEWAY, NOBODY_ELSE);
         };
         self.address(&mut request, baseline);
         let found = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(baseline.as_str())).await;
-        let Ok(Ok(mut addresses)) = found else {
+        let Ok(Ok(found)) = found else {
             return refusal(StatusCode::BAD_GATEWAY, "the baseline's name is not known");
         };
-        let Some(address) = addresses.next() else {
-            return refusal(StatusCode::BAD_GATEWAY, "the baseline has no address");
-        };
-        let Ok(stream) = exchange::connect(address).await else {
-            return refusal(StatusCode::BAD_GATEWAY, "the baseline does not answer");
-        };
-        match exchange::with(stream, request, upgrade.as_ref()).await {
+        let others: Vec<SocketAddr> =
+            found.filter(|address| *address != came.to).take(ADDRESSES_MAX).collect();
+        if others.is_empty() {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, NOBODY_READY);
+        }
+        match exchange::with_first(others, request, came.upgrade.as_ref()).await {
             Ok(mut response) => {
                 if let Some(why) = why {
                     response.headers_mut().insert(FALLBACK_HEADER, HeaderValue::from_static(why));

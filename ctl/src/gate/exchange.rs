@@ -47,6 +47,25 @@ pub(super) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Sends a request to the first of these addresses that takes it. The next is tried only where nobody has seen it.
+///
+/// # Errors
+/// [`Failed`]: none took it, or one did and broke off.
+pub(super) async fn with_first(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    mut request: Outgoing,
+    caller: Option<&OnUpgrade>,
+) -> Result<Response<Incoming>, Failed> {
+    for address in addresses {
+        let Ok(stream) = connect(address).await else { continue };
+        match with(stream, request, caller).await {
+            Err(Failed::Unsent(unsent)) => request = *unsent,
+            answered => return answered,
+        }
+    }
+    Err(Failed::Unsent(Box::new(request)))
+}
+
 /// What the caller's connection becomes where the request asks for an upgrade. Taken once, whoever answers.
 pub(super) fn upgrade_of(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
     asks_to_upgrade(request.headers()).then(|| hyper::upgrade::on(request))

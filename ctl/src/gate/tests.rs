@@ -302,3 +302,38 @@ async fn what_is_upgraded_is_joined_whoever_takes_it() {
         assert_eq!(answer.contains(&format!("{FALLBACK_HEADER}: {why}")), !why.is_empty(), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn the_next_address_is_tried_where_nobody_has_seen_a_request() {
+    let (away, there) = (nobody().await, named("second").await);
+    let get = || {
+        let mut request = Request::new(Either::Right(http_body_util::Empty::new()));
+        request.headers_mut().insert(HOST, HeaderValue::from_static("cart.shop"));
+        request
+    };
+    let answered = exchange::with_first([away, there], get(), None).await;
+    let answered = answered.unwrap_or_else(|_| panic!("the second one answers"));
+    assert_eq!(answered.status(), StatusCode::OK);
+    let unsent = exchange::with_first([away], get(), None).await;
+    assert!(matches!(unsent, Err(Failed::Unsent(_))), "nobody is there");
+    let sent = exchange::with_first([breaking_off().await, there], get(), None).await;
+    assert!(matches!(sent, Err(Failed::Sent)), "the first one may have seen it");
+}
+
+#[tokio::test]
+async fn a_gate_hands_nothing_on_to_itself() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let gate = Gate {
+        tag_header: HeaderName::from_static("x-canary-lane"),
+        lane: None,
+        laptop: Some(refusing().await),
+        baseline: Some(address.to_string().parse().expect("an authority")),
+    };
+    tokio::spawn(serve(listener, Arc::new(gate)));
+    for protocol in [Protocol::Http1, Protocol::H2c] {
+        // Had it come back, that would say who answered in the laptop's place.
+        let alone = (503, NOBODY_READY.to_owned(), String::new());
+        assert_eq!(get(address, protocol, &[]).await, alone);
+    }
+}
