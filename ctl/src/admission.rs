@@ -5,8 +5,8 @@
 //! at the edge, the verb `route` on lanes. Members found by their label were put in by who may write the pods.
 //! Whoever starts a release needs that verb too, the right to update the Deployments that it is about, and to create
 //! the Jobs that its steps run. A Takeover brings requests of a Service to a pod that somebody holds a tunnel to:
-//! that takes the right to update the Service and to forward ports of pods there, and nobody makes one in another's
-//! name.
+//! that takes the right to update the Service and to forward ports of pods there, for copies to make a Service, too, and
+//! nobody makes one in another's name.
 
 use serde_json::{Value, json};
 
@@ -175,10 +175,13 @@ fn releases() -> Vec<Value> {
     [vec![may_route("rules"), may_route("steps")], rights, jobs].concat()
 }
 
+/// What is true of a Takeover that gets no copies.
+const NO_MIRROR: &str = "!has(object.spec.mode) || object.spec.mode != 'mirror' || ";
+
 fn takeovers() -> Vec<Value> {
-    let may = |verb: &str, resource: &str, words: &str| {
+    let may = |besides: &str, verb: &str, resource: &str, words: &str| {
         json!({
-            "expression": format!("oldObject != null || authorizer.group(''){resource}.namespace(request.namespace).check('{verb}').allowed()"),
+            "expression": format!("oldObject != null || {besides}authorizer.group(''){resource}.namespace(request.namespace).check('{verb}').allowed()"),
             "messageExpression": format!("'a takeover takes the right to {verb} {words} in namespace ' + request.namespace"),
             "reason": "Forbidden",
         })
@@ -189,8 +192,10 @@ fn takeovers() -> Vec<Value> {
             "messageExpression": "'spec.owner.user is ' + object.spec.owner.user + ', but you are ' + request.userInfo.username",
             "reason": "Forbidden",
         }),
-        may("create", ".resource('pods').subresource('portforward')", "pods/portforward"),
-        may("update", ".resource('services')", "services"),
+        may("", "create", ".resource('pods').subresource('portforward')", "pods/portforward"),
+        may("", "update", ".resource('services')", "services"),
+        // The controller makes one of the Takeover's name.
+        may(NO_MIRROR, "create", ".resource('services')", "services"),
     ]
 }
 

@@ -234,6 +234,9 @@ fn whole_network() -> Vec<Rule> {
     ]
 }
 
+/// Who has copies: they go to a new Service.
+pub const OF_COPIES: Whose = Whose::Saying("for mirror");
+
 /// Who lets an agent have the controller's image.
 pub const WITHOUT_IMAGE: Whose = Whose::Saying("without --image");
 
@@ -271,6 +274,7 @@ fn taken(namespace: &str) -> Vec<Rule> {
     let mut rules = agent(namespace);
     rules.extend([
         Rule::new("", "services", &["get", "update"]).within(namespace),
+        Rule::new("", "services", &["create"]).within(namespace).of(OF_COPIES),
         Rule::new("", "pods", &["watch"]).within(namespace),
         takeovers(&["get", "list", "watch", "create", "delete"]).within(namespace),
     ]);

@@ -86,7 +86,7 @@ pub fn run(args: &Args, cluster: &ClusterArgs) -> Result<(), Failure> {
         if how.dry_run {
             return output::objects(&[offered.manifest()], output::Format::Yaml);
         }
-        how.held(&cluster, Command::Preview).await?;
+        how.held(&cluster, Command::Preview, None).await?;
         offers::free(&cluster.client, &offered, |why| how.output.tell("waiting", why)).await?;
         // What is made from here on is taken back.
         signals::keep();

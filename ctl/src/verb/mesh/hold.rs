@@ -24,8 +24,8 @@ use crate::develop::session::{Session, Wanted};
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::seconds;
-use crate::rights::command::WITHOUT_IMAGE;
-use crate::rights::{self, Command};
+use crate::rights::command::{OF_COPIES, WITHOUT_IMAGE};
+use crate::rights::{self, Command, Whose};
 use crate::takeover::Takeover;
 use crate::takeovers::{Place, Takeovers, who_am_i};
 use crate::{output, signals, world};
@@ -64,13 +64,19 @@ pub(in crate::verb) struct How {
 }
 
 impl How {
-    /// Refuses whoever lacks the rights to a command, before anything of it is there.
+    /// Refuses whoever lacks the rights to a command, or more that it takes here, before anything of it is there.
     ///
     /// # Errors
     /// With the rights that are lacking.
-    pub(in crate::verb) async fn held(&self, cluster: &Cluster, command: Command) -> Result<(), Failure> {
-        let besides = self.image.is_none().then_some(WITHOUT_IMAGE);
-        rights::held(&cluster.client, command, &[&cluster.namespace], besides.as_slice()).await
+    pub(in crate::verb) async fn held(
+        &self,
+        cluster: &Cluster,
+        command: Command,
+        more: Option<Whose>,
+    ) -> Result<(), Failure> {
+        let besides: Vec<Whose> =
+            self.image.is_none().then_some(WITHOUT_IMAGE).into_iter().chain(more).collect();
+        rights::held(&cluster.client, command, &[&cluster.namespace], &besides).await
     }
 }
 
@@ -132,7 +138,8 @@ pub(in crate::verb) async fn all(wishes: &[Wish], how: &How, cluster: &Cluster) 
         let wanted: Vec<Value> = wishes.iter().map(|wish| wish.wanted.clone()).collect();
         return output::objects(&wanted, output::Format::Yaml);
     }
-    how.held(cluster, Command::Mesh).await?;
+    let copies = wishes.iter().any(|wish| wish.wanted["spec"]["mode"] == "mirror");
+    how.held(cluster, Command::Mesh, copies.then_some(OF_COPIES)).await?;
     // What is made from here on is taken back.
     signals::keep();
     let together = Together::new(wishes.len());

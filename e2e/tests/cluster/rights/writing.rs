@@ -161,6 +161,9 @@ pub(crate) async fn writing(shop: &Shop) {
 /// What nobody needs for a machine that is joined to the cluster.
 const SPARED: [&str; 2] = ["list virtualservices", "list events"];
 
+/// What takes only whoever has copies.
+const OF_COPIES: [&str; 1] = ["create services"];
+
 /// What takes only whoever has this machine be in the cluster's network.
 const OF_TUN: [&str; 6] = [
     "list nodes",
@@ -175,19 +178,25 @@ pub(crate) async fn developing(shop: &Shop) {
     shop.installed();
     let mesh = ["mesh", "cart", "--to", "127.0.0.1:9", "--header", "x-dev=tester"];
     let exchange = ["exchange", "cart", "--to", "127.0.0.1:9"];
+    let mirror = ["mirror", "cart", "--to", "127.0.0.1:9"];
     let connect = ["connect", "--port", "0"];
     let forward = ["forward", "cart", "0:80"];
     let preview = ["preview", "coupons", "--to", "127.0.0.1:9"];
     let all = [
         ("mesh", &mesh[..]),
         ("mesh", &exchange),
+        ("mesh", &mirror),
         ("preview", &preview),
         ("connect", &connect),
         ("forward", &forward),
     ];
     for (command, args) in all {
-        let of_tun = if command == "connect" { &OF_TUN[..] } else { &[] };
-        refused_without_each(shop, &case(command, args, &[&SPARED, of_tun].concat()));
+        let of_others = match args[0] {
+            "connect" => &OF_TUN[..],
+            "mesh" | "exchange" => &OF_COPIES,
+            _ => &[],
+        };
+        refused_without_each(shop, &case(command, args, &[&SPARED, of_others].concat()));
     }
     for (command, args) in all {
         let user = give(shop, command);
