@@ -133,7 +133,9 @@ impl Command {
                 [all, in_each(&planned)].concat()
             }
             Self::ReleaseStart => [start(), in_each(&started)].concat(),
-            Self::ReleaseStatus => vec![releases(&["get", "list"])],
+            Self::ReleaseStatus => {
+                [vec![releases(&["get", "list"])], in_each(&|namespace| watched(namespace).into())].concat()
+            }
             Self::ReleasePromote => [
                 vec![releases(&["get", "list", "patch"]), releases(&["watch"]).of(Whose::Waiting)],
                 in_each(&|namespace| vec![released(namespace)]),
@@ -289,6 +291,13 @@ fn offered(namespace: &str) -> Vec<Rule> {
         Rule::new("", "pods", &["watch"]).within(namespace),
     ]);
     rules
+}
+
+/// The pods of a release that is watched.
+fn watched(namespace: &str) -> [Rule; 2] {
+    let or_else = Whose::Else("-w shows no pods");
+    [Rule::new(APPS, "deployments", &["get"]), Rule::new("", "pods", &["list"])]
+        .map(|rule| rule.within(namespace).of(or_else))
 }
 
 /// What finds such Services.

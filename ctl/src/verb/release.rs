@@ -2,6 +2,7 @@
 
 mod diff;
 mod plan;
+mod pods;
 mod render;
 pub(crate) mod show;
 mod start;
@@ -108,7 +109,7 @@ pub struct PromoteArgs {
 pub struct StatusArgs {
     #[command(flatten)]
     release: NameArgs,
-    /// Show it again each time it changes, until it is over.
+    /// Show it, with its pods, again each time something changes, until it is over.
     #[arg(short, long)]
     watch: bool,
     /// How to print it.
@@ -129,7 +130,7 @@ pub fn run(verb: &Verb, cluster: &ClusterArgs) -> Result<(), Failure> {
             Verb::Render(args) => render::run(args, &cluster, &releases).await,
             Verb::Diff(args) => diff::run(args, &cluster, &releases).await,
             Verb::Start(args) => start::run(args, &cluster, &releases).await,
-            Verb::Status(args) => status(args, &releases).await,
+            Verb::Status(args) => status(args, &cluster, &releases).await,
             Verb::List { output } => list(&releases, *output).await,
             Verb::Promote(args) => promote(args, &cluster, &releases).await,
             Verb::Pause(args) => set(&cluster, &releases, args, Turn::Pause, "stays where it is").await,
@@ -165,7 +166,7 @@ async fn named(releases: &Releases, name: Option<&str>) -> Result<Release, Failu
     }
 }
 
-async fn status(args: &StatusArgs, releases: &Releases) -> Result<(), Failure> {
+async fn status(args: &StatusArgs, cluster: &Cluster, releases: &Releases) -> Result<(), Failure> {
     let release = named(releases, args.release.name.as_deref()).await?;
     if !args.watch {
         return show::one(&release, args.output);
@@ -174,7 +175,11 @@ async fn status(args: &StatusArgs, releases: &Releases) -> Result<(), Failure> {
     let mut shown = String::new();
     loop {
         let release = releases.get(&name).await?;
-        let text = show::text(&release, args.output)?;
+        let sets = match args.output.is_text() {
+            true => pods::read(&cluster.client, &release).await,
+            false => pods::Sets::new(),
+        };
+        let text = show::text(&release, &sets, args.output)?;
         // Times go on by themselves: off a terminal only what changed is a line.
         if show::without_times(&text) != show::without_times(&shown) || show::is_terminal() {
             show::replace(&shown, &text);

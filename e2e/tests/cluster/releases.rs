@@ -1,6 +1,7 @@
 //! New versions of two services as one release, under load.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -51,6 +52,25 @@ pub(crate) fn forget(shop: &Shop) {
     shop.cluster().kubectl(&["delete", "releases", "--all", "--wait=true", "--timeout=60s"]).ok();
 }
 
+/// Who watches a release sees the pods of each of its Deployments, those of the lane first.
+#[track_caller]
+fn shows_its_pods(shop: &Shop) {
+    let mut watch = shop.cluster().start("canaryctl", &["release", "status", "r", "-w"]);
+    let lines = BufReader::new(watch.stdout.take().expect("a pipe")).lines();
+    let shown: Vec<String> =
+        lines.map(|line| line.expect("text")).take_while(|line| !line.starts_with("Next:")).collect();
+    watch.kill().expect("it goes on until it is over");
+    watch.wait().expect("it ends");
+    for service in SERVICES {
+        let at = |what: &str| shown.iter().position(|line| line.contains(what));
+        let (lane, stable) = (at(&format!(" {service}-v1-r-")), at(&format!(" {service}-v1-")));
+        let line = lane.and_then(|at| shown.get(at)).map_or("", String::as_str);
+        assert!(line.ends_with("1/1 ready   lane") && lane == stable, "{shown:#?}");
+    }
+    let ready = shown.iter().filter(|line| line.contains(" ✓ ") && line.contains("-v1-")).count();
+    assert_eq!(ready, 2 * SERVICES.len(), "{shown:#?}");
+}
+
 pub(crate) async fn through(shop: &Shop) {
     shop.installed();
     let load = Load::of_lane(shop, LANE, Rules::Off);
@@ -62,6 +82,7 @@ pub(crate) async fn through(shop: &Shop) {
     load.more(200).await;
     let half = release(shop, &["promote"]).await.ok();
     assert!(half.stdout.contains("step 2 of 2: 50 % of users"), "{half}");
+    tokio::task::block_in_place(|| shows_its_pods(shop));
     load.more(200).await;
     load.rules(Rules::Spreading);
     let done = release(shop, &["promote"]).await.ok();

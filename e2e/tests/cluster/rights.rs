@@ -249,7 +249,7 @@ pub(crate) async fn reading(shop: &Shop) {
             command: "release-status",
             args: &["release", "list"],
             codes: &[0],
-            spared: &["get releases"],
+            spared: &["get releases", "get deployments", "list pods"],
         },
     ] {
         with_all(shop, &case);

@@ -7,6 +7,7 @@ use canary_release::{AnalysisStatus, Phase, Reading, Release, Status, Verdict, W
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::pods::{Sets, lines};
 use crate::failure::{Code, Failure};
 use crate::output::Format;
 use crate::progress::Printed;
@@ -20,14 +21,14 @@ pub(super) fn value(release: &Release) -> Result<Value, Failure> {
 
 /// Prints one.
 pub(super) fn one(release: &Release, format: Format) -> Result<(), Failure> {
-    anstream::print!("{}", text(release, format)?);
+    anstream::print!("{}", text(release, &Sets::new(), format)?);
     Ok(())
 }
 
-/// One as it is printed.
-pub(super) fn text(release: &Release, format: Format) -> Result<String, Failure> {
+/// One as it is printed, with these pods where it is for people.
+pub(super) fn text(release: &Release, sets: &Sets, format: Format) -> Result<String, Failure> {
     match format {
-        Format::Text | Format::Wide => Ok(tree(release, Timestamp::now().as_second())),
+        Format::Text | Format::Wide => Ok(tree(release, sets, Timestamp::now().as_second())),
         // One object a line, for those who watch.
         Format::Json => Ok(value(release)?.to_string() + "\n"),
         Format::Yaml => {
@@ -67,8 +68,8 @@ pub(crate) fn place(release: &Release) -> String {
     }
 }
 
-/// A release and its workloads.
-fn tree(release: &Release, now: i64) -> String {
+/// A release and its workloads, each with its pods where they are known.
+fn tree(release: &Release, sets: &Sets, now: i64) -> String {
     let status = journal(release);
     let mut parts = vec![who_of_rules(&release.spec.rules), place(release)];
     if !status.phase.is_final() {
@@ -93,10 +94,11 @@ fn tree(release: &Release, now: i64) -> String {
             let reading = analysis.workloads.iter().find(|one| one.deployment == spec.deployment)?;
             Some(traffic(analysis, reading))
         });
+        let stem = if at == last { ' ' } else { '│' };
         if let Some(traffic) = reading {
-            let stem = if at == last { ' ' } else { '│' };
             let _ = writeln!(text, "{stem}   {traffic}");
         }
+        text += &lines(sets.get(&spec.deployment).map_or(&[], Vec::as_slice), stem, now);
     }
     if let Some(analysis) = &status.analysis {
         text += &measured(analysis, now);
@@ -181,7 +183,7 @@ fn thousands(number: f64) -> String {
 }
 
 /// `00:03:12`.
-fn clock(seconds: i64) -> String {
+pub(super) fn clock(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (hours, rest) = (seconds.div_euclid(3600), seconds.rem_euclid(3600));
     format!("{hours:02}:{:02}:{:02}", rest.div_euclid(60), rest.rem_euclid(60))
@@ -295,12 +297,15 @@ release/r-7   cookie gray = 1 · step 2 of 2: 10 % of users · waits to be promo
 └ shop/stock   shop/stock:5.0 → other/stock:5.1   lane 2/2 ready
 Next:  canaryctl release promote r-7      Back:  canaryctl release abort r-7
 ";
-        assert_eq!(tree(&running, 1192), want);
-        assert_eq!(without_times(&tree(&running, 1192)), without_times(&tree(&running, 5000)));
+        assert_eq!(tree(&running, &Sets::new(), 1192), want);
+        assert_eq!(
+            without_times(&tree(&running, &Sets::new(), 1192)),
+            without_times(&tree(&running, &Sets::new(), 5000))
+        );
         let done = release(json!({"phase": "Completed"}));
-        assert!(tree(&done, 0).ends_with("Back:  canaryctl release undo r-7\n"));
+        assert!(tree(&done, &Sets::new(), 0).ends_with("Back:  canaryctl release undo r-7\n"));
         let warm = release(json!({"phase": "Warm"}));
-        assert!(tree(&warm, 0).ends_with("Back, at once:  canaryctl release undo r-7\n"));
+        assert!(tree(&warm, &Sets::new(), 0).ends_with("Back, at once:  canaryctl release undo r-7\n"));
     }
 
     #[test]
@@ -340,7 +345,7 @@ release/r-7   cookie gray = 1 · step 2 of 2: 10 % of users · measurements are 
 measured   ✗ bad: shop/stock: 4.00 % of requests fail   00:00:12 ago
 Next:  canaryctl release retry r-7 (or promote, all the same)      Back:  canaryctl release abort r-7
 ";
-        assert_eq!(tree(&measured, 1192), want);
+        assert_eq!(tree(&measured, &Sets::new(), 1192), want);
         assert_eq!(thousands(1_234_567.0), "1,234,567");
     }
 }
