@@ -7,15 +7,18 @@ mod upgrade;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::Request;
 use kube::{Client, Resource as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use channels::Channels;
 use spdy::Spdy;
@@ -50,6 +53,21 @@ pub(super) async fn forward(
     // Whatever its reason was, this says it, too.
     let connection = client.connect(request()?).await?;
     Ok(Forwarded(Way::Channels(Channels::new(connection.into_stream()))))
+}
+
+/// The next bytes of a socket; none at its end.
+fn poll_message<T: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<T>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Option<Bytes>>> {
+    loop {
+        return Poll::Ready(match ready!(socket.poll_next_unpin(cx)) {
+            Some(Ok(Message::Binary(message))) => Ok(Some(message)),
+            None | Some(Ok(Message::Close(_))) => Ok(None),
+            Some(Ok(_)) => continue,
+            Some(Err(error)) => Err(failed(error)),
+        });
+    }
 }
 
 fn failed(error: tungstenite::Error) -> io::Error {

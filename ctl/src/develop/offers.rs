@@ -56,9 +56,7 @@ pub fn owner(service: &Service) -> &str {
 /// Since when it is there, Unix, in seconds.
 #[must_use]
 pub fn since_unix_s(service: &Service) -> Option<i64> {
-    let created = service.meta().creation_timestamp.as_ref()?;
-    let text = serde_json::to_value(created).ok()?;
-    text.as_str()?.parse::<Timestamp>().ok().map(Timestamp::as_second)
+    service.meta().creation_timestamp.as_ref().map(|time| time.0.as_second())
 }
 
 /// As people call it: `namespace/name`.

@@ -50,7 +50,24 @@ impl Container {
     /// # Errors
     /// When there is no such workload or container, or it may not be read.
     pub async fn read(cluster: &Cluster, workload: &str, which: &Which) -> Result<Self, Failure> {
-        let (pod, container) = read(cluster, workload, which).await?;
+        let namespace = cluster.namespace.as_str();
+        let (api, kind, name) = named(workload)?;
+        let object = get(&cluster.client, (api, kind), namespace, name).await?;
+        let help = format!("kubectl -n {namespace} get deployments; another namespace: -n NAME");
+        let object = object.ok_or_else(|| {
+            Failure::new(Code::Failed, format!("there is no {kind} {namespace}/{name}")).help(&help)
+        })?;
+        let mut pod = if kind == "Pod" { object } else { object["spec"]["template"].clone() };
+        pod["metadata"]["namespace"] = namespace.into();
+        let container = environment::container(&pod, which.container.as_deref());
+        let container = container.ok_or_else(|| {
+            let names = pod["spec"]["containers"].as_array().into_iter().flatten();
+            let names =
+                names.filter_map(|container| container["name"].as_str()).collect::<Vec<_>>().join(", ");
+            Failure::new(Code::Usage, format!("{kind} {namespace}/{name} has no such container"))
+                .help(format!("name one with --container; there are: {names}"))
+        })?;
+        let container = container.clone();
         Ok(Self { pod, container, with_secrets: which.with_secrets })
     }
 
@@ -73,27 +90,6 @@ impl Container {
         let objects = objects(cluster, needed).await?;
         Ok(files::files(&self.pod, &self.container, &objects, self.with_secrets))
     }
-}
-
-async fn read(cluster: &Cluster, workload: &str, which: &Which) -> Result<(Value, Value), Failure> {
-    let namespace = cluster.namespace.as_str();
-    let (api, kind, name) = named(workload)?;
-    let object = get(&cluster.client, (api, kind), namespace, name).await?;
-    let help = format!("kubectl -n {namespace} get deployments; another namespace: -n NAME");
-    let object = object.ok_or_else(|| {
-        Failure::new(Code::Failed, format!("there is no {kind} {namespace}/{name}")).help(&help)
-    })?;
-    let mut pod = if kind == "Pod" { object } else { object["spec"]["template"].clone() };
-    pod["metadata"]["namespace"] = namespace.into();
-    let container = environment::container(&pod, which.container.as_deref());
-    let container = container.ok_or_else(|| {
-        let names = pod["spec"]["containers"].as_array().into_iter().flatten();
-        let names = names.filter_map(|container| container["name"].as_str()).collect::<Vec<_>>().join(", ");
-        Failure::new(Code::Usage, format!("{kind} {namespace}/{name} has no such container"))
-            .help(format!("name one with --container; there are: {names}"))
-    })?;
-    let container = container.clone();
-    Ok((pod, container))
 }
 
 /// What of these there is.

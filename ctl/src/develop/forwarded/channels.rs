@@ -9,12 +9,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use futures_util::{Sink, Stream};
+use futures_util::Sink;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::failed;
+use super::{failed, poll_message};
 
 /// The channel of the bytes.
 const DATA: u8 = 0;
@@ -64,11 +64,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channels<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         while self.unread.is_empty() {
-            match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-                Some(Ok(Message::Binary(message))) => self.take(message)?,
-                None | Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(())),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(failed(error))),
+            match ready!(poll_message(&mut self.socket, cx))? {
+                Some(message) => self.take(message)?,
+                None => return Poll::Ready(Ok(())),
             }
         }
         let len = self.unread.len().min(buf.remaining());

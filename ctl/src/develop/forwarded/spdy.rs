@@ -9,13 +9,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::SinkExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::failed;
 use super::frame::{self, Frames, NotSpdy, Part};
+use super::{failed, poll_message};
 
 /// The stream that says what went wrong.
 const PROBLEM: u32 = 1;
@@ -144,11 +144,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Spdy<T> {
                 Ok(None) => {}
                 Err(NotSpdy) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, NotSpdy))),
             }
-            match ready!(this.socket.poll_next_unpin(cx)) {
-                Some(Ok(Message::Binary(message))) => this.came = message,
-                None | Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(())),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(failed(error))),
+            match ready!(poll_message(&mut this.socket, cx))? {
+                Some(message) => this.came = message,
+                None => return Poll::Ready(Ok(())),
             }
         }
         let len = this.unread.len().min(buf.remaining());

@@ -177,15 +177,9 @@ fn gate_container(beside: &Value, args: Vec<String>, ports: Vec<Value>) -> Value
 mod tests {
     use serde::Deserialize as _;
 
+    use super::super::plan::tests::service;
     use super::super::plan::{Ports, What};
     use super::*;
-
-    fn service(ports: Value) -> Value {
-        json!({
-            "metadata": {"name": "cart", "namespace": "shop"},
-            "spec": {"selector": {"app": "cart"}, "ports": ports},
-        })
-    }
 
     #[test]
     fn an_agent_is_one_of_the_services_pods_for_its_lane_alone() {

@@ -182,10 +182,11 @@ impl Taken {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn service(ports: Value) -> Value {
+    /// cart, with these ports.
+    pub(in super::super) fn service(ports: Value) -> Value {
         json!({
             "metadata": {"name": "cart", "namespace": "shop"},
             "spec": {"selector": {"app": "cart"}, "ports": ports},

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use canary_istio::lane::LANE_LABEL;
 use canary_release::{Release, WorkloadRef};
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::ListParams;
+use kube::core::Selector;
 use kube::{Api, Client};
 
 use super::show::clock;
@@ -47,10 +47,9 @@ pub(super) async fn read(client: &Client, release: &Release) -> Sets {
         // Without the right to it, or for a moment without an answer, there is the rest.
         let Ok(Some(found)) = deployments.get_opt(name).await else { continue };
         let labels = found.spec.and_then(|spec| spec.selector.match_labels).unwrap_or_default();
-        let selector =
-            labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
+        let selector: Selector = labels.into_iter().collect();
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        let Ok(found) = pods.list(&ListParams::default().labels(&selector)).await else { continue };
+        let Ok(found) = pods.list(&ListParams::default().labels_from(&selector)).await else { continue };
         sets.insert(spec.deployment.clone(), of(&found.items, release.lane().as_str()));
     }
     sets
@@ -98,14 +97,12 @@ fn one(pod: &Pod) -> OnePod {
             Some(other) => other.to_lowercase(),
         }),
     };
-    let created = pod.metadata.creation_timestamp.as_ref().and_then(|time| serde_json::to_value(time).ok());
-    let created = created.and_then(|time| time.as_str()?.parse::<Timestamp>().ok());
     OnePod {
         name: pod.metadata.name.clone().unwrap_or_default(),
         state,
         is_ready,
         restarts: containers.iter().map(|one| one.restart_count).sum(),
-        since_unix_s: created.map(Timestamp::as_second),
+        since_unix_s: pod.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
     }
 }
 
@@ -135,6 +132,7 @@ pub(super) fn lines(sets: &[Set], stem: char, now_unix_s: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
