@@ -3,24 +3,28 @@
 //!
 //! A pod that is among a Service's endpoints gets whatever a client without a sidecar sends it. All of that, and
 //! what the laptop cannot answer, goes to the Service's other pods: the tag header asks for the baseline at the next
-//! hop, and a header of ours keeps a request from coming back. Where the agent is all that a Service has, what the
-//! laptop cannot answer is refused. Knows nothing of tunnels: the laptop is an address, and
+//! hop, and a header of ours keeps a request from coming back. Where nobody routes by requests they are handed on as
+//! they came, to an address that leads to no agent, and so are connections that have none. Where the agent is all that
+//! a Service has, what the laptop cannot answer is refused. Knows nothing of tunnels: the laptop is an address, and
 //! perhaps a byte that says when somebody is there.
 
 mod exchange;
 mod laptop;
+mod raw;
 #[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONNECTION, HOST};
 use http::uri::{Authority, Scheme, Uri};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
@@ -28,7 +32,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use exchange::{Failed, Outgoing};
@@ -49,6 +53,8 @@ const NOBODY_ELSE: &str =
 const NOBODY_READY: &str = "no pod of the baseline is ready";
 /// The host that was asked for, where a request had to name another one.
 const FORWARDED_HOST_HEADER: &str = "x-forwarded-host";
+/// Who asked, where nobody else says so.
+const FORWARDED_FOR_HEADER: &str = "x-forwarded-for";
 
 /// How many connections a port serves at a time; the next wait.
 const CONNECTIONS_MAX: usize = 1024;
@@ -64,9 +70,44 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many addresses of the baseline a request is offered to: each that is silent costs it a connection's timeout.
 const ADDRESSES_MAX: usize = 3;
 
+/// What comes by a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    /// HTTP: who answers is chosen for each request.
+    Requests,
+    /// Anything: for each connection.
+    Bytes,
+    /// Whichever a connection begins with.
+    Either,
+}
+
+/// How what is the baseline's is handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandedOn {
+    /// By the Service's name, for sidecars to route: marked, so that no agent gets it again.
+    Marked,
+    /// As it came, to an address that leads to no agent.
+    AsItCame,
+}
+
+/// How far a gate is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It serves.
+    Serving,
+    /// Callers are told to make no further request on their connections, and are served.
+    Ending,
+    /// Connections without a request end; the others do with their response.
+    Over,
+}
+
 /// What a gate is told.
 #[derive(Debug, Clone)]
 pub struct Gate {
+    /// What comes.
+    pub carries: Carries,
+    /// How what is the baseline's goes there.
+    pub handed_on: HandedOn,
     /// The header that carries the tag.
     pub tag_header: HeaderName,
     /// The lane whose requests the laptop gets; none: it gets all that comes.
@@ -83,52 +124,116 @@ type Answer = Response<Either<Incoming, Full<Bytes>>>;
 
 /// How a request came.
 struct Came {
+    /// From whom.
+    from: IpAddr,
     /// To which address of this pod.
     to: SocketAddr,
     /// What its connection becomes, where it asks for an upgrade.
     upgrade: Option<OnUpgrade>,
 }
 
-/// Serves connections for as long as it is polled.
-pub async fn serve(listener: TcpListener, gate: Arc<Gate>) {
+/// Serves connections until it is over and the last of them has ended, or for as long as it is polled.
+pub async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stage: watch::Receiver<Stage>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    // Nobody closes it.
-    while let Ok(place) = places.clone().acquire_owned().await {
-        let Ok((stream, _)) = listener.accept().await else {
+    let mut until = stage.clone();
+    let mut over = pin!(reached(&mut until, Stage::Over));
+    loop {
+        let accepted = async {
+            // Nobody closes it.
+            let place = places.clone().acquire_owned().await.ok()?;
+            Some((listener.accept().await.ok()?.0, place))
+        };
+        let accepted = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut over => break,
+        };
+        let Some((stream, place)) = accepted else {
             // Out of file descriptors, most likely: others have to end first.
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let gate = gate.clone();
+        let (gate, stage) = (gate.clone(), stage.clone());
         tokio::spawn(async move {
-            connection(stream, gate).await;
+            connection(stream, gate, stage).await;
             drop(place);
         });
     }
+    reached(&mut stage, Stage::Over).await;
+    let _all = places.acquire_many(u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).await;
 }
 
-async fn connection(stream: TcpStream, gate: Arc<Gate>) {
-    if !matches!(timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut [0])).await, Ok(Ok(1))) {
-        return;
+/// Waits until a gate has come so far; forever where nobody says so any more.
+async fn reached(stage: &mut watch::Receiver<Stage>, wanted: Stage) {
+    if stage.wait_for(|stage| *stage >= wanted).await.is_err() {
+        std::future::pending::<()>().await;
     }
-    let Ok(to) = stream.local_addr() else { return };
-    let answer = service_fn(|request| {
-        let gate = gate.clone();
-        async move { Ok::<_, Infallible>(gate.answer(request, to).await) }
+}
+
+async fn connection(stream: TcpStream, gate: Arc<Gate>, mut stage: watch::Receiver<Stage>) {
+    let has_requests = match gate.carries {
+        Carries::Requests => {
+            let mut first = [0];
+            tokio::select! {
+                begun = timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first)) => matches!(begun, Ok(Ok(1))),
+                () = reached(&mut stage, Stage::Over) => false,
+            }
+        }
+        Carries::Either => raw::begins_a_request(&stream).await,
+        Carries::Bytes => false,
+    };
+    match (has_requests, gate.carries) {
+        (true, _) => requests(stream, gate, stage).await,
+        (false, Carries::Requests) => {}
+        (false, Carries::Bytes | Carries::Either) => raw::pass(stream, &gate).await,
+    }
+}
+
+async fn requests(stream: TcpStream, gate: Arc<Gate>, mut stage: watch::Receiver<Stage>) {
+    let (Ok(to), Ok(from)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let is_http2 = AtomicBool::new(false);
+    let told = stage.clone();
+    let answer = service_fn(|request: Request<Incoming>| {
+        let (gate, told) = (gate.clone(), told.clone());
+        is_http2.store(request.version() == Version::HTTP_2, Ordering::Relaxed);
+        async move {
+            let version = request.version();
+            let mut answer = gate.answer(request, (from.ip(), to)).await;
+            let is_last = *told.borrow() > Stage::Serving && version < Version::HTTP_2;
+            if is_last && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     server.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
+    let mut served = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), answer));
     // Whoever breaks off is gone.
-    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), answer).await;
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = reached(&mut stage, Stage::Ending) => {}
+    }
+    // HTTP/2 says which request was the last that is served; a connection of HTTP/1 that is closed under a request loses it.
+    if !is_http2.load(Ordering::Relaxed) {
+        tokio::select! {
+            _ = served.as_mut() => return,
+            () = reached(&mut stage, Stage::Over) => {}
+        }
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = served.await;
 }
 
 impl Gate {
-    async fn answer(&self, mut request: Request<Incoming>, to: SocketAddr) -> Answer {
+    async fn answer(&self, mut request: Request<Incoming>, (from, to): (IpAddr, SocketAddr)) -> Answer {
         if self.has_handed_on(&request) {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, NOBODY_READY);
         }
-        let came = Came { to, upgrade: exchange::upgrade_of(&mut request) };
+        let came = Came { from, to, upgrade: exchange::upgrade_of(&mut request) };
+        if self.handed_on == HandedOn::AsItCame {
+            came.say_who_asked(request.headers_mut());
+        }
         let request = request.map(Either::Left);
         let Some(laptop) = self.laptop.filter(|_| self.is_the_laptops(&request)) else {
             return self.hand_on(request, came, None).await;
@@ -152,6 +257,9 @@ impl Gate {
 
     /// Whether a request comes back to the service whose agent has handed it on.
     fn has_handed_on(&self, request: &Request<Incoming>) -> bool {
+        if self.handed_on == HandedOn::AsItCame {
+            return false;
+        }
         let said = request.headers().get_all(HANDED_ON_HEADER).iter().filter_map(|value| value.to_str().ok());
         let own = self.baseline.as_ref().map(Authority::host);
         said.flat_map(|value| value.split(',')).any(|service| Some(service.trim()) == own)
@@ -169,16 +277,16 @@ impl Gate {
         let Some(baseline) = &self.baseline else {
             return refusal(StatusCode::BAD_GATEWAY, NOBODY_ELSE);
         };
-        self.address(&mut request, baseline);
-        let found = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(baseline.as_str())).await;
-        let Ok(Ok(found)) = found else {
-            return refusal(StatusCode::BAD_GATEWAY, "the baseline's name is not known");
-        };
-        let others: Vec<SocketAddr> =
-            found.filter(|address| *address != came.to).take(ADDRESSES_MAX).collect();
-        if others.is_empty() {
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, NOBODY_READY);
+        if self.handed_on == HandedOn::Marked {
+            self.address(&mut request, baseline);
         }
+        let others = match others(baseline, came.to).await {
+            Some(others) if others.is_empty() => {
+                return refusal(StatusCode::SERVICE_UNAVAILABLE, NOBODY_READY);
+            }
+            Some(others) => others,
+            None => return refusal(StatusCode::BAD_GATEWAY, "the baseline's name is not known"),
+        };
         match exchange::with_first(others, request, came.upgrade.as_ref()).await {
             Ok(mut response) => {
                 if let Some(why) = why {
@@ -214,6 +322,22 @@ impl Gate {
             }
         } else if let Ok(host) = HeaderValue::from_str(baseline.as_str()) {
             request.headers_mut().insert(HOST, host);
+        }
+    }
+}
+
+/// Addresses of the baseline, a pod's own left out; none where its name is not known.
+async fn others(baseline: &Authority, own: SocketAddr) -> Option<Vec<SocketAddr>> {
+    let found = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(baseline.as_str())).await;
+    let found = found.ok()?.ok()?;
+    Some(found.filter(|address| *address != own).take(ADDRESSES_MAX).collect())
+}
+
+impl Came {
+    /// Adds the caller to those that a request has come by.
+    fn say_who_asked(&self, headers: &mut HeaderMap) {
+        if let Ok(from) = HeaderValue::from_str(&self.from.to_canonical().to_string()) {
+            headers.append(FORWARDED_FOR_HEADER, from);
         }
     }
 }

@@ -121,16 +121,28 @@ async fn gate_of(
     baseline: impl Into<Option<SocketAddr>>,
 ) -> SocketAddr {
     let baseline = baseline.into();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let gate = Gate {
+    let gate = Gate { lane: lane.map(HeaderValue::from_static), ..before(laptop, baseline) };
+    serving(gate).await.0
+}
+
+/// A gate of requests that are marked where they are handed on.
+fn before(laptop: Option<Laptop>, baseline: Option<SocketAddr>) -> Gate {
+    Gate {
+        carries: Carries::Requests,
+        handed_on: HandedOn::Marked,
         tag_header: HeaderName::from_static("x-canary-lane"),
-        lane: lane.map(HeaderValue::from_static),
+        lane: None,
         laptop,
         baseline: baseline.map(|baseline| baseline.to_string().parse().expect("an authority")),
-    };
-    tokio::spawn(serve(listener, Arc::new(gate)));
-    address
+    }
+}
+
+/// Where a gate serves, how far it is told to be from its end, and what ends when it has.
+async fn serving(gate: Gate) -> (SocketAddr, watch::Sender<Stage>, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (stage, told) = watch::channel(Stage::Serving);
+    (address, stage, tokio::spawn(serve(listener, Arc::new(gate), told)))
 }
 
 async fn get(gate: SocketAddr, protocol: Protocol, headers: &[(&str, &str)]) -> (u16, String, String) {
@@ -324,16 +336,130 @@ async fn the_next_address_is_tried_where_nobody_has_seen_a_request() {
 async fn a_gate_hands_nothing_on_to_itself() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let gate = Gate {
-        tag_header: HeaderName::from_static("x-canary-lane"),
-        lane: None,
-        laptop: Some(refusing().await),
-        baseline: Some(address.to_string().parse().expect("an authority")),
-    };
-    tokio::spawn(serve(listener, Arc::new(gate)));
+    let gate = before(Some(refusing().await), Some(address));
+    let (_stage, told) = watch::channel(Stage::Serving);
+    tokio::spawn(serve(listener, Arc::new(gate), told));
     for protocol in [Protocol::Http1, Protocol::H2c] {
         // Had it come back, that would say who answered in the laptop's place.
         let alone = (503, NOBODY_READY.to_owned(), String::new());
         assert_eq!(get(address, protocol, &[]).await, alone);
     }
+}
+
+#[tokio::test]
+async fn where_nobody_routes_by_requests_they_are_handed_on_as_they_came() {
+    let (there, baseline) = (agent_of(named("laptop").await).await, named("baseline").await);
+    for (laptop, who) in [(Some(there), "laptop"), (Some(refusing().await), "baseline"), (None, "baseline")] {
+        let gate = Gate { handed_on: HandedOn::AsItCame, ..before(laptop, Some(baseline)) };
+        let (gate, ..) = serving(gate).await;
+        for (protocol, version) in [(Protocol::Http1, "HTTP/1.1"), (Protocol::H2c, "HTTP/2.0")] {
+            let headers = [("x-canary-lane", "gray"), (HANDED_ON_HEADER, "127.0.0.1")];
+            let (status, said, _) = get(gate, protocol, &headers).await;
+            let want = format!("{who} {version} GET /a tag=gray handed=127.0.0.1 host=cart.shop for= body=");
+            assert_eq!((status, said), (200, want));
+        }
+    }
+}
+
+/// A server that says who has asked.
+async fn saying_who_asked() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let answer = async |request: Request<Incoming>| {
+        let all = request.headers().get_all(FORWARDED_FOR_HEADER).iter();
+        let said: Vec<&str> = all.map(|value| value.to_str().expect("text")).collect();
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(said.join(",")))))
+    };
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let server = auto::Builder::new(TokioExecutor::new());
+        server.serve_connection(TokioIo::new(stream), service_fn(answer)).await
+    });
+    address
+}
+
+#[tokio::test]
+async fn who_asks_is_kept() {
+    for laptop in [Some(Laptop::Here(saying_who_asked().await)), None] {
+        let baseline = saying_who_asked().await;
+        let gate = Gate { handed_on: HandedOn::AsItCame, ..before(laptop, Some(baseline)) };
+        let (gate, ..) = serving(gate).await;
+        let (_, said, _) = get(gate, Protocol::Http1, &[(FORWARDED_FOR_HEADER, "10.0.0.9")]).await;
+        assert_eq!(said, "10.0.0.9,127.0.0.1");
+    }
+}
+
+/// A server that says its name and reads nothing.
+async fn speaking_first(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.write_all(name.as_bytes()).await.expect("written");
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn connections_go_whole_to_whoever_takes_them() {
+    let baseline = speaking_first("baseline").await;
+    for carries in [Carries::Bytes, Carries::Either] {
+        for (laptop, want) in [
+            (Some(agent_of(speaking_first("laptop").await).await), "laptop"),
+            (Some(refusing().await), "baseline"),
+            (Some(Laptop::Agent(nobody().await)), "baseline"),
+            (None, "baseline"),
+        ] {
+            let (gate, ..) = serving(Gate { carries, ..before(laptop, Some(baseline)) }).await;
+            let mut stream = TcpStream::connect(gate).await.expect("a connection");
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.expect("an end");
+            assert_eq!(said, want, "{carries:?}");
+        }
+        let (gate, ..) = serving(Gate { carries, ..before(None, Some(nobody().await)) }).await;
+        let mut stream = TcpStream::connect(gate).await.expect("a connection");
+        let end = stream.read(&mut [0]).await;
+        assert!(end.is_err(), "nobody is there, and that is no empty answer: {end:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_seen_where_nobody_has_said_what_comes() {
+    let gate = before(Some(Laptop::Here(breaking_off().await)), Some(named("baseline").await));
+    let (gate, ..) = serving(Gate { carries: Carries::Either, ..gate }).await;
+    for protocol in [Protocol::Http1, Protocol::H2c] {
+        let (status, said, why) = get(gate, protocol, &[]).await;
+        assert!(status == 200 && said.starts_with("baseline "), "{said}");
+        assert_eq!(why, "laptop-broke-off", "a connection could not have gone to both");
+    }
+}
+
+#[tokio::test]
+async fn a_gate_that_ends_loses_no_request() {
+    let (address, stage, served) = serving(before(None, Some(named("baseline").await))).await;
+    let ask = b"GET /a HTTP/1.1\r\nhost: cart\r\n\r\n";
+    let asked_once = async || {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(ask).await.expect("written");
+        let mut said = vec![0; 4096];
+        let read = stream.read(&mut said).await.expect("an answer");
+        let text = String::from_utf8_lossy(&said[..read]).into_owned();
+        assert!(text.starts_with("HTTP/1.1 200") && !text.contains("connection: close"), "{text}");
+        stream
+    };
+    let (mut stream, mut idle) = (asked_once().await, asked_once().await);
+    // Whoever asks once more on a connection that is open is answered, and told that it was the last time.
+    stage.send_replace(Stage::Ending);
+    stream.write_all(ask).await.expect("written");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("an answer, and an end");
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains("connection: close"), "{text}");
+    assert!(!served.is_finished(), "new connections are served");
+    let (status, ..) = get(address, Protocol::H2c, &[]).await;
+    assert_eq!(status, 200);
+    stage.send_replace(Stage::Over);
+    assert_eq!(idle.read(&mut [0]).await.expect("an end"), 0);
+    tokio::time::timeout(Duration::from_secs(5), served).await.expect("in time").expect("no panic");
 }

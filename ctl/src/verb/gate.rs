@@ -8,28 +8,41 @@ use std::time::Duration;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use crate::cluster::block_on;
 use crate::failure::{Code, Failure};
-use crate::gate::{self, Gate, Laptop};
+use crate::gate::{self, Carries, Gate, HandedOn, Laptop, Stage};
 
 /// How long a gate that is told to stop goes on: until every proxy has heard that its pod ends.
 const SERVES_ON: Duration = Duration::from_secs(5);
+/// How long responses under way may take after that: less than its pod has to end.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// The verb's arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where to listen and who answers: PORT=BASELINE, or PORT=BASELINE=LAPTOP for a port that is taken, or PORT==LAPTOP
     /// where there is no baseline.
-    #[arg(long = "port", value_name = "PORT=[BASELINE][=LAPTOP]", required = true)]
-    ports: Vec<GatePort>,
+    #[arg(long = "port", value_name = "PORT=[BASELINE][=LAPTOP]", required_unless_present_any = ["tcp", "guessed"])]
+    requests: Vec<GatePort>,
+    /// The same for connections that are not HTTP.
+    #[arg(long = "tcp-port", value_name = "PORT=[BASELINE][=LAPTOP]")]
+    tcp: Vec<GatePort>,
+    /// The same where each connection is looked at.
+    #[arg(long = "guessed-port", value_name = "PORT=[BASELINE][=LAPTOP]")]
+    guessed: Vec<GatePort>,
     /// The lane whose requests laptops get; default all requests.
     #[arg(long, value_name = "LANE")]
     lane: Option<HeaderValue>,
     /// The header that carries the tag.
     #[arg(long, value_name = "HEADER")]
     tag_header: HeaderName,
+    /// Hand everything on as it came: nobody routes by a request's host or tag, and baselines lead to no agent.
+    #[arg(long)]
+    as_it_came: bool,
     /// Laptops are behind an agent, which says by a first byte when one has taken a connection.
     #[arg(long)]
     agent: bool,
@@ -71,21 +84,34 @@ impl FromStr for GatePort {
 pub fn run(args: &Args) -> Result<(), Failure> {
     block_on(async {
         let mut serving = JoinSet::new();
-        for port in &args.ports {
+        let (stage, told) = watch::channel(Stage::Serving);
+        let kinds = [
+            (Carries::Requests, &args.requests),
+            (Carries::Bytes, &args.tcp),
+            (Carries::Either, &args.guessed),
+        ];
+        let ports =
+            kinds.into_iter().flat_map(|(carries, ports)| ports.iter().map(move |port| (carries, port)));
+        for (carries, port) in ports {
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.number));
             let listener = TcpListener::bind(address).await.map_err(|error| {
                 Failure::new(Code::Failed, format!("cannot listen on {address}: {error}"))
             })?;
             let gate = Gate {
+                carries,
+                handed_on: if args.as_it_came { HandedOn::AsItCame } else { HandedOn::Marked },
                 tag_header: args.tag_header.clone(),
                 lane: args.lane.clone(),
                 laptop: port.laptop.map(if args.agent { Laptop::Agent } else { Laptop::Here }),
                 baseline: port.baseline.clone(),
             };
-            serving.spawn(gate::serve(listener, Arc::new(gate)));
+            serving.spawn(gate::serve(listener, Arc::new(gate), told.clone()));
         }
         crate::signals::stopped().await;
-        tokio::time::sleep(SERVES_ON).await;
+        stage.send_replace(Stage::Ending);
+        sleep(SERVES_ON).await;
+        stage.send_replace(Stage::Over);
+        let _ = timeout(ENDS_WITHIN, serving.join_all()).await;
         Ok(())
     })
 }
