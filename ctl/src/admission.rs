@@ -5,8 +5,8 @@
 //! at the edge, the verb `route` on lanes. Members found by their label were put in by who may write the pods.
 //! Whoever starts a release needs that verb too, the right to update the Deployments that it is about, and to create
 //! the Jobs that its steps run. A Takeover brings requests of a Service to a pod that somebody holds a tunnel to:
-//! that takes the right to update the Service and to forward ports of pods there, for copies to make a Service, too, and
-//! nobody makes one in another's name.
+//! that takes the right to update the Service and to forward ports of pods there, to make a Service, too, where the
+//! Takeover has one of its own, and nobody makes one in another's name.
 
 use serde_json::{Value, json};
 
@@ -175,8 +175,9 @@ fn releases() -> Vec<Value> {
     [vec![may_route("rules"), may_route("steps")], rights, jobs].concat()
 }
 
-/// What is true of a Takeover that gets no copies.
-const NO_MIRROR: &str = "!has(object.spec.mode) || object.spec.mode != 'mirror' || ";
+/// What is true of a Takeover that has no Service of its own: that gets no copies, and no Service by its selector.
+const NONE_OF_ITS_OWN: &str = "(!has(object.spec.mode) || object.spec.mode != 'mirror') && \
+                               (!has(object.spec.by) || object.spec.by != 'selector') || ";
 
 fn takeovers() -> Vec<Value> {
     let may = |besides: &str, verb: &str, resource: &str, words: &str| {
@@ -195,7 +196,7 @@ fn takeovers() -> Vec<Value> {
         may("", "create", ".resource('pods').subresource('portforward')", "pods/portforward"),
         may("", "update", ".resource('services')", "services"),
         // The controller makes one of the Takeover's name.
-        may(NO_MIRROR, "create", ".resource('services')", "services"),
+        may(NONE_OF_ITS_OWN, "create", ".resource('services')", "services"),
     ]
 }
 

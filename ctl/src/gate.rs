@@ -189,7 +189,7 @@ async fn connection(stream: TcpStream, gate: Arc<Gate>, mut stage: watch::Receiv
 }
 
 async fn requests(stream: TcpStream, gate: Arc<Gate>, mut stage: watch::Receiver<Stage>) {
-    let (Ok(to), Ok(from)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let (Ok(to), Ok(from)) = (own_address(&stream), stream.peer_addr()) else { return };
     let is_http2 = AtomicBool::new(false);
     let told = stage.clone();
     let answer = service_fn(|request: Request<Incoming>| {
@@ -324,6 +324,12 @@ impl Gate {
             request.headers_mut().insert(HOST, host);
         }
     }
+}
+
+/// The address of this pod that a connection came to, as others name it.
+fn own_address(stream: &TcpStream) -> std::io::Result<SocketAddr> {
+    let to = stream.local_addr()?;
+    Ok(SocketAddr::new(to.ip().to_canonical(), to.port()))
 }
 
 /// Addresses of the baseline, a pod's own left out; none where its name is not known.

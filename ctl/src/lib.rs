@@ -18,6 +18,7 @@ pub mod gate;
 pub mod names;
 pub mod releases;
 pub mod rights;
+pub mod selectors;
 pub mod settings;
 pub mod steer;
 pub mod takeover;

@@ -15,6 +15,7 @@ mod copied;
 mod derive;
 mod judge;
 mod overlap;
+pub mod selected;
 #[cfg(test)]
 mod tests;
 
@@ -78,6 +79,9 @@ pub struct TakeoverSpec {
     /// What of its requests.
     #[serde(default)]
     pub mode: Mode,
+    /// What brings them to the agent.
+    #[serde(default, skip_serializing_if = "By::is_routes")]
+    pub by: By,
     /// What a request must be like, as in a Lane; each rule names a value that only its owner sends. None for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
@@ -102,6 +106,23 @@ pub enum Mode {
     Exchange,
     /// Copies of those; whoever sent them has their answers from the service.
     Mirror,
+}
+
+/// What brings requests to a Takeover's agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum By {
+    /// Routes of the mesh.
+    #[default]
+    Routes,
+    /// The Service's selector, which leads nowhere else meanwhile: for pods without sidecars.
+    Selector,
+}
+
+impl By {
+    fn is_routes(&self) -> bool {
+        *self == Self::Routes
+    }
 }
 
 /// Whose a Takeover is.
@@ -153,11 +174,13 @@ impl Takeover {
         }
     }
 
-    /// The Service that gets copies of its requests, named as it is itself; none where it has requests.
+    /// The Service of its own that it has, named as it is itself: the one that gets copies of requests, or the one that
+    /// leads where the taken one's selector did.
     #[must_use]
-    pub fn receiver(&self) -> Option<Host> {
+    pub fn own_service(&self) -> Option<Host> {
         let Metadata { name, namespace, .. } = &self.metadata;
-        (self.spec.mode == Mode::Mirror).then(|| Host::new(name, namespace).ok()).flatten()
+        let has_one = self.spec.mode == Mode::Mirror || self.spec.by == By::Selector;
+        has_one.then(|| Host::new(name, namespace).ok()).flatten()
     }
 
     /// Of how many requests copies are made, in hundredths of a percent; none where it is no percentage of a mirror.

@@ -215,7 +215,7 @@ impl Takeovers {
         }
     }
 
-    /// Waits until every proxy knows this pod of its agent.
+    /// Waits until every proxy, or every node, is told of this pod of its agent.
     ///
     /// # Errors
     /// When that takes too long.
@@ -226,14 +226,19 @@ impl Takeovers {
                 takeover["status"]["agent"] == *pod && condition(&takeover, "Arrived").status == "True"
             })
         };
-        tokio::time::timeout(timeout, until(&api, &place.name, is_known)).await.map_err(|_| {
-            let what = format!("not every proxy knows the agent's pod {pod} after {} s", timeout.as_secs());
-            let help = format!(
-                "kubectl -n {0} describe pod {pod}; kubectl -n {0} describe takeover {1}",
-                place.namespace, place.name
-            );
-            Failure::new(Code::Timeout, what).help(help)
-        })
+        if tokio::time::timeout(timeout, until(&api, &place.name, is_known)).await.is_ok() {
+            return Ok(());
+        }
+        let found = api.get_opt(&place.name).await.ok().flatten();
+        let why = found.map(|found| condition(&value(&found), "Arrived").message).unwrap_or_default();
+        let why = if why.is_empty() { "the controller has said nothing of it".into() } else { why };
+        let what =
+            format!("requests do not come by the agent's pod {pod} after {} s: {why}", timeout.as_secs());
+        let help = format!(
+            "kubectl -n {0} describe pod {pod}; kubectl -n {0} describe takeover {1}",
+            place.namespace, place.name
+        );
+        Err(Failure::new(Code::Timeout, what).help(help))
     }
 
     /// Waits until no proxy routes by it any more and it is gone.

@@ -49,6 +49,8 @@ pub struct Seen {
     pub takeovers: Vec<Object>,
     /// What they come to; their agents to come are among the services' workloads.
     pub derived: Derived,
+    /// The Services that they are about, as they are written, wherever they are.
+    pub taken: Vec<Object>,
 }
 
 impl Seen {
@@ -58,6 +60,13 @@ impl Seen {
         namespaces: impl IntoIterator<Item = &'n str>,
     ) -> impl Iterator<Item = &'n str> {
         namespaces.into_iter().filter(|namespace| self.undiscovered.contains(*namespace))
+    }
+
+    /// Whether a Takeover has a service by its selector, or has left it so.
+    #[must_use]
+    pub fn has_selected(&self) -> bool {
+        self.takeovers.iter().any(takeover::selected::is_asked_by)
+            || self.taken.iter().any(|service| takeover::selected::holder(service.value()).is_some())
     }
 
     /// The Lanes that people wrote, and those of Takeovers.
@@ -82,6 +91,8 @@ impl World {
             all.cloned().map(Object::new).collect::<Result<Vec<_>, _>>()
         };
         let (deployments, stateful_sets) = (released("Deployment")?, released("StatefulSet")?);
+        let taken = takeover::selected::of(&self.objects).cloned().map(Object::new);
+        let taken = taken.collect::<Result<Vec<_>, _>>()?;
         if !undiscovered.is_empty() {
             self.objects.retain(|object| is_seen(object, &undiscovered));
         }
@@ -102,8 +113,8 @@ impl World {
                 _ => {}
             }
         }
-        let derived =
-            takeover::derive(&takeovers, Known { lanes: &lanes, services: Some(&observed.services) });
+        let known = Known { lanes: &lanes, services: Some(&observed.services), written: Some(&taken) };
+        let derived = takeover::derive(&takeovers, known);
         derived.add_workloads(&mut observed);
         Ok(Seen {
             observed,
@@ -114,6 +125,7 @@ impl World {
             stateful_sets,
             takeovers,
             derived,
+            taken,
             undiscovered,
         })
     }

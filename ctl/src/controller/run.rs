@@ -24,13 +24,14 @@ use crate::arrival::Labelled;
 use crate::failure::chain;
 use crate::phases::{PhaseError, Phases, comes_or_goes};
 use crate::readiness;
+use crate::selectors::Selectors;
 use crate::settings::{Installation, ReadError};
 use crate::steer::{self, Course, PodChange, Verdict};
 use crate::world::{MeshConfigs, News, Seen, Watched};
 use canary_rules::settings::MeshSettings;
 
 /// How long the cluster must be quiet before a run looks at it.
-const SETTLE: Duration = Duration::from_millis(50);
+pub(super) const SETTLE: Duration = Duration::from_millis(50);
 /// How often everything is looked at without being told to.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long a write of ours may take to come back by the watches.
@@ -52,6 +53,7 @@ pub(super) struct Run<'a> {
     events: Events,
     outside: Outside,
     arrivals: Arrivals,
+    selectors: Selectors,
     traces: Traces,
     held: Held,
     /// How long a change may take to reach every proxy, after those that did not in time.
@@ -138,6 +140,7 @@ impl<'a> Run<'a> {
             events,
             outside,
             arrivals: Arrivals::default(),
+            selectors: Selectors::default(),
             traces,
             held: Held::default(),
             unsettled: true,
@@ -227,10 +230,19 @@ impl<'a> Run<'a> {
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
         self.reporter.hold(&seen, &course).await?;
         takeovers::hold(&self.client, &seen).await?;
-        let unmade = takeovers::make_receivers(&self.client, &seen).await?;
+        let unmade = takeovers::make_services(&self.client, &seen).await?;
         let client = self.client.clone();
+        // No proxy is asked for these.
+        let mut turned = takeovers::turn(&client, &seen, &mut self.selectors).await?;
+        takeovers::release_selected(&client, &seen, &turned).await?;
         let mut phases = Phases::new(&client, &root_namespace, &seen, self.arrival_timeout);
-        let changed = self.change(&mut phases, &seen, &course).await;
+        let (watched, mut selectors) = (self.watched, std::mem::take(&mut self.selectors));
+        let changed = tokio::select! {
+            changed = self.change(&mut phases, &seen, &course) => changed,
+            never = takeovers::go_on(&client, (watched, &configs), &seen, &mut selectors, &mut turned) => match never {},
+        };
+        self.selectors = selectors;
+        self.unheard.append(&mut turned.written);
         // A proof begins with a push to every proxy; without the time for that it would begin anew for ever.
         self.arrival_timeout = match &changed {
             Ok(Progress::Through { .. }) => self.options.arrival_timeout,
@@ -246,6 +258,7 @@ impl<'a> Run<'a> {
             course: &course,
             outcome,
             unmade: &unmade,
+            turned: &turned,
         };
         match changed {
             Ok(Progress::Settled) => Ok(Some(Duration::ZERO)),
@@ -254,14 +267,15 @@ impl<'a> Run<'a> {
                 let outcome = Outcome::Done(self.reached);
                 self.reporter.report(&seen, &course, &outcome).await?;
                 self.reporter.release(&seen, &course).await?;
-                takeovers::release(&client, &seen).await?;
+                takeovers::release_routed(&client, &seen).await?;
                 let ends = takeovers::report(&client, looked(&outcome), &mut self.arrivals).await?;
                 self.traces.report(&traced, &outcome).await?;
                 let (may_be_ready, others_in) = self.held.arrived(&seen, Instant::now());
                 let held = readiness::release(&self.client, &may_be_ready).await;
                 // The lanes are served; the pod is tried again.
                 refused.or(held).map_or(Ok(()), Err)?;
-                Ok([next, released.again_in, ends, traced.ends_in, others_in].into_iter().flatten().min())
+                let next = [next, released.again_in, turned.again_in, ends, traced.ends_in, others_in];
+                Ok(next.into_iter().flatten().min())
             }
             // Somebody was faster, or what was planned by was old: the next plan knows better.
             Err(PhaseError::Apply(error @ ApplyError::Conflict { .. })) => Err(error.into()),
@@ -323,13 +337,7 @@ impl<'a> Run<'a> {
 
     /// Waits until the watches have brought what the last run wrote.
     async fn hear(&mut self) {
-        let heard = async {
-            while !self.unheard.iter().all(|write| self.watched.has_heard(write)) {
-                self.news.changed().await;
-            }
-        };
-        // If it takes long, a conflict says so.
-        let _ = tokio::time::timeout(HEAR_WITHIN, heard).await;
+        hear(self.watched, &mut self.news, &self.unheard).await;
         self.unheard.clear();
     }
 
@@ -385,6 +393,17 @@ impl<'a> Run<'a> {
         self.metrics.lanes_refused.store(refused as u64, Ordering::Relaxed);
         self.metrics.releases_degraded.store(degraded.count() as u64, Ordering::Relaxed);
     }
+}
+
+/// Waits until the watches have brought what was written.
+pub(super) async fn hear(watched: &Watched, news: &mut News, written: &[Written]) {
+    let heard = async {
+        while !written.iter().all(|write| watched.has_heard(write)) {
+            news.changed().await;
+        }
+    };
+    // If it takes long, a conflict says so.
+    let _ = tokio::time::timeout(HEAR_WITHIN, heard).await;
 }
 
 fn lanes_on(course: &Course) -> usize {

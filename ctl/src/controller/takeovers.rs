@@ -3,7 +3,8 @@
 
 mod agents;
 mod arrivals;
-mod receivers;
+mod selected;
+mod services;
 
 use std::time::Duration;
 
@@ -18,13 +19,16 @@ use super::finalizers::{self, api, failed};
 use super::report::{Outcome, Said, condition, said, says_the_same};
 use super::run::RunError;
 use crate::names::{FIELD_MANAGER, TAKEOVER_FINALIZER};
+use crate::selectors::Turned;
 use crate::steer::{Course, Verdict};
-use crate::takeover::{Mode, Ruling, Takeover};
+use crate::takeover::selected::is_asked_by;
+use crate::takeover::{By, Mode, Ruling, Takeover};
 use crate::world::Seen;
 use agents::{Agent, Agents};
 
 pub(super) use arrivals::Arrivals;
-pub(super) use receivers::{Unmade, make as make_receivers};
+pub(super) use selected::{go_on, turn};
+pub(super) use services::{Unmade, make as make_services};
 
 /// How long a Takeover stays without a pod of its agent, in seconds: the agent comes once every proxy knows the
 /// lane, and ends by itself when nobody holds the tunnel.
@@ -49,11 +53,21 @@ pub(super) async fn hold(client: &Client, seen: &Seen) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Lets deleted Takeovers go, once no proxy routes by them.
-pub(super) async fn release(client: &Client, seen: &Seen) -> Result<(), RunError> {
+/// Lets deleted Takeovers go that are by routes, once no proxy routes by them.
+pub(super) async fn release_routed(client: &Client, seen: &Seen) -> Result<(), RunError> {
+    release(client, seen, |takeover| !is_asked_by(takeover)).await
+}
+
+/// Lets those go that are by their Service's selector, once it leads nowhere else, whatever becomes of proxies.
+pub(super) async fn release_selected(client: &Client, seen: &Seen, turned: &Turned) -> Result<(), RunError> {
+    release(client, seen, |takeover| is_asked_by(takeover) && !turned.leads(takeover)).await
+}
+
+async fn release(client: &Client, seen: &Seen, may: impl Fn(&Object) -> bool) -> Result<(), RunError> {
     for object in &seen.takeovers {
         if matches!(ruling(seen, object), Some(Ruling::Going))
             && finalizers::holds(object, TAKEOVER_FINALIZER)
+            && may(object)
         {
             finalizers::release(client, object, TAKEOVER_FINALIZER).await?;
         }
@@ -70,6 +84,7 @@ pub(super) struct Looked<'a> {
     pub(super) course: &'a Course,
     pub(super) outcome: &'a Outcome,
     pub(super) unmade: &'a Unmade,
+    pub(super) turned: &'a Turned,
 }
 
 /// Writes the statuses that say something else than before, and ends what nobody serves any more. Returns when
@@ -94,9 +109,12 @@ pub(super) async fn report(
         }
         let agent = agents.of_takeover(object.namespace(), object.name());
         let has_arrived = match (&agent, ruling) {
+            (Agent::Running(pod), Ruling::On(takeover)) if takeover.spec.by == By::Selector => {
+                looked.turned.has_arrived(object, &pod.pod.uid)
+            }
             (Agent::Running(pod), Ruling::On(takeover)) => {
                 let own = || Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok();
-                let service = takeover.receiver().or_else(own);
+                let service = takeover.own_service().or_else(own);
                 arrivals.look(client, looked.root_namespace, seen, service, pod)
             }
             _ => false,
@@ -174,9 +192,7 @@ fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>)
     };
     let arrived = match agent {
         Agent::Running(_) if served.has_arrived => said("True", "Arrived", ""),
-        Agent::Running(pod) if pod.is_ready => {
-            said("False", "Working", "not every proxy knows its agent yet")
-        }
+        Agent::Running(pod) if pod.is_ready => said("False", "Working", coming(object, looked.turned)),
         Agent::Running(_) => said("False", "Away", away(ruling)),
         Agent::Starting | Agent::Gone => said("False", "NoAgent", ""),
     };
@@ -205,7 +221,7 @@ fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>)
         "tagHeader": looked.settings.carriers.header.as_str(),
     });
     status["agent"] = match agent {
-        Agent::Running(pod) => pod.name.as_str().into(),
+        Agent::Running(running) => running.pod.name.as_str().into(),
         Agent::Starting | Agent::Gone => "".into(),
     };
     if let Ruling::On(takeover) = ruling {
@@ -216,6 +232,15 @@ fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>)
     let all = [("Accepted", accepted), ("Programmed", programmed), ("Agent", running), ("Arrived", arrived)];
     status["conditions"] = all.iter().map(|(kind, said)| condition(object, kind, said, generation)).collect();
     status
+}
+
+/// Why an agent that is there does not have its requests yet.
+fn coming(takeover: &Object, turned: &Turned) -> String {
+    match turned.trouble(takeover) {
+        Some(why) => format!("its Service cannot be led to its agent: {why}"),
+        None if is_asked_by(takeover) => "its Service does not lead to its agent alone yet".into(),
+        None => "not every proxy knows its agent yet".into(),
+    }
 }
 
 /// What becomes of requests while nobody holds the agent.
@@ -238,7 +263,14 @@ fn judged(takeover: &Takeover, looked: Looked<'_>) -> (Said, Said) {
         |host: &Host| host.name() == takeover.spec.service && host.namespace() == takeover.metadata.namespace;
     let key = (takeover.metadata.namespace.clone(), takeover.metadata.name.clone());
     if let Some(why) = looked.unmade.get(&key) {
-        return invalid(format!("the Service that its copies go to cannot be made: {why}"));
+        let what = match takeover.spec.mode {
+            Mode::Mirror => "the Service that its copies go to",
+            Mode::Mesh | Mode::Exchange => "the Service that leads to the pods it had",
+        };
+        return invalid(format!("{what} cannot be made: {why}"));
+    }
+    if takeover.spec.by == By::Selector {
+        return (accepted, said("True", "Programmed", "its agent may come: the Service follows it"));
     }
     // What gets no route for a lane gets none here.
     if let Some(finding) = course.plan.findings.iter().find(|finding| finding.refused().is_some_and(is_of)) {

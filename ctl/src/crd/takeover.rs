@@ -74,6 +74,10 @@ fn spec() -> Value {
                 "rule": "!has(self.percent) || (has(self.mode) && self.mode == 'mirror')",
                 "message": "percent is for mirror",
             },
+            {
+                "rule": "!has(self.by) || self.by == 'routes' || (has(self.mode) && self.mode == 'exchange')",
+                "message": "by its selector all that comes to a service is taken: it is for exchange",
+            },
             super::in_hundredths("percent", "percent goes in steps of 0.01"),
         ],
         "properties": {
@@ -86,6 +90,10 @@ fn spec() -> Value {
                 "description": "Ports of the Service that are taken.",
             },
             "mode": {"type": "string", "enum": ["mesh", "exchange", "mirror"], "description": "What is taken: the requests that a rule matches, all that no lane of the service has, or copies of those."},
+            "by": {
+                "type": "string", "enum": ["routes", "selector"],
+                "description": "What brings it to the agent: routes of the mesh, or, for pods without sidecars, the Service's selector. Default: routes.",
+            },
             "percent": {
                 "type": "number", "exclusiveMinimum": true, "minimum": 0, "maximum": 100,
                 "description": "Of how many requests copies are made, in percent, in steps of 0.01; default: of all.",

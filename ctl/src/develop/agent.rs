@@ -30,6 +30,8 @@ const SIDECAR: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 15020);
 const SIDECAR_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one with exposed ports goes on when it is to end: until every proxy has heard that it is not ready.
 const SERVES_ON: Duration = Duration::from_secs(5);
+/// How much of that is for connections under way alone: a gate has others answer for new ones.
+const LETS_END: Duration = Duration::from_secs(2);
 
 /// What an agent is told.
 #[derive(Debug, Clone)]
@@ -58,12 +60,14 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     let agent = Agent::new(AgentOptions::new(settings.secret, env!("CARGO_PKG_VERSION")));
     let tunnel = listen(settings.tunnel).await?;
     let health = listen(settings.health).await?;
+    let (ends, ending) = watch::channel(false);
+    let (closes, closing) = watch::channel(false);
     for port in &settings.expose {
         let exposed = listen((settings.expose_on, *port).into()).await?;
-        tokio::spawn(expose(agent.clone(), exposed, *port, settings.first));
+        let way = Way { agent: agent.clone(), port: *port, first: settings.first, closing: closing.clone() };
+        tokio::spawn(expose(way, exposed));
     }
     let waits_for_client = !settings.expose.is_empty();
-    let (ends, ending) = watch::channel(false);
     let probes = axum::serve(health, probes(agent.alive(), waits_for_client, ending));
     let mut probes = std::pin::pin!(probes.into_future());
     tracing::info!(tunnel = %settings.tunnel, exposed = ?settings.expose, "waits for its client");
@@ -79,7 +83,9 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     if waits_for_client {
         // Others' requests are handed on until nobody sends any more.
         ends.send_replace(true);
-        let _ = timeout(SERVES_ON, probes).await;
+        let _ = timeout(SERVES_ON.saturating_sub(LETS_END), &mut probes).await;
+        closes.send_replace(true);
+        let _ = timeout(LETS_END, probes).await;
     }
     end_sidecar().await;
     Ok(())
@@ -108,30 +114,48 @@ async fn serve(agent: &Agent, tunnel: TcpListener) {
     }
 }
 
-async fn expose(agent: Agent, exposed: TcpListener, port: u16, first: Option<u8>) {
+/// How connections to a port get to the client.
+#[derive(Clone)]
+struct Way {
+    agent: Agent,
+    port: u16,
+    /// What comes first on each, once the client has taken it.
+    first: Option<u8>,
+    /// Whether those that are under way are the last.
+    closing: watch::Receiver<bool>,
+}
+
+async fn expose(way: Way, exposed: TcpListener) {
     loop {
         match exposed.accept().await {
             Ok((connection, peer)) => {
-                let agent = agent.clone();
-                tokio::spawn(pass(agent, connection, peer, (port, first)));
+                tokio::spawn(way.clone().pass(connection, peer));
             }
             Err(error) => again(&error).await,
         }
     }
 }
 
-/// Passes a connection on to the client, and says so with the first byte, if there is to be one, once it has taken it.
-async fn pass(agent: Agent, mut connection: TcpStream, peer: SocketAddr, (port, first): (u16, Option<u8>)) {
-    match agent.open(port, peer).await {
-        Ok(stream) => {
-            if connection.write_all(first.as_slice()).await.is_ok() {
-                let _ = splice(connection, stream).await;
-            }
-        }
-        Err(error) => {
-            tracing::debug!(port, "{}", crate::failure::chain(&error));
-            // Whoever calls shall not take it for an empty answer.
+impl Way {
+    /// Passes a connection on to the client, and says so with the first byte, if there is to be one, once it has taken
+    /// it. Only who waits for that byte has others to go to.
+    async fn pass(self, mut connection: TcpStream, peer: SocketAddr) {
+        let Self { agent, port, first, closing } = self;
+        if first.is_some() && *closing.borrow() {
             let _ = connection.set_zero_linger();
+            return;
+        }
+        match agent.open(port, peer).await {
+            Ok(stream) => {
+                if connection.write_all(first.as_slice()).await.is_ok() {
+                    let _ = splice(connection, stream).await;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(port, "{}", crate::failure::chain(&error));
+                // Whoever calls shall not take it for an empty answer.
+                let _ = connection.set_zero_linger();
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Gate, exchange, others};
+use super::{Gate, exchange, others, own_address};
 
 /// How long whoever calls may be silent before they count as one who waits to be spoken to.
 const SPEAKS_WITHIN: Duration = Duration::from_millis(500);
@@ -61,7 +61,7 @@ async fn other(caller: &TcpStream, gate: &Gate) -> Option<TcpStream> {
     {
         return Some(stream);
     }
-    let own = caller.local_addr().ok()?;
+    let own = own_address(caller).ok()?;
     for address in others(gate.baseline.as_ref()?, own).await? {
         if let Ok(stream) = exchange::connect(address).await {
             return Some(stream);

@@ -44,8 +44,10 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
         // What happens is told as Events: of what lies in no namespace, in `default`.
         rule("events.k8s.io", &["events"], &["create", "patch"]),
         rule("", &["namespaces"], &read),
-        // Copies of a service's requests go to a Service of their own, which goes with its Takeover.
+        // Copies of a service's requests go to a Service of their own, which goes with its Takeover; outside the mesh a
+        // service leads to an agent by its selector and an EndpointSlice.
         rule("", &["services"], &["get", "list", "watch", "create", "patch"]),
+        rule("discovery.k8s.io", &["endpointslices"], &["get", "list", "create", "patch", "delete"]),
         rule("apps", &["statefulsets", "daemonsets"], &read),
         // A release gives Deployments images, and makes and deletes those that serve its lane.
         rule("apps", &["deployments"], &["get", "list", "watch", "create", "patch", "delete"]),

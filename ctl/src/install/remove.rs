@@ -21,6 +21,7 @@ use crate::names;
 use crate::phases::Phases;
 use crate::readiness;
 use crate::releases::Releases;
+use crate::selectors::Selectors;
 use crate::settings::{self, Installation};
 use crate::steer::{self, PodChange};
 use crate::takeover;
@@ -67,6 +68,7 @@ pub async fn remove(
     delete_kind(client, "apps/v1", "Deployment", Some(namespace), names::CONTROLLER).await?;
     await_gone(client, "v1", "Pod", namespace, names::CONTROLLER, deadline).await?;
     let changes = restore(client, &root_namespace, deadline).await?;
+    give_services_back(client, deadline).await?;
     release(client, canary_rules::lane::KIND, names::FINALIZER).await?;
     release(client, canary_release::KIND, names::RELEASE_FINALIZER).await?;
     release(client, takeover::KIND, names::TAKEOVER_FINALIZER).await?;
@@ -295,6 +297,34 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
         let due = if first.is_empty() { last } else { first };
         let done = phases.run(&due).await;
         written += done.map_err(|error| Failure::from_error(Code::Failed, &error))?.written.len();
+    }
+}
+
+/// Gives back Services that are taken by their selector.
+async fn give_services_back(client: &Client, deadline: Instant) -> Result<(), Failure> {
+    let mut selectors = Selectors::default();
+    loop {
+        let world = world::list(client).await;
+        let world = world.map_err(|(kind, error)| api_failure(&format!("list {kind}"), &error))?;
+        let seen = world.see(&MeshConfigs::default());
+        let seen = seen.map_err(|error| Failure::from_error(Code::Failed, &error))?;
+        if !seen.has_selected() {
+            return Ok(());
+        }
+        let turned = selectors.round(client, &seen.taken, |_| None).await;
+        let turned = turned.map_err(|error| api_failure("give Services back to their pods", &error))?;
+        if turned.is_over() {
+            return Ok(());
+        }
+        if let Some((place, why)) = turned.troubles().next() {
+            let what = format!("the Service of takeover {place} cannot be given back: {why}");
+            return Err(Failure::new(Code::Failed, what).help("run the same command again"));
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(Code::Timeout, "Services do not lead to their pods yet")
+                .help("run the same command again"));
+        }
+        tokio::time::sleep(turned.again_in.unwrap_or_default()).await;
     }
 }
 

@@ -236,8 +236,8 @@ fn whole_network() -> Vec<Rule> {
     ]
 }
 
-/// Who has copies: they go to a new Service.
-pub const OF_COPIES: Whose = Whose::Saying("for mirror");
+/// Whose takeover has a Service of its own: who has copies, or a service by its selector.
+pub const WITH_A_SERVICE: Whose = Whose::Saying("for mirror, and for exchange outside the mesh");
 
 /// Who lets an agent have the controller's image.
 pub const WITHOUT_IMAGE: Whose = Whose::Saying("without --image");
@@ -276,7 +276,7 @@ fn taken(namespace: &str) -> Vec<Rule> {
     let mut rules = agent(namespace);
     rules.extend([
         Rule::new("", "services", &["get", "update"]).within(namespace),
-        Rule::new("", "services", &["create"]).within(namespace).of(OF_COPIES),
+        Rule::new("", "services", &["create"]).within(namespace).of(WITH_A_SERVICE),
         Rule::new("", "pods", &["watch"]).within(namespace),
         takeovers(&["get", "list", "watch", "create", "delete"]).within(namespace),
     ]);

@@ -77,6 +77,9 @@ fn granted(role: &Value, namespace: Option<&str>) -> Vec<Rule> {
     rules
 }
 
+/// Who uninstalls where no controller is left to give Services back.
+const WITH_SELECTED: Whose = Whose::Saying("where an exchange outside the mesh was left behind");
+
 pub(super) fn uninstall() -> Vec<Rule> {
     let own = |group: &str, resource: &str, name: &str| {
         Rule::new(group, resource, &["delete"]).within(NAMESPACE).named(name)
@@ -117,6 +120,8 @@ pub(super) fn uninstall() -> Vec<Rule> {
         rules.push(Rule::new(RBAC, resource, &["delete"]).within(ROOT_NAMESPACE).named(CONTROLLER));
     }
     rules.extend([
+        Rule::new("", "services", &["patch"]).of(WITH_SELECTED),
+        Rule::new("discovery.k8s.io", "endpointslices", &["list", "delete"]).of(WITH_SELECTED),
         Rule::new("", "namespaces", &["watch", "delete"]).of(PURGING),
         Rule::new(DEFINITIONS, "customresourcedefinitions", &["list", "watch", "delete"]).of(PURGING),
     ]);

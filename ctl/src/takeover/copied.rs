@@ -9,7 +9,7 @@ use super::{KIND, LABEL, Takeover};
 use crate::develop::job::MANAGED_BY;
 
 /// Where the agent's pod listens for the first port that is taken; the next ones follow.
-const POD_PORT_FIRST: u16 = 15_800;
+pub(super) const POD_PORT_FIRST: u16 = 15_800;
 /// Where nobody listens: for ports that are not taken. Without them their requests would come by the only port there is.
 const POD_PORT_NOBODYS: u16 = 15_799;
 

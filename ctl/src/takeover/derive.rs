@@ -12,7 +12,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::judge::{Refusal, judge, refusal};
-use super::{LABEL, Mode, Takeover};
+use super::{By, LABEL, Mode, Takeover};
 
 /// What is known beside the Takeovers.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,8 @@ pub struct Known<'a> {
     pub lanes: &'a [Object],
     /// The services, where they are known.
     pub services: Option<&'a [ObservedService]>,
+    /// The Services that Takeovers are about, as they are written, where they are known.
+    pub written: Option<&'a [Object]>,
 }
 
 /// What Takeovers come to.
@@ -129,15 +131,15 @@ fn is_programmed(takeover: &Takeover) -> bool {
 }
 
 impl Derived {
-    /// The labels of a Takeover's agent; it has those of its service besides, unless it gets copies.
+    /// The labels of a Takeover's agent; it has those of its service besides where routes bring it that one's requests.
     #[must_use]
     pub fn labels(takeover: &Takeover) -> Labels {
         let own = Labels::from([(LABEL.to_owned(), takeover.metadata.name.clone())]);
-        let lane = match takeover.spec.mode {
-            Mode::Mesh => takeover.lane(),
+        let lane = match (takeover.spec.mode, takeover.spec.by) {
+            (Mode::Mirror, _) | (_, By::Selector) => return own,
+            (Mode::Mesh, By::Routes) => takeover.lane(),
             // Who takes everything is in no lane.
-            Mode::Exchange => EXCHANGE,
-            Mode::Mirror => return own,
+            (Mode::Exchange, By::Routes) => EXCHANGE,
         };
         let of_lane = [(LANE_LABEL.to_owned(), lane.to_owned()), (lane_key(lane), "member".to_owned())];
         own.into_iter().chain(of_lane).collect()
@@ -148,12 +150,15 @@ impl Derived {
     pub fn add_workloads(&self, observed: &mut Observed) {
         for ruling in self.rulings.values() {
             let Ruling::On(takeover) = ruling else { continue };
+            if takeover.spec.by == By::Selector {
+                continue;
+            }
             let of = |service: &&mut ObservedService| {
                 service.host.namespace() == takeover.metadata.namespace
                     && service.host.name() == takeover.spec.service
             };
             let Some(service) = observed.services.iter_mut().find(of) else { continue };
-            if let (Some(to), Some(share)) = (takeover.receiver(), takeover.copied_share()) {
+            if let (Some(to), Some(share)) = (takeover.own_service(), takeover.copied_share()) {
                 service.copies.push(Copies { to, share });
                 continue;
             }

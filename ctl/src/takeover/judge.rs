@@ -1,12 +1,11 @@
 //! Whether a Takeover can be, beside those that are older. Pure.
 
-use canary_istio::ObservedService;
 use canary_istio::observed::Speaks;
-use canary_istio::service::Labels;
+use canary_istio::{Object, ObservedService};
 use canary_rules::wire::LANES_MAX;
 
 use super::derive::{Known, meshes};
-use super::{LABEL, Mode, Takeover, is_copied, overlap};
+use super::{By, LABEL, Mode, Takeover, is_copied, overlap, selected};
 
 /// What the lane of a Takeover is called: nobody's pods are in a lane of such a name unless they mean it.
 const LANE_PREFIX: &str = "dev-";
@@ -26,18 +25,65 @@ pub(super) fn refusal(reason: &'static str, message: impl Into<String>) -> Refus
 
 /// Why a Takeover cannot be beside these, if it cannot.
 pub(super) fn judge(takeover: &Takeover, before: &[Takeover], known: Known<'_>) -> Option<Refusal> {
-    match takeover.spec.mode {
+    let of_mode = || match takeover.spec.mode {
         Mode::Mesh => lane_refusal(takeover)
             .or_else(|| service_refusal(takeover, known.services?))
             .or_else(|| number_refusal(takeover, before, known))
             .or_else(|| before.iter().find_map(|other| clash(takeover, other))),
         Mode::Exchange => exchange_refusal(takeover)
-            .or_else(|| service_refusal(takeover, known.services?))
+            .or_else(|| match takeover.spec.by {
+                By::Routes => service_refusal(takeover, known.services?),
+                By::Selector => selector_refusal(takeover, known.written?),
+            })
             .or_else(|| before.iter().find_map(|other| exchange_clash(takeover, other))),
-        Mode::Mirror => mirror_refusal(takeover)
-            .or_else(|| copies_refusal(takeover, known.services?))
-            .or_else(|| receiver_refusal(takeover, known.services?)),
+        Mode::Mirror => mirror_refusal(takeover).or_else(|| copies_refusal(takeover, known.services?)),
+    };
+    by_refusal(takeover)
+        .or_else(of_mode)
+        .or_else(|| own_service_refusal(takeover, known.written?))
+        .or_else(|| before.iter().find_map(|other| selector_clash(takeover, other)))
+}
+
+/// Why what brings requests to an agent cannot be what it asks for.
+fn by_refusal(takeover: &Takeover) -> Option<Refusal> {
+    let is_so = takeover.spec.by == By::Selector && takeover.spec.mode != Mode::Exchange;
+    is_so.then(|| {
+        refusal("Invalid", "by its selector all that comes to a service is taken: it is for exchange")
+    })
+}
+
+/// Why a service cannot be taken by its selector.
+fn selector_refusal(takeover: &Takeover, written: &[Object]) -> Option<Refusal> {
+    let spec = &takeover.spec;
+    let Some(service) = find(takeover, &spec.service, written) else {
+        return Some(refusal("Invalid", format!("there is no Service {}", takeover.service())));
+    };
+    let numbers = || service.spec()["ports"].as_array().into_iter().flatten().map(|port| &port["port"]);
+    if let Some(missing) = spec.ports.iter().find(|wanted| !numbers().any(|number| *number == **wanted)) {
+        return Some(refusal("Invalid", format!("Service {} has no port {missing}", takeover.service())));
     }
+    let why = selected::why_not(service.value())?;
+    Some(refusal("Invalid", format!("{}: {why}", takeover.service())))
+}
+
+/// Why one of two cannot be where the other, or itself, has a service by its selector.
+fn selector_clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
+    let is_selected = takeover.spec.by == By::Selector || other.spec.by == By::Selector;
+    let (user, service, since) = (&other.spec.owner.user, other.service(), other.since());
+    (is_selected && takeover.service() == service).then(|| {
+        let message = format!(
+            "{user} has {} of {service} since {since}, and its selector leads to one place",
+            other.what()
+        );
+        refusal("Taken", message)
+    })
+}
+
+/// A Service of a Takeover's namespace.
+fn find<'a>(takeover: &Takeover, name: &str, written: &'a [Object]) -> Option<&'a Object> {
+    let is_it =
+        |service: &&Object| service.namespace() == takeover.metadata.namespace && service.name() == name;
+    written.iter().find(is_it)
 }
 
 /// Why a Takeover's lane and rules cannot be.
@@ -104,16 +150,18 @@ fn copies_refusal(takeover: &Takeover, services: &[ObservedService]) -> Option<R
     Some(refusal("Invalid", message))
 }
 
-/// Why there can be no Service that gets the copies.
-fn receiver_refusal(takeover: &Takeover, services: &[ObservedService]) -> Option<Refusal> {
-    let receiver = takeover.receiver()?;
-    let own = Labels::from([(LABEL.to_owned(), takeover.metadata.name.clone())]);
-    let other = services.iter().find(|service| service.host == receiver && service.selector != own)?;
-    let (namespace, name) = (other.host.namespace(), other.host.name());
-    Some(refusal(
-        "Invalid",
-        format!("there is a Service {namespace}/{name} that somebody made: name it otherwise"),
-    ))
+/// Why there can be no Service of its own.
+fn own_service_refusal(takeover: &Takeover, written: &[Object]) -> Option<Refusal> {
+    let own = takeover.own_service()?;
+    let other = find(takeover, own.name(), written)?;
+    let is_ours = other.value()["metadata"]["labels"][LABEL] == takeover.metadata.name.as_str();
+    (!is_ours).then(|| {
+        let (namespace, name) = (own.namespace(), own.name());
+        refusal(
+            "Invalid",
+            format!("there is a Service {namespace}/{name} that somebody made: name it otherwise"),
+        )
+    })
 }
 
 /// The service that is meant, which has the ports that are.

@@ -308,6 +308,76 @@ fn copies_that_cannot_be_are_refused_in_words() {
     assert!(service(json!([http]), true).contains("headless"));
 }
 
+/// One that has a service by its selector.
+fn selected(name: &str, born_s: u32, user: &str) -> Value {
+    let mut takeover = exchange(name, born_s, user);
+    takeover["spec"]["by"] = "selector".into();
+    takeover
+}
+
+#[test]
+fn a_service_that_is_taken_by_its_selector_is_nothing_to_routes() {
+    let tcp = json!({"name": "tcp-raw", "port": 9000});
+    let [mut service, workload] = service("cart");
+    service["spec"]["ports"].as_array_mut().expect("ports").push(tcp);
+    service["spec"]["selector"][LABEL] = "a".into();
+    let objects = vec![service, workload, selected("a", 1, "alice")];
+    let seen = World { objects }.see(&MeshConfigs::default()).expect("a world");
+    assert_eq!(ruling(&seen, "a"), None, "whatever is spoken there");
+    let cart = &seen.observed.services[0];
+    assert!(!cart.exchanged && cart.copies.is_empty());
+    let workloads: Vec<&str> = cart.workloads.iter().map(|workload| workload.name.as_str()).collect();
+    assert_eq!(workloads, ["cart"], "its pods are its own, and the agent is none of them");
+    assert!(seen.has_selected());
+}
+
+#[test]
+fn a_selector_leads_to_one_place_whatever_else_is_asked_of_the_service() {
+    let both = |other: Value| vec![selected("a", 1, "alice"), other];
+    let says = "alice has all requests of shop/cart since 2026-01-01T11:52:01Z";
+    check(both(selected("b", 2, "bob")), "b", "Exchanged", says);
+    check(both(exchange("b", 2, "bob")), "b", "Exchanged", says);
+    for other in [takeover("b", 2, "cart", "bob", header("bob")), mirror("b", "bob", None)] {
+        let mut other = other;
+        other["metadata"]["creationTimestamp"] = "2026-01-01T11:52:09Z".into();
+        check(both(other), "b", "Taken", "and its selector leads to one place");
+    }
+    let older = takeover("0", 0, "cart", "bob", header("bob"));
+    check(vec![older, selected("a", 1, "alice")], "a", "Taken", "bob has header x-dev = bob of shop/cart");
+}
+
+#[test]
+fn what_cannot_be_by_a_selector_is_refused_in_words() {
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut takeover = selected("a", 1, "alice");
+        change(&mut takeover["spec"]);
+        vec![takeover]
+    };
+    check(with(&|spec| spec["mode"] = "mirror".into()), "a", "Invalid", "it is for exchange");
+    check(with(&|spec| spec["service"] = "cat".into()), "a", "Invalid", "there is no Service shop/cat");
+    check(with(&|spec| spec["ports"] = json!([80, 82])), "a", "Invalid", "Service shop/cart has no port 82");
+    let [other, _] = service("a");
+    let taken = [with(&|_| {}), vec![other]].concat();
+    check(taken, "a", "Invalid", "there is a Service shop/a that somebody made");
+    let mut own = service("cart-exchange")[0].clone();
+    own["metadata"]["labels"] = json!({LABEL: "cart-exchange"});
+    let taken = [with(&|spec| spec["service"] = "cart-exchange".into()), vec![own]].concat();
+    check(taken, "a", "Invalid", "it is made for takeover cart-exchange");
+}
+
+#[test]
+fn a_namespace_that_istio_does_not_look_at_is_no_matter_to_a_selector() {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+    let config = json!({
+        "kind": "ConfigMap", "metadata": {"name": "istio"},
+        "data": {"mesh": "discoverySelectors: [{matchLabels: {mesh: 'on'}}]"},
+    });
+    let [service, _] = service("cart");
+    let objects = vec![namespace, service, selected("a", 1, "alice")];
+    let seen = World { objects }.see(&MeshConfigs::of(&[config])).expect("a world");
+    assert_eq!((ruling(&seen, "a"), seen.observed.services.len(), seen.taken.len()), (None, 0, 1));
+}
+
 #[test]
 fn the_lane_is_routed_before_its_agent_has_a_pod() {
     let course = |objects| {

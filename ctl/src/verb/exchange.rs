@@ -14,6 +14,10 @@ your own requests only, beside others: canaryctl mesh.
 
 Requests are as they would reach the service's pods: path, host, headers, and who called, in x-forwarded-client-cert.
 
+Where the service's pods have no sidecar its selector leads here instead, whatever is spoken at its ports: what
+your process does not take goes on to the pods, requests one by one, other connections as they come. Connections
+that are open stay with the pods that have them.
+
 Ctrl-C ends it and puts everything back. If this machine vanishes the service's own pods answer within 15 s, and
 what is left in the cluster ends by itself.
 

@@ -1,6 +1,6 @@
 //! `canaryctl gate`: in front of an agent, lets requests of its lane through and hands on all others.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,10 +93,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let ports =
             kinds.into_iter().flat_map(|(carries, ports)| ports.iter().map(move |port| (carries, port)));
         for (carries, port) in ports {
-            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.number));
-            let listener = TcpListener::bind(address).await.map_err(|error| {
-                Failure::new(Code::Failed, format!("cannot listen on {address}: {error}"))
-            })?;
+            let listener = listen(port.number).await?;
             let gate = Gate {
                 carries,
                 handed_on: if args.as_it_came { HandedOn::AsItCame } else { HandedOn::Marked },
@@ -114,6 +111,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let _ = timeout(ENDS_WITHIN, serving.join_all()).await;
         Ok(())
     })
+}
+
+/// Listens on every address of the pod, of both families where it has them.
+async fn listen(port: u16) -> Result<TcpListener, Failure> {
+    if let Ok(listener) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        return Ok(listener);
+    }
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| Failure::new(Code::Failed, format!("cannot listen on {address}: {error}")))
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ impl Watched {
     pub fn lanes(&self) -> Vec<Object> {
         let mut lanes = self.of_kind(canary_rules::lane::KIND);
         let takeovers = self.of_kind(takeover::KIND);
-        let known = Known { lanes: &lanes, services: None };
+        let known = Known { lanes: &lanes, services: None, written: None };
         let derived = takeover::derive(&takeovers, known).lanes;
         lanes.extend(derived);
         lanes

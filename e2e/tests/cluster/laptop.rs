@@ -15,10 +15,10 @@ use crate::shop::Shop;
 use crate::takeovers::{AGENTS, arrived, over, things_at_rest};
 
 /// Who the developer is.
-const ALICE: [&str; 4] = ["--as", "alice", "--as-group", "system:masters"];
+pub(crate) const ALICE: [&str; 4] = ["--as", "alice", "--as-group", "system:masters"];
 
 /// What is promised to somebody who vanishes.
-const BACK_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const BACK_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long proxies may take to hear of a new Service, or of its next pod.
 const KNOWN_WITHIN: Duration = Duration::from_secs(30);

@@ -31,6 +31,7 @@ mod load;
 mod manifests;
 mod measured;
 mod mirrored;
+mod outside;
 mod policies;
 mod programs;
 mod prometheus;
@@ -130,6 +131,7 @@ fn main() -> ExitCode {
     suite.test("takeovers_are_beside_each_other_and_leave_nothing", takeovers::beside);
     suite.test("a_laptop_has_its_developers_requests_and_everything_comes_back", laptop::mesh_and_back);
     suite.test("a_laptop_has_all_requests_of_a_service_and_none_fails", laptop::exchanged);
+    suite.test("a_laptop_has_all_of_a_service_outside_the_mesh_and_no_connection_fails", outside::exchanged);
     suite.test("a_laptop_gets_copies_of_a_services_requests_and_nobody_can_tell", mirrored::of_a_service);
     suite.test("two_developers_have_one_service_and_nobody_else_notices", colleagues::on_one_service);
     suite.test("a_laptop_that_falls_silent_keeps_nobody_waiting", laptop::silent);

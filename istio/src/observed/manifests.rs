@@ -129,7 +129,11 @@ impl Found {
             let failed =
                 |source| ManifestError::Service { namespace: namespace.into(), name: name.into(), source };
             let host = Host::new(name, namespace).map_err(failed)?;
-            let selector = labels(&spec["selector"]);
+            let mut selector = labels(&spec["selector"]);
+            if selector.len() > 1 {
+                // One that leads to an agent is its owner's all the same.
+                selector.remove(TAKEOVER_LABEL);
+            }
             let in_namespace = self.workloads.get(namespace).map_or(&[][..], Vec::as_slice);
             let selected = in_namespace.iter().filter(|workload| selects(&selector, &workload.labels));
             services.push(ObservedService {

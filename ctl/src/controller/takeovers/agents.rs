@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerPort, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};
 
 use crate::arrival::is_ready;
-use crate::takeover::LABEL;
+use crate::takeover::{LABEL, selected};
 
 /// What there is of a Takeover's agent; what serves more counts as more.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,9 +27,8 @@ pub(super) struct RunningPod {
     /// Whether its client is there.
     pub(super) is_ready: bool,
     pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) uid: String,
-    pub(super) addresses: Vec<String>,
+    /// What it is. Its ports are those of the service that its own are called after; none where routes lead to it.
+    pub(super) pod: selected::Pod,
 }
 
 /// Agents by the namespace and name of their Takeover.
@@ -62,7 +61,7 @@ impl Agents {
 
     /// Whether one of them is a pod with this UID.
     pub(super) fn has(&self, uid: &str) -> bool {
-        self.0.values().any(|agent| matches!(agent, Agent::Running(pod) if pod.uid == uid))
+        self.0.values().any(|agent| matches!(agent, Agent::Running(agent) if agent.pod.uid == uid))
     }
 
     pub(super) fn of_takeover(&self, namespace: &str, name: &str) -> Agent {
@@ -77,16 +76,30 @@ fn read(pod: &Pod) -> Agent {
         Some("Running") => Agent::Running(RunningPod {
             is_ready: is_ready(pod),
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
-            name: pod.metadata.name.clone().unwrap_or_default(),
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
-            addresses: status
-                .and_then(|status| status.pod_ips.as_ref())
-                .map(|all| all.iter().map(|one| one.ip.clone()).collect())
-                .unwrap_or_default(),
+            pod: selected::Pod {
+                name: pod.metadata.name.clone().unwrap_or_default(),
+                uid: pod.metadata.uid.clone().unwrap_or_default(),
+                addresses: status
+                    .and_then(|status| status.pod_ips.as_ref())
+                    .map(|all| all.iter().map(|one| one.ip.clone()).collect())
+                    .unwrap_or_default(),
+                ports: ports(pod),
+            },
         }),
         Some("Succeeded" | "Failed") => Agent::Gone,
         _ => Agent::Starting,
     }
+}
+
+fn ports(pod: &Pod) -> BTreeMap<u16, u16> {
+    let spec = pod.spec.as_ref();
+    let inits = spec.and_then(|spec| spec.init_containers.as_ref()).into_iter().flatten();
+    let all = inits.chain(spec.into_iter().flat_map(|spec| &spec.containers));
+    let ports = all.flat_map(|container| container.ports.iter().flatten());
+    let served = |port: &ContainerPort| {
+        Some((selected::served(port.name.as_deref()?)?, u16::try_from(port.container_port).ok()?))
+    };
+    ports.filter_map(served).collect()
 }
 
 #[cfg(test)]
@@ -100,6 +113,10 @@ mod tests {
         let pod = |phase: &&str| {
             let pod = json!({
                 "metadata": {"name": "a", "namespace": "shop", "labels": {LABEL: "cart-dev-alice"}},
+                "spec": {
+                    "initContainers": [{"name": "gate", "ports": [{"name": "port-80", "containerPort": 15800}]}],
+                    "containers": [{"name": "agent", "ports": [{"name": "health", "containerPort": 17071}]}],
+                },
                 "status": {"phase": phase, "podIPs": [{"ip": "10.0.0.7"}]},
             });
             serde_json::from_value(pod).expect("a pod")
@@ -118,8 +135,12 @@ mod tests {
         check(&["Failed", "Pending"], &Agent::Starting);
         let running = RunningPod {
             namespace: "shop".into(),
-            name: "a".into(),
-            addresses: vec!["10.0.0.7".into()],
+            pod: selected::Pod {
+                name: "a".into(),
+                addresses: vec!["10.0.0.7".into()],
+                ports: BTreeMap::from([(80, 15_800)]),
+                ..selected::Pod::default()
+            },
             ..RunningPod::default()
         };
         check(&["Running", "Failed", "Pending"], &Agent::Running(running));

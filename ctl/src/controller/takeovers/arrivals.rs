@@ -55,13 +55,13 @@ impl Arrivals {
         root_namespace: &str,
         seen: &Seen,
         service: Option<Host>,
-        pod: &RunningPod,
+        agent: &RunningPod,
     ) -> bool {
-        if !pod.is_ready {
-            self.by_pod.remove(&pod.uid);
+        if !agent.is_ready {
+            self.by_pod.remove(&agent.pod.uid);
             return false;
         }
-        let proven = match self.by_pod.get_mut(&pod.uid) {
+        let proven = match self.by_pod.get_mut(&agent.pod.uid) {
             Some(Proof::Done) => return true,
             Some(Proof::UnderWay(proof)) => match (&mut proof.0).now_or_never() {
                 None => return false,
@@ -70,7 +70,7 @@ impl Arrivals {
             None => false,
         };
         if proven {
-            self.by_pod.insert(pod.uid.clone(), Proof::Done);
+            self.by_pod.insert(agent.pod.uid.clone(), Proof::Done);
             return true;
         }
         let news = News {
@@ -78,10 +78,10 @@ impl Arrivals {
             ready: vec![ReadyPod {
                 pod: ObjectRef {
                     kind: "Pod".into(),
-                    namespace: pod.namespace.clone(),
-                    name: pod.name.clone(),
+                    namespace: agent.namespace.clone(),
+                    name: agent.pod.name.clone(),
                 },
-                addresses: pod.addresses.clone(),
+                addresses: agent.pod.addresses.clone(),
             }],
             ..News::default()
         };
@@ -96,7 +96,7 @@ impl Arrivals {
             ended.notify_one();
             proven.is_ok()
         });
-        self.by_pod.insert(pod.uid.clone(), Proof::UnderWay(UnderWay(proof)));
+        self.by_pod.insert(agent.pod.uid.clone(), Proof::UnderWay(UnderWay(proof)));
         false
     }
 

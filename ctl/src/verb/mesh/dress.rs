@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use canary_istio::observed::Speaks;
 use canary_rules::lane::API_VERSION;
 use serde_json::{Value, json};
 
 use super::plan::{Taken, TakenPort, Target};
 use crate::develop::offered::{POD_PORT, Protocol};
-use crate::takeover::{self, Derived, Mode, Takeover, pod_port};
+use crate::takeover::{self, By, Derived, Mode, Takeover, pod_port, selected};
 
 /// The gate's ports for those of the Service that are known by name alone.
 const NAMED_PORT_FIRST: u16 = 15_800;
@@ -41,13 +42,15 @@ impl Agent<'_> {
 }
 
 /// An agent's Job, with a gate in front and an end that is the Takeover's. Its pod is one of the Service's for its lane
-/// alone, with the Service's labels; who gets copies has a Service of their own.
+/// alone, with the Service's labels; who gets copies has a Service of their own, and to who has a Service by its selector
+/// it leads without labels.
 pub(super) fn dressed(job: Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
-    match takeover.spec.mode {
-        Mode::Mesh | Mode::Exchange => {
+    match (takeover.spec.mode, takeover.spec.by) {
+        (_, By::Selector) => before(owned(job, BTreeMap::new(), takeover, agent), taken, takeover, agent),
+        (Mode::Mesh | Mode::Exchange, By::Routes) => {
             among(owned(job, taken.selector.clone(), takeover, agent), taken, takeover, agent)
         }
-        Mode::Mirror => beside(owned(job, BTreeMap::new(), takeover, agent), takeover, agent),
+        (Mode::Mirror, By::Routes) => beside(owned(job, BTreeMap::new(), takeover, agent), takeover, agent),
     }
 }
 
@@ -104,6 +107,33 @@ fn beside(mut job: Value, takeover: &Takeover, agent: &Agent<'_>) -> Value {
     job
 }
 
+/// Has an agent's pod stand before those of the Service, at a port of its own for each of the Service's.
+fn before(mut job: Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -> Value {
+    let pod = &mut job["spec"]["template"]["spec"];
+    let mut args = gate_args(agent.tag_header);
+    args.push("--as-it-came".into());
+    let mut ports = Vec::with_capacity(taken.ports.len());
+    for (index, port) in (0_u16..).zip(&taken.ports) {
+        let kind = match port.speaks {
+            Speaks::Http => "port",
+            Speaks::Guessed => "guessed-port",
+            Speaks::Other => "tcp-port",
+        };
+        let (name, number) = selected::pod_port(index, port.number);
+        let host = format!("{}.{}.svc.cluster.local", takeover.metadata.name, taken.namespace);
+        args.push(format!("--{kind}={number}={host}:{}{}", port.number, laptop(port)));
+        ports.push(json!({"name": name, "containerPort": number}));
+    }
+    let gate = gate_container(&pod["containers"][0], args, ports);
+    put_before(pod, gate);
+    job
+}
+
+/// Where the gate finds the laptop, for a port that is taken.
+fn laptop(port: &TakenPort) -> String {
+    if port.is_taken { format!("=127.0.0.1:{LAPTOP_PORT}") } else { String::new() }
+}
+
 fn gate_args(tag_header: &str) -> Vec<String> {
     vec!["gate".into(), "--agent".into(), format!("--tag-header={tag_header}")]
 }
@@ -148,9 +178,8 @@ fn gate(beside: &Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -
             Target::Number(number) => (*number, None),
             Target::Name(name) => (NAMED_PORT_FIRST.saturating_add(index), Some(name)),
         };
-        let laptop = if port.is_taken { format!("=127.0.0.1:{LAPTOP_PORT}") } else { String::new() };
         let host = format!("{}.{}.svc.cluster.local", taken.name, taken.namespace);
-        args.push(format!("--port={number}={host}:{}{laptop}", port.number));
+        args.push(format!("--port={number}={host}:{}{}", port.number, laptop(port)));
         let mut declared = json!({"containerPort": number});
         if let Some(name) = named {
             declared["name"] = name.as_str().into();
@@ -244,6 +273,41 @@ mod tests {
         ]);
         assert_eq!(pod["initContainers"][0]["args"], args);
         Taken::read(&service, Ports::Copied(&[9000])).expect_err("there are no requests to copy");
+    }
+
+    #[test]
+    fn an_agent_before_a_services_pods_has_a_port_for_each_of_its_ports() {
+        let ports = json!([
+            {"name": "http", "port": 80, "targetPort": "web"}, {"port": 81, "targetPort": 80},
+            {"name": "tcp-db", "port": 5432},
+        ]);
+        let taken = Taken::read(&service(ports), Ports::Whole(&[80, 5432])).expect("a service");
+        let document = taken.takeover(What::Everything, "alice", "laptop");
+        let takeover = Takeover::deserialize(&document).expect("a takeover");
+        let agent = Agent { like: None, tag_header: "x-canary-lane" };
+        let container = json!({"name": "agent", "image": "canaryctl:1", "args": ["agent"]});
+        let job = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+        let job = dressed(job, &taken, &takeover, &agent);
+        let template = &job["spec"]["template"];
+        assert_eq!(template["metadata"]["labels"], json!({"canaryctl.io/takeover": "cart-exchange"}));
+        let gate = &template["spec"]["initContainers"][0];
+        let args = json!([
+            "gate",
+            "--agent",
+            "--tag-header=x-canary-lane",
+            "--as-it-came",
+            "--port=15800=cart-exchange.shop.svc.cluster.local:80=127.0.0.1:15790",
+            "--guessed-port=15801=cart-exchange.shop.svc.cluster.local:81",
+            "--tcp-port=15802=cart-exchange.shop.svc.cluster.local:5432=127.0.0.1:15790",
+        ]);
+        assert_eq!(gate["args"], args);
+        let names: Vec<&str> = gate["ports"]
+            .as_array()
+            .expect("ports")
+            .iter()
+            .filter_map(|port| port["name"].as_str())
+            .collect();
+        assert_eq!(names, ["port-80", "port-81", "port-5432"]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::dress::{self, Agent};
 use super::plan::{Ports, Taken};
 use super::serve::{self, Local};
 use super::{own, words};
+use crate::arrival::has_proxy;
 use crate::cluster::{Cluster, ClusterArgs, api_failure, block_on};
 use crate::develop::job::Dress;
 use crate::develop::report::{self, Format};
@@ -24,9 +25,9 @@ use crate::develop::session::{Session, Wanted};
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::seconds;
-use crate::rights::command::{OF_COPIES, WITHOUT_IMAGE};
+use crate::rights::command::{WITH_A_SERVICE, WITHOUT_IMAGE};
 use crate::rights::{self, Command, Whose};
-use crate::takeover::Takeover;
+use crate::takeover::{By, LABEL, Takeover, selected};
 use crate::takeovers::{Place, Takeovers, who_am_i};
 use crate::{output, signals, world};
 
@@ -86,6 +87,8 @@ pub(in crate::verb) struct Wish {
     verb: &'static str,
     to: Local,
     service: Value,
+    /// A pod of the service, if there is one.
+    like: Option<Value>,
     taken: Taken,
     wanted: Value,
 }
@@ -103,9 +106,16 @@ impl Wish {
         wanted: impl FnOnce(&Taken) -> Result<Value, Failure>,
     ) -> Result<Self, Failure> {
         let service = service(cluster, name).await?;
+        let pods = own_pods(cluster, &service).await?;
+        let ports = match ports {
+            ports if pods.is_empty() || pods.iter().any(has_proxy) => ports,
+            Ports::Several(named) => Ports::Whole(named),
+            _ => return Err(outside(&service, verb)),
+        };
         let taken = Taken::read(&service, ports)?;
         let wanted = wanted(&taken)?;
-        Ok(Self { verb, to: to.clone(), service, taken, wanted })
+        let like = pods.into_iter().next().and_then(|pod| serde_json::to_value(pod).ok());
+        Ok(Self { verb, to: to.clone(), service, like, taken, wanted })
     }
 }
 
@@ -138,8 +148,12 @@ pub(in crate::verb) async fn all(wishes: &[Wish], how: &How, cluster: &Cluster) 
         let wanted: Vec<Value> = wishes.iter().map(|wish| wish.wanted.clone()).collect();
         return output::objects(&wanted, output::Format::Yaml);
     }
-    let copies = wishes.iter().any(|wish| wish.wanted["spec"]["mode"] == "mirror");
-    how.held(cluster, Command::Mesh, copies.then_some(OF_COPIES)).await?;
+    let has_a_service = |wish: &Wish| {
+        let spec = &wish.wanted["spec"];
+        spec["mode"] == "mirror" || spec["by"] == "selector"
+    };
+    let more = wishes.iter().any(has_a_service).then_some(WITH_A_SERVICE);
+    how.held(cluster, Command::Mesh, more).await?;
     // What is made from here on is taken back.
     signals::keep();
     let together = Together::new(wishes.len());
@@ -205,7 +219,8 @@ async fn take(wish: &Wish, how: &How, cluster: &Cluster, together: &Together) ->
     let back = give_back(&takeovers, &place).await;
     if let Some((session, serving)) = session {
         if let Ok(took) = back {
-            how.output.tell("over", &format!("{place} is over: no proxy routes by it.{}", seconds(took)));
+            let over = words::over(&wish.wanted);
+            how.output.tell("over", &format!("{place} is over: {over}.{}", seconds(took)));
         }
         // Requests under way are answered until no proxy sends any more.
         serving.abort();
@@ -229,6 +244,34 @@ async fn service(cluster: &Cluster, name: &str) -> Result<Value, Failure> {
         Failure::new(Code::Failed, format!("there is no Service {namespace}/{name}"))
             .help(format!("kubectl -n {namespace} get services; another namespace: -n NAME"))
     })
+}
+
+/// The pods of a Service, without agents.
+async fn own_pods(cluster: &Cluster, service: &Value) -> Result<Vec<Pod>, Failure> {
+    let labels = selected::own_selector(service);
+    if labels.is_empty() {
+        return Ok(Vec::new());
+    }
+    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let labels = labels.chain([format!("!{LABEL}")]).collect::<Vec<_>>().join(",");
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let found = pods.list(&ListParams::default().labels(&labels)).await;
+    let mut found = found.map_err(|error| api_failure("list the service's pods", &error))?.items;
+    found.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    Ok(found)
+}
+
+/// What is said of a service whose requests cannot be told apart, for no proxy carries them.
+fn outside(service: &Value, verb: &str) -> Failure {
+    let text = |field: &str| service["metadata"][field].as_str().unwrap_or_default().to_owned();
+    let (namespace, name) = (text("namespace"), text("name"));
+    let what = format!(
+        "cannot {verb} {namespace}/{name}: its pods have no sidecar, and outside the mesh requests are not told apart"
+    );
+    Failure::new(Code::Failed, what).help(format!(
+        "canaryctl -n {namespace} exchange {name} --to PORT takes all of them; or bring it into the mesh: \
+         kubectl label namespace {namespace} istio-injection=enabled, and restart its pods"
+    ))
 }
 
 type Held = (Session, tokio::task::JoinHandle<()>);
@@ -275,12 +318,9 @@ impl Holding<'_> {
 
     async fn start(&self, takeover: &Takeover, object: &Value) -> Result<(Session, Inbounds), Failure> {
         let Self { wish, how, cluster, .. } = *self;
-        let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-        let own = pods.list(&ListParams::default().labels(&wish.taken.own_pods()).limit(1)).await;
-        let own = own.map_err(|error| api_failure("list the service's pods", &error))?;
-        let like = own.items.into_iter().next().and_then(|pod| serde_json::to_value(pod).ok());
         let tag_header = object["status"]["tagHeader"].as_str().unwrap_or("x-canary-lane").to_owned();
-        let (taken, takeover) = (wish.taken.clone(), takeover.clone());
+        let (taken, takeover, like) = (wish.taken.clone(), takeover.clone(), wish.like.clone());
+        let is_meshed = takeover.spec.by == By::Routes;
         let dress = move |job| {
             dress::dressed(job, &taken, &takeover, &Agent { like: like.as_ref(), tag_header: &tag_header })
         };
@@ -288,7 +328,7 @@ impl Holding<'_> {
             image: how.image.clone(),
             purpose: wish.verb,
             expose: vec![dress::LAPTOP_PORT],
-            is_meshed: true,
+            is_meshed,
             dress: Some(Dress(Arc::new(dress))),
             idle: how.keep,
             timeout: how.timeout,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::words::short_name;
 use crate::failure::{Code, Failure};
-use crate::takeover::{self, Mode};
+use crate::takeover::{self, By, Mode, selected};
 
 /// Longest name of a Takeover and of its Job, in bytes: it is the value of a label.
 const NAME_BYTES_MAX: usize = 63;
@@ -22,6 +22,8 @@ pub(in crate::verb) enum Ports<'a> {
     Several(&'a [u16]),
     /// These, or all, of those that have requests: nothing else of the Service meets the agent.
     Copied(&'a [u16]),
+    /// These, or all, of a Service whose pods have no sidecar: whatever is spoken there.
+    Whole(&'a [u16]),
 }
 
 /// Which requests are meant.
@@ -47,6 +49,8 @@ pub(in crate::verb) struct Taken {
     pub(super) name: String,
     pub(super) selector: BTreeMap<String, String>,
     pub(super) ports: Vec<TakenPort>,
+    /// What brings its requests to the agent.
+    pub(super) by: By,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +58,7 @@ pub(super) struct TakenPort {
     pub(super) number: u16,
     /// Where the pods listen.
     pub(super) target: Target,
+    pub(super) speaks: Speaks,
     pub(super) is_taken: bool,
 }
 
@@ -72,9 +77,11 @@ impl Taken {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (namespace, name) = (text(&service["metadata"]["namespace"]), text(&service["metadata"]["name"]));
         let cannot = |why: &str| Failure::new(Code::Failed, format!("cannot take {namespace}/{name}: {why}"));
-        let selector = service["spec"]["selector"].as_object().into_iter().flatten();
-        let selector: BTreeMap<String, String> =
-            selector.map(|(key, value)| (key.clone(), text(value))).collect();
+        let selector = selected::own_selector(service);
+        let by = if matches!(wanted, Ports::Whole(_)) { By::Selector } else { By::Routes };
+        if by == By::Selector {
+            selected::why_not(service).map_or(Ok(()), |why| Err(cannot(&why)))?;
+        }
         if selector.is_empty() {
             return Err(cannot("it selects no pods, so no agent can be one of them"));
         }
@@ -91,10 +98,11 @@ impl Taken {
                 app_protocol: value["appProtocol"].as_str().map(Into::into),
                 udp: value["protocol"] == "UDP",
             };
-            if port.speaks() == Speaks::Other && matches!(wanted, Ports::Copied(_)) {
+            let speaks = port.speaks();
+            if speaks == Speaks::Other && matches!(wanted, Ports::Copied(_)) {
                 continue;
             }
-            if port.speaks() == Speaks::Other {
+            if speaks == Speaks::Other && by == By::Routes {
                 return Err(cannot(&format!(
                     "its port {port} is not HTTP, and clients without a sidecar would meet the agent there"
                 )));
@@ -104,15 +112,15 @@ impl Taken {
                 (_, Some(target)) => Target::Number(u16::try_from(target).unwrap_or(number)),
                 _ => Target::Number(number),
             };
-            ports.push(TakenPort { number, target, is_taken: false });
+            ports.push(TakenPort { number, target, speaks, is_taken: false });
         }
         let numbers: Vec<u16> = ports.iter().map(|port| port.number).collect();
         let named = match wanted {
             Ports::One(Some(port)) => vec![port],
             Ports::One(None) if ports.len() == 1 => numbers.clone(),
             Ports::One(None) => Vec::new(),
-            Ports::Several([]) | Ports::Copied([]) => numbers.clone(),
-            Ports::Several(named) | Ports::Copied(named) => named.to_vec(),
+            Ports::Several([]) | Ports::Copied([]) | Ports::Whole([]) => numbers.clone(),
+            Ports::Several(named) | Ports::Copied(named) | Ports::Whole(named) => named.to_vec(),
         };
         if named.is_empty() || !named.iter().all(|port| numbers.contains(port)) {
             let there = numbers.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
@@ -122,7 +130,7 @@ impl Taken {
         for port in &mut ports {
             port.is_taken = named.contains(&port.number);
         }
-        Ok(Self { namespace, name, selector, ports })
+        Ok(Self { namespace, name, selector, ports, by })
     }
 
     /// The Takeover that this user asks for.
@@ -143,6 +151,9 @@ impl Taken {
                 "owner": {"user": user, "machine": machine},
             },
         });
+        if self.by == By::Selector {
+            takeover["spec"]["by"] = json!(self.by);
+        }
         match what {
             What::Matched { lane, rules } => {
                 takeover["spec"]["rules"] = rules.into();
@@ -172,12 +183,6 @@ impl Taken {
             }
         }
         found
-    }
-
-    /// Selects the Service's pods, the agents' left out.
-    pub(super) fn own_pods(&self) -> String {
-        let labels = self.selector.iter().map(|(key, value)| format!("{key}={value}"));
-        labels.chain([format!("!{}", takeover::LABEL)]).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -224,6 +229,29 @@ pub(super) mod tests {
             assert_eq!(takeover["spec"], spec);
         }
         Taken::read(&service, Ports::Several(&[80, 82])).expect_err("there is no port 82");
+    }
+
+    #[test]
+    fn a_service_without_sidecars_is_taken_whole_whatever_is_spoken_there() {
+        let ports = json!([
+            {"name": "http", "port": 80}, {"port": 8080}, {"name": "tcp-db", "port": 5432, "protocol": "TCP"},
+        ]);
+        let mut service = service(ports);
+        service["spec"]["selector"][takeover::LABEL] = "cart-exchange".into();
+        let taken = Taken::read(&service, Ports::Whole(&[5432])).expect("a service");
+        assert_eq!(
+            taken.selector,
+            BTreeMap::from([("app".to_owned(), "cart".to_owned())]),
+            "whoever has it now"
+        );
+        let takeover = taken.takeover(What::Everything, "alice", "laptop");
+        assert_eq!(
+            (&takeover["spec"]["by"], &takeover["spec"]["ports"]),
+            (&json!("selector"), &json!([5432]))
+        );
+        service["spec"]["internalTrafficPolicy"] = "Local".into();
+        let refused = Taken::read(&service, Ports::Whole(&[])).expect_err("refused").to_string();
+        assert!(refused.contains("cannot take shop/cart: its internalTrafficPolicy is Local"), "{refused}");
     }
 
     #[test]

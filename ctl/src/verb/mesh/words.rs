@@ -9,7 +9,7 @@ use super::hold::Together;
 use super::serve::Local;
 use crate::develop::report::{self, Format};
 use crate::progress::seconds;
-use crate::takeover::{Mode, Takeover};
+use crate::takeover::{By, Mode, Takeover};
 use crate::world::list_named;
 
 /// Longest name, in bytes: with what stands before it, it names a lane.
@@ -33,6 +33,14 @@ pub(super) fn otherwise(takeover: &Takeover) -> &'static str {
     }
 }
 
+/// What is so once a takeover is over.
+pub(super) fn over(wanted: &Value) -> &'static str {
+    match wanted["spec"]["by"] == "selector" {
+        true => "the Service leads to its pods again",
+        false => "no proxy routes by it",
+    }
+}
+
 /// Says what goes where, and, once that is so of all that one command holds, how to try it.
 pub(super) async fn ready(
     format: Format,
@@ -44,7 +52,10 @@ pub(super) async fn ready(
 ) {
     let entry = entry(client, &takeover.metadata.namespace).await;
     let shop = format!("http://{}/", entry.as_deref().unwrap_or("YOUR-SHOP"));
-    let curl = curl(takeover, &shop);
+    let curl = match takeover.spec.by {
+        By::Routes => curl(takeover, &shop),
+        By::Selector => curl_inside(takeover),
+    };
     let link = takeover.link().map(|query| format!("{shop}?{query}"));
     if format == Format::Json {
         return report::line(&json!({
@@ -63,6 +74,11 @@ pub(super) async fn ready(
             format!("the pods of these {all} services run on, and what comes here returns by itself")
         }
         Mode::Mesh => format!("everyone else keeps {own} as it is; it returns by itself"),
+        Mode::Exchange if takeover.spec.by == By::Selector => {
+            format!(
+                "the pods of {own} run on and keep connections that are open; new ones return by themselves"
+            )
+        }
         Mode::Exchange => format!("the pods of {own} run on, and its requests return by themselves"),
         Mode::Mirror => {
             format!("the pods of {own} answer everybody; your answers are dropped, and copies end")
@@ -106,6 +122,13 @@ fn curl(takeover: &Takeover, shop: &str) -> String {
     let header = said("header").map(|(name, value)| format!(" -H '{name}: {value}'"));
     let cookie = said("cookie").map(|(name, value)| format!(" -H 'cookie: {name}={value}'"));
     format!("curl {url}{}{}", header.unwrap_or_default(), cookie.unwrap_or_default())
+}
+
+/// A command that makes one where no gateway leads.
+fn curl_inside(takeover: &Takeover) -> String {
+    let (namespace, spec) = (&takeover.metadata.namespace, &takeover.spec);
+    let port = spec.ports.first().map_or(String::new(), |port| format!(":{port}"));
+    format!("canaryctl -n {namespace} run -- curl http://{}{port}/", spec.service)
 }
 
 #[cfg(test)]

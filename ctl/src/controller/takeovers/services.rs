@@ -1,9 +1,10 @@
-//! The Services that get copies of other ones' requests: made before a route leads there, and kept at the service's ports.
-//! They are owned by their Takeover, and go with it.
+//! The Services that Takeovers have of their own: those that get copies of other ones' requests, and those that lead where
+//! a selector did. They are made before anything leads there, kept as the taken one is, owned by their Takeover, and go
+//! with it.
 
 use std::collections::BTreeMap;
 
-use canary_istio::{Host, ObservedService};
+use canary_istio::{Host, Object, ObservedService};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{RunError, failed};
 use crate::names::FIELD_MANAGER;
-use crate::takeover::{Ruling, Takeover, is_copied, ports, receiver};
+use crate::takeover::{By, Ruling, Takeover, is_copied, ports, receiver, selected};
 use crate::world::Seen;
 
 /// Why Takeovers have none, by their namespace and name.
@@ -22,7 +23,11 @@ pub(in crate::controller) async fn make(client: &Client, seen: &Seen) -> Result<
     let mut unmade = Unmade::new();
     for object in &seen.takeovers {
         let Some(Ruling::On(takeover)) = super::ruling(seen, object) else { continue };
-        let Some(due) = due(takeover, &seen.observed.services) else { continue };
+        let due = match takeover.spec.by {
+            By::Routes => receiver_due(takeover, &seen.observed.services),
+            By::Selector => baseline_due(takeover, &seen.taken),
+        };
+        let Some(due) = due else { continue };
         let api: Api<Service> = Api::namespaced(client.clone(), object.namespace());
         let written = match due {
             Due::Made(service) => {
@@ -51,7 +56,7 @@ pub(in crate::controller) async fn make(client: &Client, seen: &Seen) -> Result<
     Ok(unmade)
 }
 
-/// What is to be written of a receiver.
+/// What is to be written of a Service.
 #[derive(Debug, PartialEq)]
 enum Due {
     Made(Value),
@@ -59,8 +64,8 @@ enum Due {
 }
 
 /// What it takes for a Takeover's copies to be received; nothing where that is so.
-fn due(takeover: &Takeover, services: &[ObservedService]) -> Option<Due> {
-    let to = takeover.receiver()?;
+fn receiver_due(takeover: &Takeover, services: &[ObservedService]) -> Option<Due> {
+    let to = takeover.own_service()?;
     let of = Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok()?;
     let find = |host: &Host| services.iter().find(|service| service.host == *host);
     let service = find(&of)?;
@@ -68,6 +73,20 @@ fn due(takeover: &Takeover, services: &[ObservedService]) -> Option<Due> {
     let copied = service.ports.iter().filter(|port| is_copied(port));
     let is_so = found.ports.iter().eq(copied);
     (!is_so).then(|| Due::Changed(json!({"spec": {"ports": ports(takeover, service)}})))
+}
+
+/// What it takes for a Takeover's agent to reach who was there before; nothing where that is so.
+fn baseline_due(takeover: &Takeover, taken: &[Object]) -> Option<Due> {
+    let find = |name: &str| {
+        let is_it =
+            |service: &&Object| service.namespace() == takeover.metadata.namespace && service.name() == name;
+        taken.iter().find(is_it).map(Object::value)
+    };
+    let service = find(&takeover.spec.service)?;
+    let Some(found) = find(&takeover.metadata.name) else {
+        return Some(Due::Made(selected::baseline(takeover, service)));
+    };
+    selected::baseline_change(found, service).map(Due::Changed)
 }
 
 #[cfg(test)]
@@ -98,13 +117,15 @@ mod tests {
     #[test]
     fn a_receiver_is_made_once_and_follows_the_services_ports() {
         let mirror = takeover("mirror");
-        let Some(Due::Made(made)) = due(&mirror, &services(vec![])) else { panic!("it is to be made") };
-        assert_eq!(due(&mirror, &services(vec![made.clone()])), None);
+        let Some(Due::Made(made)) = receiver_due(&mirror, &services(vec![])) else {
+            panic!("it is to be made")
+        };
+        assert_eq!(receiver_due(&mirror, &services(vec![made.clone()])), None);
         let mut older = made;
         older["spec"]["ports"][0]["port"] = 81.into();
         let ports = json!([{"name": "http", "port": 80, "targetPort": 15800, "protocol": "TCP"}]);
         let changed = Due::Changed(json!({"spec": {"ports": ports}}));
-        assert_eq!(due(&mirror, &services(vec![older])), Some(changed));
-        assert_eq!(due(&takeover("exchange"), &services(vec![])), None);
+        assert_eq!(receiver_due(&mirror, &services(vec![older])), Some(changed));
+        assert_eq!(receiver_due(&takeover("exchange"), &services(vec![])), None);
     }
 }
