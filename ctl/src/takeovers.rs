@@ -71,6 +71,15 @@ pub struct InWords {
     pub since_unix_s: Option<i64>,
 }
 
+/// What is so once a Takeover is over.
+#[must_use]
+pub fn once_over(takeover: &Value) -> &'static str {
+    match takeover["spec"]["by"] == "selector" {
+        true => "the Service leads to its pods again",
+        false => "no proxy routes by it",
+    }
+}
+
 impl InWords {
     /// Of an object.
     #[must_use]

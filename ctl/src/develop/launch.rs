@@ -142,7 +142,8 @@ fn no_sidecar(namespace: &str) -> Failure {
         "the agent's pod got no sidecar: Istio injects none in {namespace}, so no request of the mesh would come by it"
     );
     Failure::new(Code::Failed, what).help(format!(
-        "kubectl label namespace {namespace} istio-injection=enabled, and restart the service's pods"
+        "kubectl label namespace {namespace} istio-injection=enabled, and restart the service's pods; of a service outside \
+         the mesh that has pods, exchange takes all requests"
     ))
 }
 

@@ -162,8 +162,7 @@ pub fn kept_for(found: &Value, pod: &Pod) -> Option<Value> {
         return None;
     }
     owners.push(json!({"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}));
-    let version = &found["metadata"]["resourceVersion"];
-    Some(json!({"metadata": {"ownerReferences": owners, "resourceVersion": version}}))
+    Some(json!({"metadata": {"ownerReferences": owners}}))
 }
 
 /// The EndpointSlices by which a Service leads to an agent's pod: one for each family of addresses that it has.

@@ -19,7 +19,7 @@ use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format};
 use crate::rights::{self, Command, Whose};
-use crate::takeovers::{InWords, Place, Takeovers, who_am_i};
+use crate::takeovers::{InWords, Place, Takeovers, once_over, who_am_i};
 use crate::waiting::Waiting;
 
 /// What to do with what developers have.
@@ -280,7 +280,7 @@ async fn end(
         match waiting.timeout() {
             Some(timeout) => {
                 takeovers.gone(&place, timeout).await?;
-                anstream::println!("{place} is over: no proxy routes by it.");
+                anstream::println!("{place} is over: {}.", once_over(takeover));
             }
             None => anstream::println!("{place} is on its way off."),
         }

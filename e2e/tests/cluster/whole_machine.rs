@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::cluster::Ran;
 use crate::develop::Beside;
 use crate::documents::shown_first;
-use crate::shop::Shop;
+use crate::shop::{GRAY_SERVICES, Shop};
 
 /// How long a machine may take to be as it was.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
@@ -22,6 +22,8 @@ const FAR: &str = "192.168.77.1";
 const LINK: &str = "laptop0";
 /// The pods' range, as the node would say it.
 const PODS: &str = "10.88.0.0/16";
+/// The Services' range.
+const SERVICES: &str = "10.96.0.0/12";
 
 /// What must be as it was.
 #[derive(Debug, PartialEq, Eq)]
@@ -190,6 +192,35 @@ pub(crate) async fn reached(shop: &Shop) {
     });
     shop.kubectl(&["delete", "service", "newcomer"]).ok();
     shop.cluster().kubectl(&["-n", "istio-system", "delete", "service", "pilots"]).ok();
+}
+
+/// Every flow that starts on the machine is in the lane that it names, also once its agent has been replaced.
+pub(crate) async fn in_a_lane(shop: &Shop) {
+    shop.installed();
+    shop.gray("gray", "gray", &GRAY_SERVICES);
+    shop.cluster().canaryctl_beside(&["enable", "--cookie", "gray=1"]).await.ok();
+    tokio::task::block_in_place(|| {
+        let machine = Machine::start(shop);
+        let before = machine.state();
+        let versions = || {
+            let tree: Tree = serde_json::from_str(&machine.curl("http://web/")).expect("an answer");
+            tree.walk().map(|part| part.version.clone()).collect::<Vec<_>>().join(" ")
+        };
+        let mut connected =
+            machine.connected(&["--lane", "gray", "--cluster-range", PODS, "--cluster-range", SERVICES]);
+        assert_eq!(versions(), "gray v1 gray gray");
+        let with = machine.state();
+        let pod = connected.ready()["pod"].as_str().expect("a pod").to_owned();
+        shop.kubectl(&["delete", "pod", &pod, "--force", "--grace-period=0"]).ok();
+        connected.until("disconnected");
+        connected.until("connected");
+        assert_eq!(versions(), "gray v1 gray gray");
+        assert_eq!(machine.state(), with, "its network has not noticed");
+        assert_eq!(connected.interrupt().code(), Some(0));
+        machine.is_back(&before);
+    });
+    shop.cluster().canaryctl_beside(&["disable", "gray"]).await.ok();
+    shop.remove("gray");
 }
 
 /// What is refused touches nothing, and what is killed, its helper with it or not, leaves nothing.

@@ -28,7 +28,7 @@ use crate::progress::seconds;
 use crate::rights::command::{WITH_A_SERVICE, WITHOUT_IMAGE};
 use crate::rights::{self, Command, Whose};
 use crate::takeover::{By, LABEL, Takeover, selected};
-use crate::takeovers::{Place, Takeovers, who_am_i};
+use crate::takeovers::{Place, Takeovers, once_over, who_am_i};
 use crate::{output, signals, world};
 
 /// How long the way back may take: until no proxy routes by it.
@@ -219,7 +219,7 @@ async fn take(wish: &Wish, how: &How, cluster: &Cluster, together: &Together) ->
     let back = give_back(&takeovers, &place).await;
     if let Some((session, serving)) = session {
         if let Ok(took) = back {
-            let over = words::over(&wish.wanted);
+            let over = once_over(&wish.wanted);
             how.output.tell("over", &format!("{place} is over: {over}.{}", seconds(took)));
         }
         // Requests under way are answered until no proxy sends any more.

@@ -33,14 +33,6 @@ pub(super) fn otherwise(takeover: &Takeover) -> &'static str {
     }
 }
 
-/// What is so once a takeover is over.
-pub(super) fn over(wanted: &Value) -> &'static str {
-    match wanted["spec"]["by"] == "selector" {
-        true => "the Service leads to its pods again",
-        false => "no proxy routes by it",
-    }
-}
-
 /// Says what goes where, and, once that is so of all that one command holds, how to try it.
 pub(super) async fn ready(
     format: Format,
