@@ -1,4 +1,5 @@
-//! Both ends of what is measured of a way into a cluster: `serve PORT` in a pod, `ask HOST:PORT [PROXY]` beside it.
+//! Both ends of what is measured of a way into a cluster: `serve PORT` in a pod, `ask HOST:PORT [PROXY]` beside it, by a
+//! proxy such as `http://127.0.0.1:8080` or `socks5://127.0.0.1:1080`.
 //!
 //! `ask` says `ready` once a byte has come back, then takes a line for each measurement and answers with one:
 //! `get BYTES FLOWS` and `put BYTES FLOWS` with the seconds that it took, `echo COUNT` with the microseconds of each
@@ -6,7 +7,7 @@
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Instant;
 
 /// What is compared and sent at once, in bytes.
@@ -102,15 +103,21 @@ fn receive(from: &mut impl Read, len: u64) -> io::Result<()> {
 #[derive(Clone, Copy)]
 struct Way<'a> {
     to: &'a str,
-    /// An HTTP proxy that takes CONNECT.
+    /// The URL of an HTTP proxy that takes CONNECT, or of one of SOCKS 5.
     proxy: Option<&'a str>,
 }
 
 impl Way<'_> {
     fn connect(self, what: u8, len: u64) -> io::Result<TcpStream> {
-        let mut connection = TcpStream::connect(self.proxy.unwrap_or(self.to))?;
+        let (kind, proxy) = match self.proxy {
+            Some(proxy) => proxy.split_once("://").unwrap_or(("http", proxy)),
+            None => ("", self.to),
+        };
+        let mut connection = TcpStream::connect(proxy)?;
         connection.set_nodelay(true)?;
-        if self.proxy.is_some() {
+        if kind == "socks5" {
+            self.by_socks(&mut connection)?;
+        } else if self.proxy.is_some() {
             write!(connection, "CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n", to = self.to)?;
             let mut answer = Vec::new();
             while !answer.ends_with(b"\r\n\r\n") {
@@ -126,6 +133,20 @@ impl Way<'_> {
         head.extend(len.to_be_bytes());
         connection.write_all(&head)?;
         Ok(connection)
+    }
+
+    /// Asks a proxy of SOCKS 5 (RFC 1928) for an address of IPv4.
+    fn by_socks(self, connection: &mut TcpStream) -> io::Result<()> {
+        let to: SocketAddrV4 = self.to.parse().map_err(io::Error::other)?;
+        connection.write_all(&[5, 1, 0])?;
+        connection.read_exact(&mut [0; 2])?;
+        let mut asked = vec![5, 1, 0, 1];
+        asked.extend(to.ip().octets());
+        asked.extend(to.port().to_be_bytes());
+        connection.write_all(&asked)?;
+        let mut answer = [0; 10];
+        connection.read_exact(&mut answer)?;
+        if answer[1] == 0 { Ok(()) } else { Err(io::Error::other("the proxy does not reach it")) }
     }
 
     fn get(self, len: u64) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::step::Step;
-use crate::tools::{Chromium, Envoy};
+use crate::tools::{Chromium, Envoy, Sshd};
 use crate::{build, filter, lab, process, tools, workspace};
 
 /// Where the results of a full run go, from the checkout's root.
@@ -20,6 +20,7 @@ const CLUSTER_QUICK_ENV: &str = "CANARY_BENCH_QUICK";
 const TUNNEL_DOCUMENT_ENV: &str = "CANARY_BENCH_TUNNEL_DOCUMENT";
 const TUNNEL_CANARYCTL_ENV: &str = "CANARY_BENCH_CANARYCTL";
 const TUNNEL_BYTES_ENV: &str = "CANARY_BENCH_BYTES";
+const TUNNEL_SSHD_ENV: &str = "CANARY_BENCH_SSHD";
 
 /// Measure the filter beside other ways to do the same, and write that into docs/benchmarks.md
 #[derive(clap::Args)]
@@ -80,6 +81,7 @@ fn of_tunnel() -> Result<()> {
         (TUNNEL_DOCUMENT_ENV, workspace::root().join(DOCUMENT)),
         (TUNNEL_CANARYCTL_ENV, canaryctl),
         (TUNNEL_BYTES_ENV, bytes()?),
+        (TUNNEL_SSHD_ENV, Sshd::ensure()?.folder().to_owned()),
     ])
 }
 

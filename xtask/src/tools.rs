@@ -7,11 +7,13 @@ mod axe;
 mod binaryen;
 mod cargo_deny;
 mod chromium;
+mod debian;
 mod envoy;
 mod node;
 mod npm;
 mod prometheus;
 mod rust_targets;
+mod sshd;
 mod wasm_bindgen;
 mod wheel;
 
@@ -22,6 +24,7 @@ pub(crate) use chromium::Chromium;
 pub(crate) use envoy::Envoy;
 pub(crate) use node::Node;
 pub(crate) use prometheus::Prometheus;
+pub(crate) use sshd::Sshd;
 pub(crate) use wasm_bindgen::WasmBindgen;
 
 use anyhow::Result;

@@ -277,12 +277,13 @@ pub(crate) async fn uninstall_alone(shop: &Shop) {
         "metadata": {"name": "held", "namespace": shop.namespace(), "annotations": annotations},
         "spec": spec,
     })]);
-    shop.cluster().apply(&left_to_an_agent(shop));
+    // A Service leads to an agent by its selector, as nobody is left to give it back.
+    let mut led = manifests::http_service(shop.namespace(), "led");
+    led["spec"]["selector"] = serde_json::json!({"app": "price", "canaryctl.io/takeover": "led-exchange"});
+    shop.cluster().apply(&[led]);
     shop.cluster().canaryctl(&["uninstall", "--purge", "--yes"]).ok();
     let led = shop.cluster().get(&["-n", shop.namespace(), "svc", "led"]);
     assert_eq!(led["spec"]["selector"], serde_json::json!({"app": "price"}), "it is given back to its pods");
-    let slices = shop.kubectl(&["get", "endpointslices", "-l", "canaryctl.io/takeover", "-o", "name"]);
-    assert_eq!(slices.ok().stdout, "");
     shop.kubectl(&["delete", "svc", "led"]).ok();
     shop.kubectl(&["wait", "pod/held", "--for=condition=Ready", "--timeout=60s"]).ok();
     shop.kubectl(&["delete", "pod", "held", "--wait=false"]).ok();
@@ -292,24 +293,6 @@ pub(crate) async fn uninstall_alone(shop: &Shop) {
     let page = shop.cluster().canaryctl(&["dashboard", "--port", "0"]);
     assert!(page.code == 1 && page.stderr.contains("the cluster knows no Lanes"), "{page}");
     shop.remove("v2");
-}
-
-/// A Service that leads to an agent by its selector, as nobody is left to give it back.
-fn left_to_an_agent(shop: &Shop) -> [serde_json::Value; 2] {
-    let mut service = manifests::http_service(shop.namespace(), "led");
-    service["spec"]["selector"] =
-        serde_json::json!({"app": "price", "canaryctl.io/takeover": "led-exchange"});
-    let labels = serde_json::json!({
-        "kubernetes.io/service-name": "led", "endpointslice.kubernetes.io/managed-by": "canaryctl.io",
-        "canaryctl.io/takeover": "led-exchange",
-    });
-    let slice = serde_json::json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": {"name": "led-exchange", "namespace": shop.namespace(), "labels": labels},
-        "addressType": "IPv4", "endpoints": [{"addresses": ["10.255.255.1"]}],
-        "ports": [{"name": "http", "port": 15800, "protocol": "TCP"}],
-    });
-    [service, slice]
 }
 
 /// Asserts that no object in the cluster is ours.

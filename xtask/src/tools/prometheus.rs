@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::wheel::Scratch;
+use super::debian;
 use crate::step::Step;
 use crate::{process, workspace};
 
@@ -26,7 +26,7 @@ impl Prometheus {
         let named = std::env::var_os(OVERRIDE).filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let folder = match named.or_else(on_the_path) {
             Some(folder) => folder,
-            None => fetch().with_context(|| {
+            None => fetched().with_context(|| {
                 format!(
                     "no Prometheus here ({OVERRIDE}=FOLDER names one that has {})",
                     PROGRAMS.join(" and ")
@@ -48,37 +48,11 @@ impl Prometheus {
     }
 }
 
+fn fetched() -> Result<PathBuf> {
+    Ok(debian::unpacked(&[PACKAGE])?.join("usr/bin"))
+}
+
 fn on_the_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).find(|folder| PROGRAMS.iter().all(|program| folder.join(program).is_file()))
-}
-
-/// apt checks the signature of what it fetches.
-fn fetch() -> Result<PathBuf> {
-    let kept = workspace::tools_dir().join(format!("{PACKAGE}-debian"));
-    let programs = |folder: &Path| folder.join("usr/bin");
-    if kept.is_dir() {
-        return Ok(programs(&kept));
-    }
-    if !process::exists("apt-get") {
-        bail!("apt-get is not here, which it would come through");
-    }
-    let scratch = Scratch::new(PACKAGE)?;
-    let download =
-        || process::capture(Command::new("apt-get").args(["download", PACKAGE]).current_dir(scratch.path()));
-    if download().is_err() {
-        // A fresh machine has no lists of packages, and only root may fetch them.
-        process::capture(Command::new("apt-get").args(["-qq", "update"])).context(
-            "apt-get does not know it; its lists may be old, and root may renew them: apt-get update",
-        )?;
-        download().context("apt-get cannot fetch it")?;
-    }
-    let entries = std::fs::read_dir(scratch.path()).context("listing what apt-get fetched")?;
-    let is_package = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
-    let package = entries.flatten().map(|entry| entry.path()).find(is_package);
-    let unpacked = scratch.path().join("unpacked");
-    let package = package.context("apt-get fetched no package")?;
-    process::capture(Command::new("dpkg-deb").arg("--extract").args([&package, &unpacked]))?;
-    scratch.publish(&unpacked, &kept)?;
-    Ok(programs(&kept))
 }

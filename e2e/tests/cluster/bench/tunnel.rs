@@ -4,8 +4,10 @@
 //! Every way is open all the time; they are measured in turns, in shuffled order, round after round. What comes and goes
 //! is compared byte by byte by the programs at both ends, and nothing else is asserted.
 
+mod costs;
 mod link;
 mod report;
+mod sshd;
 mod ways;
 
 use std::net::SocketAddr;
@@ -16,11 +18,11 @@ use std::time::Duration;
 use canary_e2e::bench::{document, usage};
 use canary_lab::ImageSpec;
 use serde_json::json;
-use tokio::runtime::Runtime;
 
 use crate::cluster::Cluster;
 use link::Link;
-use ways::{Ends, Open, Place, WAYS};
+use sshd::Sshd;
+use ways::{Open, Place, WAYS};
 
 /// Names the document to write into.
 pub(crate) const DOCUMENT_ENV: &str = "CANARY_BENCH_TUNNEL_DOCUMENT";
@@ -34,15 +36,45 @@ const PORT: u16 = 9000;
 /// How long the pod may take to be ready.
 const READY: &str = "--timeout=120s";
 
-/// How far away the cluster is.
-const ROUND_TRIPS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(20)];
-const ROUNDS: usize = 7;
-/// What is sent in a turn, by all flows together.
-const BYTES: u64 = 48_000_000;
-/// Small requests in a turn.
-const REQUESTS: usize = 300;
+/// How far away the cluster is, and how much is sent there in a turn: less where it takes longer.
+const DISTANCES: [Distance; 5] = [
+    Distance::new(0, 0, 48_000_000, 300),
+    Distance::new(20, 0, 48_000_000, 100),
+    Distance::new(80, 0, 48_000_000, 50),
+    Distance::new(20, 10, 6_000_000, 50),
+    Distance::new(80, 10, 2_000_000, 30),
+];
+/// Rounds where nothing is lost, and where something is.
+const ROUNDS: usize = 5;
+const ROUNDS_LOST: usize = 3;
 /// How often each way is opened.
 const STARTS: usize = 7;
+
+/// How far away the cluster is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Distance {
+    round_trip: Duration,
+    /// Of a thousand packets, in each direction.
+    lost: u32,
+    /// What is sent in a turn, by all flows together.
+    bytes: u64,
+    /// Small requests in a turn.
+    requests: usize,
+}
+
+impl Distance {
+    const fn new(round_trip_ms: u64, lost: u32, bytes: u64, requests: usize) -> Self {
+        Self { round_trip: Duration::from_millis(round_trip_ms), lost, bytes, requests }
+    }
+
+    fn is_here(self) -> bool {
+        self.round_trip.is_zero()
+    }
+
+    fn rounds(self) -> usize {
+        if self.lost == 0 { ROUNDS } else { ROUNDS_LOST }
+    }
+}
 
 /// What is measured in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,20 +93,23 @@ const WHATS: [What; 5] = [
 ];
 
 impl What {
-    fn line(self) -> String {
+    fn line(self, distance: Distance) -> String {
+        let Distance { bytes, requests, .. } = distance;
         match self {
-            Self::Get { flows } => format!("get {BYTES} {flows}"),
-            Self::Put { flows } => format!("put {BYTES} {flows}"),
-            Self::Echo => format!("echo {REQUESTS}"),
+            Self::Get { flows } => format!("get {bytes} {flows}"),
+            Self::Put { flows } => format!("put {bytes} {flows}"),
+            Self::Echo => format!("echo {requests}"),
         }
     }
 }
 
 /// One thing measured over one distance: for each way, in the order of [`WAYS`], the answers of each round.
 struct Row {
-    round_trip: Duration,
+    distance: Distance,
     what: What,
     answers: [Vec<Vec<f64>>; WAYS.len()],
+    /// The seconds that all processors of the machine were busy meanwhile.
+    busy: [Vec<f64>; WAYS.len()],
 }
 
 /// Everything that was found.
@@ -82,30 +117,48 @@ struct Results {
     rows: Vec<Row>,
     /// The seconds from the command to the first byte, for each way.
     starts: [Vec<f64>; WAYS.len()],
+    /// The memory that the programs of each way have on the user's side in the end, in bytes.
+    resident: [u64; WAYS.len()],
+    /// The same of the largest process of ours, and of OpenSSH's, in the cluster.
+    resident_there: [u64; 2],
     load: [String; 2],
 }
 
 /// Measures, and writes the section.
 pub(crate) fn run(document: &Path) -> ExitCode {
     let cluster = Cluster::find();
-    let results = Runtime::new().expect("a runtime").block_on(measure(&cluster));
+    let results = measure(&cluster);
     let old = std::fs::read_to_string(document).unwrap_or_default();
     std::fs::write(document, document::put(&old, &report::section(&cluster, &results))).expect("written");
     eprintln!("report     {}", document.display());
     ExitCode::SUCCESS
 }
 
-async fn measure(cluster: &Cluster) -> Results {
+fn measure(cluster: &Cluster) -> Results {
     let place = place(cluster);
     let before = usage::load_average();
-    let mut ends = Vec::new();
-    for round_trip in ROUND_TRIPS {
-        ends.push(far_away(&place, round_trip).await);
+    let starts = starts(&place);
+    let mut results = Results {
+        rows: Vec::new(),
+        starts,
+        resident: [0; WAYS.len()],
+        resident_there: [0; 2],
+        load: [before, String::new()],
+    };
+    for (number, distance) in DISTANCES.into_iter().enumerate() {
+        let link = (!distance.is_here()).then(|| Link::new(number, distance.round_trip, distance.lost));
+        let mut open = WAYS.map(|way| Open::new(&place, way, link.as_ref()));
+        results.rows.extend(rows(distance, &mut open));
+        if distance.is_here() {
+            for (at, way) in WAYS.into_iter().enumerate() {
+                results.resident[at] = open[at].programs(way).into_iter().map(costs::resident).sum();
+            }
+            results.resident_there = [costs::largest("--secret-sha256="), costs::largest("sshd")];
+        }
     }
-    let starts = starts(&place, ends[0]);
-    let rows = rows(&place, &ends);
     cluster.kubectl(&["delete", "namespace", &place.namespace, "--timeout=60s"]);
-    Results { rows, starts, load: [before, usage::load_average()] }
+    results.load[1] = usage::load_average();
+    results
 }
 
 /// A pod without a sidecar that serves, in a namespace of its own.
@@ -130,30 +183,21 @@ fn place(cluster: &Cluster) -> Place {
             },
         }),
     ]);
-    cluster.kubectl(&["-n", &namespace, "wait", "--for=condition=Ready", "pod/bytes", READY]).ok();
+    let sshd = Sshd::start(cluster, &namespace, PROGRAM_IMAGE);
+    cluster
+        .kubectl(&["-n", &namespace, "wait", "--for=condition=Ready", "pod/bytes", "pod/sshd", READY])
+        .ok();
     let pod = cluster.get(&["-n", &namespace, "pod", "bytes"]);
     let address = pod["status"]["podIP"].as_str().expect("an address").parse().expect("an address");
     let pod = SocketAddr::new(address, PORT);
-    Place { cluster: cluster.clone(), namespace, pod, program, canaryctl, image: CANARYCTL_IMAGE }
+    Place { cluster: cluster.clone(), namespace, pod, program, canaryctl, image: CANARYCTL_IMAGE, sshd }
 }
 
-async fn far_away(place: &Place, round_trip: Duration) -> Ends {
-    let view = ["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"];
-    let server = place.cluster.kubectl(&view).ok().stdout;
-    let server: SocketAddr = server.trim_start_matches("https://").parse().expect("an address");
-    if round_trip.is_zero() {
-        return Ends { api_server: server, pod: place.pod };
-    }
-    let link = Link::new(round_trip);
-    // The server's certificate is for its address, whatever the port.
-    Ends { api_server: link.to(server, server.ip()).await, pod: link.to(place.pod, server.ip()).await }
-}
-
-fn starts(place: &Place, ends: Ends) -> [Vec<f64>; WAYS.len()] {
+fn starts(place: &Place) -> [Vec<f64>; WAYS.len()] {
     let mut starts = WAYS.map(|_| Vec::new());
     for round in 0..STARTS {
         for at in shuffled(WAYS.len()) {
-            let took = Open::new(place, WAYS[at], ends).took;
+            let took = Open::new(place, WAYS[at], None).took;
             eprintln!("start {round}: {} {took:?}", WAYS[at].name());
             starts[at].push(took.as_secs_f64());
         }
@@ -161,15 +205,16 @@ fn starts(place: &Place, ends: Ends) -> [Vec<f64>; WAYS.len()] {
     starts
 }
 
-fn rows(place: &Place, ends: &[Ends]) -> Vec<Row> {
-    let mut open: Vec<Vec<Open>> =
-        ends.iter().map(|ends| WAYS.map(|way| Open::new(place, way, *ends)).into()).collect();
-    let row = |round_trip, what| Row { round_trip, what, answers: WAYS.map(|_| Vec::new()) };
-    let mut rows: Vec<Row> = ROUND_TRIPS.iter().flat_map(|far| WHATS.map(|what| row(*far, what))).collect();
-    for round in 0..ROUNDS {
-        for (at, row) in rows.iter_mut().enumerate() {
+fn rows(distance: Distance, open: &mut [Open; WAYS.len()]) -> Vec<Row> {
+    let row =
+        |what| Row { distance, what, answers: WAYS.map(|_| Vec::new()), busy: WAYS.map(|_| Vec::new()) };
+    let mut rows: Vec<Row> = WHATS.map(row).into();
+    for round in 0..distance.rounds() {
+        for row in &mut rows {
             for way in shuffled(WAYS.len()) {
-                row.answers[way].push(open[at / WHATS.len()][way].ask(&row.what.line()));
+                let before = costs::busy_s();
+                row.answers[way].push(open[way].ask(&row.what.line(distance)));
+                row.busy[way].push(costs::busy_s() - before);
             }
             eprintln!("round {round}: {}", row.told());
         }

@@ -1,111 +1,146 @@
-//! A long way on one machine: connections whose bytes are as late as they would be from far away, and as many a second.
+//! A long way on one machine: a network namespace whose only way to the cluster's node is a pair of TUN devices, and a
+//! program between these that keeps each packet for as long as it would take, and loses some.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+#![expect(unsafe_code, reason = "the kernel's structure for a device; its block says why it is sound")]
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, tcp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, sleep_until};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
-/// What is read at once, in bytes.
-const CHUNK_BYTES: usize = 64 << 10;
-/// What may be under way of one connection in one direction, in bytes: Linux's largest window of a receiver.
-const UNDER_WAY_BYTES_MAX: usize = 6 << 20;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::ioctl::{Opcode, Updater, ioctl};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
 /// What the way carries in each direction, in bytes a second: 400 Mbit/s.
-pub(super) const RATE: u32 = 50_000_000;
+const RATE: u32 = 50_000_000;
+/// What waits for its turn at the most, in bytes; what comes then is lost, as routers have it.
+const QUEUE_BYTES_MAX: usize = 4 << 20;
+/// A packet's largest size, in bytes.
+const MTU: usize = 1500;
 
-/// A way that all of its connections share.
-#[derive(Clone)]
+const TUN: &str = "/dev/net/tun";
+const TUNSETIFF: Opcode = 0x4004_54ca;
+const IFF_TUN: u16 = 0x1;
+const IFF_NO_PI: u16 = 0x1000;
+
+/// A machine at the other end of a long way, until dropped.
 pub(super) struct Link {
-    late: Duration,
-    there: Arc<Direction>,
-    back: Arc<Direction>,
-}
-
-/// One direction: until when it is taken.
-struct Direction(Mutex<Instant>);
-
-impl Direction {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Instant::now())))
-    }
-
-    /// When so many bytes that come now have left.
-    fn left(&self, len: u32) -> Instant {
-        let mut taken = self.0.lock().expect("nobody panicked");
-        *taken = (*taken).max(Instant::now()) + Duration::from_secs(len.into()) / RATE;
-        *taken
-    }
+    namespace: String,
 }
 
 impl Link {
-    pub(super) fn new(round_trip: Duration) -> Self {
-        Self { late: round_trip / 2, there: Direction::new(), back: Direction::new() }
-    }
-
-    /// An address at which `there` is at the other end, for as long as the runtime is there.
-    pub(super) async fn to(&self, there: SocketAddr, here: IpAddr) -> SocketAddr {
-        let listener = TcpListener::bind((here, 0)).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let link = self.clone();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(link.clone().carry(near, there));
-            }
-        });
-        address
-    }
-
-    async fn carry(self, near: TcpStream, there: SocketAddr) {
-        let Ok(far) = TcpStream::connect(there).await else { return };
-        for end in [&near, &far] {
-            end.set_nodelay(true).expect("an option");
+    /// A way of this round trip that loses so many packets of a thousand in each direction. `number` tells links apart.
+    pub(super) fn new(number: usize, round_trip: Duration, lost: u32) -> Self {
+        let namespace = format!("canary-far-{}-{number}", std::process::id());
+        let (near, far) = (format!("canfar{number}"), "far0");
+        let (node, machine) = (format!("192.168.8{number}.1"), format!("192.168.8{number}.2"));
+        ip(&["netns", "add", &namespace]);
+        let link = Self { namespace };
+        let here = device(&near);
+        let there = link.inside(|| device(far));
+        ip(&["addr", "add", &node, "peer", &machine, "dev", &near]);
+        ip(&["link", "set", &near, "mtu", &MTU.to_string(), "up"]);
+        let inside = |args: &[&str]| ip(&[&["-n", &link.namespace], args].concat());
+        inside(&["link", "set", "lo", "up"]);
+        inside(&["addr", "add", &machine, "peer", &node, "dev", far]);
+        inside(&["link", "set", far, "mtu", &MTU.to_string(), "up"]);
+        inside(&["route", "add", "default", "dev", far]);
+        for (from, to) in [(&here, &there), (&there, &here)] {
+            let file = |device: &OwnedFd| File::from(device.try_clone().expect("a descriptor"));
+            carry(file(from), file(to), round_trip / 2, lost);
         }
-        let (near_read, near_write) = near.into_split();
-        let (far_read, far_write) = far.into_split();
-        tokio::join!(
-            pass(near_read, far_write, &self.there, self.late),
-            pass(far_read, near_write, &self.back, self.late),
-        );
+        link
+    }
+
+    /// What starts a program there.
+    pub(super) fn entered(&self) -> [String; 2] {
+        [format!("--net=/run/netns/{}", self.namespace), "--".into()]
+    }
+
+    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let path = format!("/run/netns/{}", self.namespace);
+        let work = || {
+            let namespace = File::open(&path).expect("it was made");
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).expect("root may");
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(work).join().expect("no panic"))
     }
 }
 
-struct Chunk {
-    bytes: Vec<u8>,
-    due: Instant,
-    _room: OwnedSemaphorePermit,
+impl Drop for Link {
+    fn drop(&mut self) {
+        // Its device goes with it, and the other end with this process.
+        let _ = Command::new("ip").args(["netns", "delete", &self.namespace]).status();
+    }
 }
 
-async fn pass(
-    mut from: tcp::OwnedReadHalf,
-    mut to: tcp::OwnedWriteHalf,
-    direction: &Direction,
-    late: Duration,
-) {
-    let room = Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX));
-    let (send, mut under_way) = mpsc::unbounded_channel();
-    let read = async move {
-        let mut buffer = vec![0; CHUNK_BYTES];
-        while let Ok(len @ 1..) = from.read(&mut buffer).await {
-            let permits = u32::try_from(len).expect("a chunk");
-            let due = direction.left(permits) + late;
-            let room = Arc::clone(&room).acquire_many_owned(permits).await.expect("it is never closed");
-            if send.send(Chunk { bytes: buffer[..len].to_vec(), due, _room: room }).is_err() {
-                break;
+#[track_caller]
+fn ip(args: &[&str]) {
+    let done = Command::new("ip").args(args).status().expect("ip is there");
+    assert!(done.success(), "ip {}", args.join(" "));
+}
+
+/// `struct ifreq`: a name and flags.
+#[repr(C, align(8))]
+struct Request {
+    name: [u8; 16],
+    flags: u16,
+    rest: [u8; 22],
+}
+
+/// A TUN device of this name in the thread's network namespace.
+fn device(name: &str) -> OwnedFd {
+    let device = open(TUN, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).expect("TUN devices");
+    let mut request = Request { name: [0; 16], flags: IFF_TUN | IFF_NO_PI, rest: [0; 22] };
+    request.name[..name.len()].copy_from_slice(name.as_bytes());
+    // SAFETY: TUNSETIFF reads and writes one `struct ifreq`, which this is, for as long as the call lasts.
+    unsafe { ioctl(&device, Updater::<TUNSETIFF, Request>::new(&mut request)) }.expect("root may");
+    device
+}
+
+/// Packets on their way, with when they are due.
+#[derive(Default)]
+struct UnderWay {
+    packets: Mutex<VecDeque<(Instant, Vec<u8>)>>,
+    come: Condvar,
+}
+
+/// Carries packets from one device to another until either is gone.
+fn carry(mut from: File, mut to: File, late: Duration, lost: u32) {
+    let under_way = Arc::new(UnderWay::default());
+    let arriving = under_way.clone();
+    std::thread::spawn(move || {
+        let (mut chance, mut taken) = (fastrand::Rng::with_seed(7), Instant::now());
+        let mut packet = vec![0; MTU];
+        while let Ok(len @ 1..) = from.read(&mut packet) {
+            let now = Instant::now();
+            let queued = taken.saturating_duration_since(now).as_secs_f64() * f64::from(RATE);
+            if chance.u32(..1000) < lost || queued > QUEUE_BYTES_MAX as f64 {
+                continue;
             }
+            let bytes = u32::try_from(len).expect("a packet");
+            taken = taken.max(now) + Duration::from_secs(bytes.into()) / RATE;
+            let mut packets = arriving.packets.lock().expect("no panic");
+            packets.push_back((taken + late, packet[..len].to_vec()));
+            arriving.come.notify_one();
         }
-    };
-    let write = async move {
-        while let Some(chunk) = under_way.recv().await {
-            sleep_until(chunk.due).await;
-            if to.write_all(&chunk.bytes).await.is_err() {
-                return;
+    });
+    std::thread::spawn(move || {
+        loop {
+            let mut packets = under_way.packets.lock().expect("no panic");
+            while packets.is_empty() {
+                packets = under_way.come.wait(packets).expect("no panic");
             }
+            let (due, packet) = packets.pop_front().expect("there is one");
+            drop(packets);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            // A device that is not up takes none.
+            let _ = to.write_all(&packet);
         }
-        // Who has gone cannot be told.
-        let _ = to.shutdown().await;
-    };
-    tokio::join!(read, write);
+    });
 }

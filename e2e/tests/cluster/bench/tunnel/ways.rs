@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::link::Link;
+use super::sshd::{PORT as SSH_PORT, Sshd};
 use crate::cluster::Cluster;
 
 /// A way into the cluster.
@@ -14,17 +16,20 @@ use crate::cluster::Cluster;
 pub(super) enum Way {
     Direct,
     PortForward,
+    /// As kt-connect has it: `ssh -D` to a pod, through a forwarded port.
+    Ssh,
     Connect,
     Run,
 }
 
-pub(super) const WAYS: [Way; 4] = [Way::Direct, Way::PortForward, Way::Connect, Way::Run];
+pub(super) const WAYS: [Way; 5] = [Way::Direct, Way::PortForward, Way::Ssh, Way::Connect, Way::Run];
 
 impl Way {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::PortForward => "kubectl port-forward",
+            Self::Ssh => "ssh -D",
             Self::Connect => "canaryctl connect",
             Self::Run => "canaryctl run",
         }
@@ -35,20 +40,14 @@ impl Way {
 pub(super) struct Place {
     pub(super) cluster: Cluster,
     pub(super) namespace: String,
-    /// The pod that serves, as the cluster has it.
+    /// The pod that serves.
     pub(super) pod: SocketAddr,
     /// The program that serves and asks.
     pub(super) program: String,
     pub(super) canaryctl: String,
     /// The image of that canaryctl.
     pub(super) image: &'static str,
-}
-
-/// Where the ends are from here: at once, or behind a long way.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ends {
-    pub(super) api_server: SocketAddr,
-    pub(super) pod: SocketAddr,
+    pub(super) sshd: Sshd,
 }
 
 /// A way that is open, and the program that asks over it.
@@ -56,49 +55,62 @@ pub(super) struct Open {
     asks: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// What keeps the way open, where that is another program.
-    keeps: Option<Child>,
+    /// What keeps the way open, where those are other programs; the last one was started last.
+    keeps: Vec<Child>,
     /// From the first command to the first byte that came back.
     pub(super) took: Duration,
 }
 
 impl Open {
-    /// Opens it.
+    /// Opens it from the node, or from the other end of a link.
     #[track_caller]
-    pub(super) fn new(place: &Place, way: Way, ends: Ends) -> Self {
-        let server = format!("https://{}", ends.api_server);
+    pub(super) fn new(place: &Place, way: Way, from: Option<&Link>) -> Self {
+        let start = |program: &str, args: &[&str]| start(place, from, program, args);
         let pod = place.pod.to_string();
-        let agent = ["-n", &place.namespace, "--server", &server, "--image", place.image];
+        let agent = ["-n", &place.namespace, "--image", place.image];
+        let forwarded = |name: &str, port: u16| {
+            let args = ["-n", &place.namespace, "port-forward", &format!("pod/{name}"), &format!(":{port}")];
+            let mut keeps = start("kubectl", &args);
+            let said = line(&mut BufReader::new(keeps.stdout.as_mut().expect("a pipe")));
+            let local = said.split_whitespace().find(|word| word.starts_with("127.0.0.1:"));
+            (keeps, local.unwrap_or_else(|| panic!("{said}")).to_owned())
+        };
         let began = Instant::now();
         let (keeps, mut asks) = match way {
-            Way::Direct => (None, start(place, &place.program, &["ask", &ends.pod.to_string()])),
+            Way::Direct => (Vec::new(), start(&place.program, &["ask", &pod])),
             Way::PortForward => {
-                let port = format!(":{}", place.pod.port());
-                let args = ["-n", &place.namespace, "--server", &server, "port-forward", "pod/bytes", &port];
-                let mut keeps = start(place, "kubectl", &args);
-                let said = line(&mut BufReader::new(keeps.stdout.as_mut().expect("a pipe")));
-                let local = said.split_whitespace().find(|word| word.starts_with("127.0.0.1:"));
-                let local = local.unwrap_or_else(|| panic!("{said}")).to_owned();
-                (Some(keeps), start(place, &place.program, &["ask", &local]))
+                let (keeps, local) = forwarded("bytes", place.pod.port());
+                (vec![keeps], start(&place.program, &["ask", &local]))
+            }
+            Way::Ssh => {
+                let (keeps, local) = forwarded("sshd", SSH_PORT);
+                let port = local.rsplit(':').next().unwrap_or_default();
+                let proxy = format!("127.0.0.1:{}", fastrand::u16(20_000..30_000));
+                let args = place.sshd.args(port, &proxy);
+                let mut ssh = start("ssh", &args.iter().map(String::as_str).collect::<Vec<_>>());
+                let said = line(&mut BufReader::new(ssh.stdout.as_mut().expect("a pipe")));
+                assert_eq!(said, "ready", "ssh");
+                let proxy = format!("socks5://{proxy}");
+                (vec![keeps, ssh], start(&place.program, &["ask", &pod, &proxy]))
             }
             Way::Connect => {
                 let args = [&["connect", "--port", "0", "-o", "json"], agent.as_slice()].concat();
-                let mut keeps = start(place, &place.canaryctl, &args);
+                let mut keeps = start(&place.canaryctl, &args);
                 let mut events = BufReader::new(keeps.stdout.as_mut().expect("a pipe"));
                 let proxy = std::iter::from_fn(|| Some(line(&mut events))).find_map(|said| {
                     let said: Value =
                         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
                     // What comes before it is what is waited for.
-                    said["http"].as_str().map(|proxy| proxy.trim_start_matches("http://").to_owned())
+                    said["http"].as_str().map(str::to_owned)
                 });
                 let proxy = proxy.expect("it is ready");
-                (Some(keeps), start(place, &place.program, &["ask", &pod, &proxy]))
+                (vec![keeps], start(&place.program, &["ask", &pod, &proxy]))
             }
             Way::Run => {
                 let range = format!("{}/32", place.pod.ip());
                 let more = ["--cluster-range", &range, "--", &place.program, "ask", &pod];
                 let args = [&["run"], agent.as_slice(), &more].concat();
-                (None, start(place, &place.canaryctl, &args))
+                (Vec::new(), start(&place.canaryctl, &args))
             }
         };
         let input = asks.stdin.take();
@@ -116,6 +128,12 @@ impl Open {
         let numbers = said.split(' ').map(|number| number.parse().unwrap_or_else(|_| panic!("{said}")));
         numbers.collect()
     }
+
+    /// The programs that a user has running for it, but for the one that asks.
+    pub(super) fn programs(&self, way: Way) -> Vec<u32> {
+        let own = (way == Way::Run).then(|| self.asks.id());
+        self.keeps.iter().map(Child::id).chain(own).collect()
+    }
 }
 
 impl Drop for Open {
@@ -123,7 +141,7 @@ impl Drop for Open {
         // It ends with its input, and takes its agent along.
         drop(self.input.take());
         let _ = self.asks.wait();
-        if let Some(keeps) = &mut self.keeps {
+        for keeps in self.keeps.iter_mut().rev() {
             let pid = rustix::process::Pid::from_child(keeps);
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
             let _ = keeps.wait();
@@ -132,8 +150,15 @@ impl Drop for Open {
 }
 
 #[track_caller]
-fn start(place: &Place, program: &str, args: &[&str]) -> Child {
-    let mut command = place.cluster.command(program);
+fn start(place: &Place, from: Option<&Link>, program: &str, args: &[&str]) -> Child {
+    let mut command = match from {
+        None => place.cluster.command(program),
+        Some(link) => {
+            let mut command = place.cluster.command("nsenter");
+            command.args(link.entered()).arg(program);
+            command
+        }
+    };
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
     command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
 }

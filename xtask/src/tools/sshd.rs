@@ -1,0 +1,38 @@
+//! The OpenSSH server that a benchmark compares with: Debian's, unpacked without being installed, and its client, which has to
+//! be here.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::debian;
+use crate::step::Step;
+use crate::{process, workspace};
+
+/// The server, and the library of it that few machines have.
+const PACKAGES: [&str; 2] = ["openssh-server", "libwrap0"];
+
+/// An OpenSSH server that is unpacked.
+pub(crate) struct Sshd {
+    folder: PathBuf,
+}
+
+impl Sshd {
+    /// Debian's, fetched if need be.
+    pub(crate) fn ensure() -> Result<Self> {
+        let step = Step::start("sshd", "looking for OpenSSH");
+        for program in ["ssh", "ssh-keygen"] {
+            if !process::exists(program) {
+                bail!("there is no {program} here\nhelp:  apt-get install openssh-client");
+            }
+        }
+        let folder = debian::unpacked(&PACKAGES).context("no OpenSSH server to compare with")?;
+        step.done("there", &workspace::show(&folder));
+        Ok(Self { folder })
+    }
+
+    /// The root of what is unpacked.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
