@@ -48,6 +48,8 @@ pub struct Turned {
     lead: BTreeSet<Place>,
     /// What keeps a Takeover from what it asks for.
     troubles: BTreeMap<Place, String>,
+    /// Why nothing is known of any, if that is so.
+    failure: Option<String>,
     /// What was written of what is watched.
     pub written: Vec<Written>,
     /// When the next round is due, if that is known.
@@ -55,19 +57,25 @@ pub struct Turned {
 }
 
 impl Turned {
+    /// A round that could not be made: nothing is known, and nothing is over.
+    #[must_use]
+    pub fn failed(why: String) -> Self {
+        Self { failure: Some(why), again_in: Some(AGAIN_AFTER), ..Self::default() }
+    }
+
     /// Whether this pod has all that comes to its Takeover's Service.
     pub fn has_arrived(&self, takeover: &Object, pod_uid: &str) -> bool {
         self.arrived.get(&place(takeover)).is_some_and(|uid| uid == pod_uid)
     }
 
-    /// Whether a Takeover's Service still leads to its agent.
+    /// Whether a Takeover's Service still leads to its agent, or may.
     pub fn leads(&self, takeover: &Object) -> bool {
-        self.lead.contains(&place(takeover))
+        self.failure.is_some() || self.lead.contains(&place(takeover))
     }
 
     /// What keeps a Takeover from what it asks for.
     pub fn trouble(&self, takeover: &Object) -> Option<&str> {
-        self.troubles.get(&place(takeover)).map(String::as_str)
+        self.troubles.get(&place(takeover)).or(self.failure.as_ref()).map(String::as_str)
     }
 
     /// Whether no Service leads to an agent any more.

@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
         let unmade = takeovers::make_services(&self.client, &seen).await?;
         let client = self.client.clone();
         // No proxy is asked for these.
-        let mut turned = takeovers::turn(&client, &seen, &mut self.selectors).await?;
+        let mut turned = takeovers::turn(&client, &seen, &mut self.selectors).await;
         takeovers::release_selected(&client, &seen, &turned).await?;
         let mut phases = Phases::new(&client, &root_namespace, &seen, self.arrival_timeout);
         let (watched, mut selectors) = (self.watched, std::mem::take(&mut self.selectors));

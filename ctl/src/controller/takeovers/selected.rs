@@ -10,30 +10,30 @@ use tokio::time::sleep;
 
 use super::agents::{Agent, Agents};
 use super::release_selected;
-use crate::controller::run::{RunError, SETTLE, hear};
+use crate::controller::run::{SETTLE, hear};
 use crate::failure::chain;
 use crate::selectors::{Selectors, Turned, Wanted};
 use crate::takeover::{By, Ruling, Takeover};
 use crate::world::{MeshConfigs, Seen, Watched};
 
-/// How long before there is another round where nothing is heard, or the last one failed.
+/// How long before there is another round where nothing is heard.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Turns services by their selectors, as Takeovers and their agents have it.
-///
-/// # Errors
-/// When the API server cannot be asked.
-pub(in crate::controller) async fn turn(
-    client: &Client,
-    seen: &Seen,
-    selectors: &mut Selectors,
-) -> Result<Turned, RunError> {
+/// Turns services by their selectors, as Takeovers and their agents have it. Where that cannot be done it says so of them, and
+/// keeps nothing else back.
+pub(in crate::controller) async fn turn(client: &Client, seen: &Seen, selectors: &mut Selectors) -> Turned {
     if !seen.has_selected() {
         *selectors = Selectors::default();
-        return Ok(Turned::default());
+        return Turned::default();
     }
-    let failed = |error| RunError::Read("what Services lead to", Box::new(error));
-    let agents = Agents::list(client).await.map_err(failed)?;
+    round(client, seen, selectors).await.unwrap_or_else(|error| {
+        tracing::warn!(error = %chain(&error), "cannot turn services by their selectors");
+        Turned::failed(chain(&error))
+    })
+}
+
+async fn round(client: &Client, seen: &Seen, selectors: &mut Selectors) -> Result<Turned, kube::Error> {
+    let agents = Agents::list(client).await?;
     let wanted = |service: &Object| {
         let asked = seen.derived.rulings.values().filter_map(by_selector);
         asked.filter(|takeover| is_of(takeover, service)).find_map(|takeover| {
@@ -43,7 +43,7 @@ pub(in crate::controller) async fn turn(
             }
         })
     };
-    selectors.round(client, &seen.taken, wanted).await.map_err(failed)
+    selectors.round(client, &seen.taken, wanted).await
 }
 
 /// Goes on with that for as long as it is polled, if there is anything to turn: no service waits for the proxies of a
@@ -66,13 +66,9 @@ pub(in crate::controller) async fn go_on(
         }
         hear(watched, &mut news, &turned.written).await;
         let Ok(seen) = watched.world().see(configs) else { continue };
-        let round = async {
-            *turned = turn(client, &seen, selectors).await?;
-            release_selected(client, &seen, turned).await
-        };
-        if let Err(error) = round.await {
-            tracing::warn!(error = %chain(&error), "cannot turn services by their selectors");
-            sleep(AGAIN_AFTER).await;
+        *turned = turn(client, &seen, selectors).await;
+        if let Err(error) = release_selected(client, &seen, turned).await {
+            tracing::info!(error = %chain(&error), "a takeover stays a moment longer");
         }
     }
 }
