@@ -104,10 +104,12 @@ pub(super) fn section(cluster: &Cluster, results: &Results) -> String {
          | date | {} |\n\
          | machine | {model}, {cores} cores, Linux {kernel} |\n\
          | load average | {before} before, {after} after |\n\
+         | TCP's congestion control | {} |\n\
          | Kubernetes | {} |\n\
          | canaryctl | {}, built with `--release` |\n\n\
          ### Wanted of it\n\n{}\n### Much at once\n\n{}\n### Small requests\n\n{}\n### The first byte\n\n{}\n### What it costs\n\n{}\n{LIMITS}",
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        congestion_control().trim(),
         versions["serverVersion"]["gitVersion"].as_str().unwrap_or("unknown"),
         env!("CARGO_PKG_VERSION"),
         targets(results),
@@ -116,6 +118,11 @@ pub(super) fn section(cluster: &Cluster, results: &Results) -> String {
         starts(results),
         costs(results),
     )
+}
+
+/// How this kernel's TCP takes loss.
+fn congestion_control() -> String {
+    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default()
 }
 
 fn targets(results: &Results) -> String {
@@ -267,7 +274,7 @@ const LIMITS: &str = "### What these numbers leave out\n\n\
   it down here more than where each has its own.
 - On one machine there is no network: a direct connection goes as fast as memory is copied, which none does between two.
 - Far away is a network namespace behind a pair of TUN devices. Between them each packet of at most 1,500 bytes waits for half the
-  round trip, 400 Mbit/s go each way, 4 MiB wait at the most, and packets are lost by chance. TCP is the kernel's, with CUBIC.
+  round trip, 400 Mbit/s go each way, 4 MiB wait at the most, and packets are lost by chance. TCP is the kernel's.
 - Where packets are lost, a direct connection is one for each flow; every other way has all flows in one.
 - Both ways into a forwarded port have it in SPDY inside a WebSocket; ours has one program more in it, the agent, which on one
   machine takes its share of the same processors.
