@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 /// The image of the app.
-const IMAGE: &str = "canary-lab.test/app:1";
+pub(crate) const IMAGE: &str = "canary-lab.test/app:1";
 /// The same as a release brings it.
 pub(crate) const NEXT_IMAGE: &str = "canary-lab.test/app:2";
 /// The same again, but every tenth request fails.

@@ -19,7 +19,7 @@ use crate::shop::Shop;
 use crate::takeovers::{AGENTS, over, things_at_rest};
 
 /// The label of a namespace whose pods get no sidecars.
-const NOT_INJECTED: (&str, &str) = ("istio-injection", "disabled");
+pub(crate) const NOT_INJECTED: (&str, &str) = ("istio-injection", "disabled");
 /// A port of cart's at which nobody looks for requests.
 const RAW_PORT: u16 = 9000;
 /// How long it may take until new connections go elsewhere once that is said: kube-proxy's second, and its work.

@@ -23,6 +23,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("iproute2", "/sbin/ip"),
     ("iptables", "/usr/sbin/iptables"),
     ("mmdebstrap", "/usr/bin/mmdebstrap"),
+    // The server that tests run in pods; the file is of all its versions.
+    ("postgresql", "/usr/bin/pg_ctlcluster"),
     ("runc", "/usr/sbin/runc"),
     ("socat", "/usr/bin/socat"),
 ];

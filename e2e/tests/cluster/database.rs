@@ -1,0 +1,225 @@
+//! A database's own protocol: PostgreSQL's server as a pod's workload and as what a developer runs, and its client.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::cluster::Ran;
+use crate::develop::Beside;
+use crate::laptop::{ALICE, BACK_WITHIN};
+use crate::outside::NOT_INJECTED;
+use crate::postgres::{self, PORT, PSQL_ARGS, UNNAMED_PORT};
+use crate::shop::Shop;
+
+/// How long until new connections go elsewhere once that is said: kube-proxy's second, and its work.
+const TURNED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a query may take to begin, and to be cancelled.
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+/// Fewest seconds that an idle session is left alone.
+const IDLE_MIN: Duration = Duration::from_secs(3);
+
+/// Ten megabytes, as a table.
+const ROWS: &str = "select i, md5(i::text) as m from generate_series(1, 250000) as s(i)";
+/// Fewest bytes that these are as text.
+const BYTES_MIN: usize = 9_500_000;
+/// The server's opinion of what rows are as text.
+const SUM: &str =
+    r"encode(sha256(convert_to(string_agg(i || E'\t' || m || E'\n', '' order by i), 'UTF8')), 'hex')";
+const WHO: &str = "select current_setting('cluster_name')";
+
+/// A client that stays connected. Ends when dropped.
+struct Session {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// By a program, and arguments before those of `psql`.
+    #[track_caller]
+    fn open(shop: &Shop, program: &str, before: &[&str], server: &[&str]) -> Self {
+        let mut command = shop.cluster().command(program);
+        command.args(before).args(PSQL_ARGS).args(server).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("it starts");
+        let (input, output) = (process.stdin.take(), process.stdout.take());
+        Self { process, input: input.expect("a pipe"), output: BufReader::new(output.expect("a pipe")) }
+    }
+
+    /// The only line of an answer; none where the session has ended.
+    fn asked(&mut self, query: &str) -> Option<String> {
+        // Who has ended reads nothing, and says no more.
+        let _ = writeln!(self.input, "{query};");
+        let mut line = String::new();
+        let read = self.output.read_line(&mut line).expect("text");
+        (read > 0).then(|| line.trim_end().to_owned())
+    }
+
+    #[track_caller]
+    fn ask(&mut self, query: &str) -> String {
+        self.asked(query).unwrap_or_else(|| panic!("the session has ended before: {query}"))
+    }
+
+    #[track_caller]
+    fn signal(&self, shop: &Shop, name: &str) {
+        shop.cluster().run("kill", &[&format!("-{name}"), &self.process.id().to_string()], None).ok();
+    }
+
+    /// Ends it as whoever closes a terminal does.
+    fn end(mut self) -> ExitStatus {
+        let _ = writeln!(self.input, r"\quit");
+        self.process.wait().expect("it ends")
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// One query by a client of its own, at an address.
+fn query(shop: &Shop, host: &str, port: u16, text: &str) -> Ran {
+    let port = port.to_string();
+    let args = [PSQL_ARGS, &["-h", host, "-p", &port, "-c", text]].concat();
+    shop.cluster().run("psql", &args, None)
+}
+
+/// Which server a new session meets.
+#[track_caller]
+fn who(shop: &Shop, host: &str, port: u16) -> String {
+    query(shop, host, port, WHO).ok().stdout.trim().to_owned()
+}
+
+/// Waits until new sessions meet a server, and no other.
+#[track_caller]
+fn turned(shop: &Shop, host: &str, to: &str) {
+    for port in [PORT, UNNAMED_PORT] {
+        let mut in_a_row = 0;
+        shop.cluster().until(&format!("new sessions are the {to}'s"), TURNED_WITHIN, || {
+            in_a_row = if who(shop, host, port) == to { in_a_row + 1 } else { 0 };
+            (in_a_row == 5).then_some(())
+        });
+    }
+}
+
+fn sum(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// In the mesh, by the Service's name: a session that waits, what comes and goes in bulk, transactions, and a query that
+/// is cancelled, which is a connection of its own.
+pub(crate) async fn reached(shop: &Shop) {
+    shop.installed();
+    let Some(database) = postgres::Pod::start(shop) else { return };
+    let run = ["run", "-n", shop.namespace(), "--", "psql"];
+    let by_name = ["-h", "db"];
+    let mut idle = Session::open(shop, "canaryctl", &run, &by_name);
+    let backend = idle.ask("select pg_backend_pid()");
+    let since = Instant::now();
+
+    let copy = format!("copy ({ROWS}) to stdout");
+    let args =
+        [run.as_slice(), PSQL_ARGS, &by_name, &["-c", &copy, "-c", &format!("select {SUM} from ({ROWS}) r")]];
+    let came = shop.cluster().canaryctl(&args.concat()).ok().stdout;
+    let (rows, told) = came.trim_end().rsplit_once('\n').expect("rows and their sum");
+    let rows = format!("{rows}\n");
+    assert!(rows.len() > BYTES_MIN, "{} bytes", rows.len());
+    assert_eq!(sum(&rows), told);
+
+    // And back, beside statements that fail and that are undone.
+    let script = format!(
+        "create table back (i int primary key, m text);\ncopy back from stdin;\n{rows}\\.\n\
+         begin;\ndelete from back;\nsavepoint here;\nselect 1/0;\nrollback to here;\n\
+         select count(*) from back;\nrollback;\nselect {SUM} from back;\n",
+    );
+    let args = [run.as_slice(), PSQL_ARGS, &by_name].concat();
+    let went = shop.cluster().run("canaryctl", &args, Some(&script));
+    assert!(went.stderr.contains("division by zero"), "{}", went.stderr);
+    assert_eq!(went.ok().stdout.lines().collect::<Vec<_>>(), ["0", told]);
+
+    let sleeper = "select pg_sleep(600)";
+    let mut sleeping = Session::open(shop, "canaryctl", &[&run, &["-c", sleeper][..]].concat(), &by_name);
+    let sleepers =
+        format!("select count(*) from pg_stat_activity where query = '{sleeper}' and state = 'active'");
+    let sleeps = |idle: &mut Session, count: &str| {
+        shop.cluster()
+            .until("it sleeps, or not", SEEN_WITHIN, || (idle.ask(&sleepers) == count).then_some(()));
+    };
+    assert!(since.elapsed() > IDLE_MIN, "{:?} is not idle", since.elapsed());
+    assert_eq!(idle.ask("select pg_backend_pid()"), backend, "the session that was idle");
+    sleeps(&mut idle, "1");
+    sleeping.signal(shop, "INT");
+    sleeps(&mut idle, "0");
+    assert_eq!(
+        sleeping.process.wait().expect("it ends").code(),
+        Some(1),
+        "psql's own, of a query that failed"
+    );
+    assert_eq!(idle.end().code(), Some(0));
+
+    // By a port of this machine.
+    let forwarded = Beside::new(shop, &["forward", "-n", shop.namespace(), "db", "0:5432", "-o", "json"]);
+    let (host, port) = forwarded.says("local").rsplit_once(':').expect("a port");
+    assert_eq!(who(shop, host, port.parse().expect("a number")), "pod");
+    drop(forwarded);
+    database.remove();
+}
+
+/// Outside the mesh a developer's own server has the Service's new sessions, whatever the port says that it speaks.
+pub(crate) async fn exchanged(shop: &Shop) {
+    shop.installed();
+    let shop = &Shop::injected(shop.cluster(), NOT_INJECTED).await;
+    let Some(_database) = postgres::Pod::start(shop) else { return shop.close() };
+    let before = things(shop);
+    let spec = spec(shop);
+    let ip = spec["clusterIP"].as_str().expect("an address");
+    let by_address = ["-h", ip];
+    let mut laptop = postgres::Local::start(shop);
+    turned(shop, ip, "pod");
+    let mut from_before = Session::open(shop, "psql", &[], &by_address);
+    assert_eq!(from_before.ask(WHO), "pod");
+    from_before.ask("begin; select pg_backend_pid()");
+
+    let to = laptop.to();
+    let args = ["exchange", "db", "-n", shop.namespace(), "--to", &to, "--keep", "3s", "-o", "json"];
+    let mut alice = Beside::new(shop, &[args.as_slice(), &ALICE].concat());
+    turned(shop, ip, "laptop");
+    let copy = query(shop, ip, PORT, &format!("copy ({ROWS}) to stdout")).ok().stdout;
+    let told = query(shop, ip, UNNAMED_PORT, &format!("select {SUM} from ({ROWS}) as r")).ok().stdout;
+    assert_eq!((copy.len() > BYTES_MIN, sum(&copy).as_str()), (true, told.trim_end()));
+    let run = ["run", "-n", shop.namespace(), "--", "psql"];
+    let by_name = [run.as_slice(), PSQL_ARGS, &["-h", "db", "-c", WHO]].concat();
+    assert_eq!(shop.cluster().canaryctl(&by_name).ok().stdout.trim_end(), "laptop");
+
+    // Nobody listens there for a while.
+    laptop.stop();
+    turned(shop, ip, "pod");
+    laptop.again(shop);
+    turned(shop, ip, "laptop");
+    let mut meanwhile = Session::open(shop, "psql", &[], &by_address);
+    assert_eq!(meanwhile.ask(WHO), "laptop");
+
+    let ended = alice.interrupt();
+    assert_eq!(ended.code(), Some(0));
+    turned(shop, ip, "pod");
+    assert_eq!(meanwhile.asked(WHO), None, "a session goes with whoever had it");
+    assert_eq!(from_before.ask(WHO), "pod");
+    assert_eq!(from_before.end().code(), Some(0));
+    shop.cluster().until("nothing is left", BACK_WITHIN, || (things(shop) == before).then_some(()));
+    assert_eq!(self::spec(shop), spec, "as it was");
+    shop.close();
+}
+
+/// What there is of the namespace's workloads, Services and what is the developer's.
+fn things(shop: &Shop) -> String {
+    shop.kubectl(&["get", "pods,jobs,services,takeovers,endpointslices", "-o", "name"]).ok().stdout
+}
+
+fn spec(shop: &Shop) -> Value {
+    shop.cluster().get(&["-n", shop.namespace(), "service/db"])["spec"].clone()
+}
