@@ -304,7 +304,8 @@ impl Holding<'_> {
                 arrived = self.takeovers.arrived(place, &pod, how.timeout) => arrived?,
                 () = together.ended() => return Err(Failure::silent(Code::Interrupted)),
             }
-            words::ready(how.output, &wish.to, &takeover, &self.cluster.client, started.elapsed(), together)
+            let what = (&wish.taken, &wish.to);
+            words::ready(how.output, what, &takeover, &self.cluster.client, started.elapsed(), together)
                 .await;
             tokio::select! {
                 failure = report::follow(session.tunnel().status(), how.output) => Err(failure),

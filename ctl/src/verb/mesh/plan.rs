@@ -133,9 +133,14 @@ impl Taken {
         Ok(Self { namespace, name, selector, ports, by })
     }
 
+    /// The ports that are taken.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &TakenPort> + Clone {
+        self.ports.iter().filter(|port| port.is_taken)
+    }
+
     /// The Takeover that this user asks for.
     pub(in crate::verb) fn takeover(&self, what: What<'_>, user: &str, machine: &str) -> Value {
-        let ports = self.ports.iter().filter(|port| port.is_taken).map(|port| port.number);
+        let ports = self.taken().map(|port| port.number);
         let (mode, end) = match what {
             What::Matched { lane, .. } => (Mode::Mesh, lane.to_owned()),
             What::Everything => (Mode::Exchange, "exchange".to_owned()),

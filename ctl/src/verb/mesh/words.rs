@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use canary_istio::observed::Speaks;
 use kube::Client;
 use serde_json::{Value, json};
 
 use super::hold::Together;
+use super::plan::Taken;
 use super::serve::Local;
 use crate::develop::report::{self, Format};
 use crate::progress::seconds;
@@ -36,7 +38,7 @@ pub(super) fn otherwise(takeover: &Takeover) -> &'static str {
 /// Says what goes where, and, once that is so of all that one command holds, how to try it.
 pub(super) async fn ready(
     format: Format,
-    to: &Local,
+    (taken, to): (&Taken, &Local),
     takeover: &Takeover,
     client: &Client,
     took: Duration,
@@ -45,8 +47,8 @@ pub(super) async fn ready(
     let entry = entry(client, &takeover.metadata.namespace).await;
     let shop = format!("http://{}/", entry.as_deref().unwrap_or("YOUR-SHOP"));
     let curl = match takeover.spec.by {
-        By::Routes => curl(takeover, &shop),
-        By::Selector => curl_inside(takeover),
+        By::Routes => Some(curl(takeover, &shop)),
+        By::Selector => curl_inside(taken),
     };
     let link = takeover.link().map(|query| format!("{shop}?{query}"));
     if format == Format::Json {
@@ -77,7 +79,7 @@ pub(super) async fn ready(
         }
     };
     anstream::println!("{others} within 15 s after you vanish");
-    anstream::println!("try:  {curl}");
+    anstream::println!("try:  {}", curl.unwrap_or_else(|| client_inside(taken)));
     if let Some(link) = link {
         anstream::println!("link: {link}   keeps a browser there while this lasts");
     }
@@ -116,11 +118,19 @@ fn curl(takeover: &Takeover, shop: &str) -> String {
     format!("curl {url}{}{}", header.unwrap_or_default(), cookie.unwrap_or_default())
 }
 
-/// A command that makes one where no gateway leads.
-fn curl_inside(takeover: &Takeover) -> String {
-    let (namespace, spec) = (&takeover.metadata.namespace, &takeover.spec);
-    let port = spec.ports.first().map_or(String::new(), |port| format!(":{port}"));
-    format!("canaryctl -n {namespace} run -- curl http://{}{port}/", spec.service)
+/// A command that makes one where no gateway leads; none where no port that is taken has requests. Of those that do not
+/// say so the first one has, if any.
+fn curl_inside(taken: &Taken) -> Option<String> {
+    let mut ports = taken.taken();
+    let said = ports.clone().find(|port| port.speaks == Speaks::Http);
+    let port = said.or_else(|| ports.next().filter(|port| port.speaks == Speaks::Guessed))?;
+    Some(format!("canaryctl -n {} run -- curl http://{}:{}/", taken.namespace, taken.name, port.number))
+}
+
+/// A command that opens a connection instead, by a client of whatever is spoken there.
+fn client_inside(taken: &Taken) -> String {
+    let port = taken.taken().next().map_or(String::new(), |port| format!(":{}", port.number));
+    format!("canaryctl -n {} run -- YOUR-CLIENT {}{port}", taken.namespace, taken.name)
 }
 
 #[cfg(test)]
@@ -128,6 +138,7 @@ mod tests {
     use serde::Deserialize as _;
 
     use super::*;
+    use crate::verb::mesh::plan::Ports;
 
     #[test]
     fn a_user_is_called_by_their_own_name() {
@@ -161,5 +172,27 @@ mod tests {
         assert_eq!(curl(&by_cookie, "http://shop.test/"), "curl http://shop.test/ -H 'cookie: dev=1'");
         let by_query = takeover(json!({"query": {"name": "dev", "exact": "1"}}));
         assert_eq!(curl(&by_query, "http://shop.test/"), "curl http://shop.test/?dev=1");
+    }
+    #[test]
+    fn outside_the_mesh_a_command_fits_what_is_spoken() {
+        let taken = |ports: Value| {
+            let service = json!({
+                "metadata": {"name": "db", "namespace": "shop"}, "spec": {"selector": {"app": "db"}, "ports": ports},
+            });
+            Taken::read(&service, Ports::Whole(&[])).expect("it can be taken")
+        };
+        let database = json!({"name": "tcp-postgres", "port": 5432});
+        let metrics = json!({"name": "http-metrics", "port": 9187});
+        let unsaid = json!({"port": 8080});
+        for (ports, want) in [
+            (json!([database]), None),
+            (json!([database, unsaid]), None),
+            (json!([database, metrics]), Some("canaryctl -n shop run -- curl http://db:9187/")),
+            (json!([unsaid]), Some("canaryctl -n shop run -- curl http://db:8080/")),
+        ] {
+            assert_eq!(curl_inside(&taken(ports)).as_deref(), want);
+        }
+        let client = client_inside(&taken(json!([database])));
+        assert_eq!(client, "canaryctl -n shop run -- YOUR-CLIENT db:5432");
     }
 }
