@@ -1,13 +1,18 @@
 //! A database's own protocol: PostgreSQL's server as a pod's workload and as what a developer runs, and its client.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::cluster::Ran;
+use crate::cluster::{Cluster, Ran};
 use crate::develop::Beside;
 use crate::laptop::{ALICE, BACK_WITHIN};
 use crate::outside::NOT_INJECTED;
@@ -16,6 +21,8 @@ use crate::shop::Shop;
 
 /// How long until new connections go elsewhere once that is said: kube-proxy's second, and its work.
 const TURNED_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer may take, a connection and an agent before it.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a query may take to begin, and to be cancelled.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// Fewest seconds that an idle session is left alone.
@@ -34,7 +41,7 @@ const WHO: &str = "select current_setting('cluster_name')";
 struct Session {
     process: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Session {
@@ -44,17 +51,27 @@ impl Session {
         let mut command = shop.cluster().command(program);
         command.args(before).args(PSQL_ARGS).args(server).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("it starts");
-        let (input, output) = (process.stdin.take(), process.stdout.take());
-        Self { process, input: input.expect("a pipe"), output: BufReader::new(output.expect("a pipe")) }
+        let input = process.stdin.take().expect("a pipe");
+        let output = BufReader::new(process.stdout.take().expect("a pipe"));
+        let (told, lines) = channel();
+        std::thread::spawn(move || {
+            let all = output.lines().map_while(Result::ok);
+            // Nobody may want more of them.
+            all.map(|line| told.send(line)).take_while(Result::is_ok).for_each(drop);
+        });
+        Self { process, input, lines }
     }
 
     /// The only line of an answer; none where the session has ended.
+    #[track_caller]
     fn asked(&mut self, query: &str) -> Option<String> {
         // Who has ended reads nothing, and says no more.
         let _ = writeln!(self.input, "{query};");
-        let mut line = String::new();
-        let read = self.output.read_line(&mut line).expect("text");
-        (read > 0).then(|| line.trim_end().to_owned())
+        match self.lines.recv_timeout(ANSWERED_WITHIN) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("after {ANSWERED_WITHIN:?} no answer to: {query}"),
+        }
     }
 
     #[track_caller]
@@ -83,16 +100,46 @@ impl Drop for Session {
 }
 
 /// One query by a client of its own, at an address.
-fn query(shop: &Shop, host: &str, port: u16, text: &str) -> Ran {
+fn query(cluster: &Cluster, host: &str, port: u16, text: &str) -> Ran {
     let port = port.to_string();
     let args = [PSQL_ARGS, &["-h", host, "-p", &port, "-c", text]].concat();
-    shop.cluster().run("psql", &args, None)
+    cluster.run("psql", &args, None)
 }
 
 /// Which server a new session meets.
 #[track_caller]
 fn who(shop: &Shop, host: &str, port: u16) -> String {
-    query(shop, host, port, WHO).ok().stdout.trim().to_owned()
+    query(shop.cluster(), host, port, WHO).ok().stdout.trim().to_owned()
+}
+
+/// Clients that come and go one after the other, at each of the Service's ports.
+struct Callers {
+    ends: Arc<AtomicBool>,
+    calling: JoinHandle<Vec<Ran>>,
+}
+
+impl Callers {
+    fn start(shop: &Shop, host: &str) -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let (cluster, host, is_over) = (shop.cluster().clone(), host.to_owned(), ends.clone());
+        let calling = std::thread::spawn(move || {
+            let ports = [PORT, UNNAMED_PORT].into_iter().cycle();
+            let called = ports.map(|port| query(&cluster, &host, port, WHO));
+            called.take_while(|_| !is_over.load(Ordering::Relaxed)).collect()
+        });
+        Self { ends, calling }
+    }
+
+    /// Ends it: how many met which server, where none failed.
+    #[track_caller]
+    fn end(self) -> BTreeMap<String, usize> {
+        self.ends.store(true, Ordering::Relaxed);
+        let mut met = BTreeMap::new();
+        for ran in self.calling.join().expect("it calls") {
+            *met.entry(ran.ok().stdout.trim().to_owned()).or_default() += 1;
+        }
+        met
+    }
 }
 
 /// Waits until new sessions meet a server, and no other.
@@ -187,16 +234,22 @@ pub(crate) async fn exchanged(shop: &Shop) {
 
     let to = laptop.to();
     let args = ["exchange", "db", "-n", shop.namespace(), "--to", &to, "--keep", "3s", "-o", "json"];
-    let mut alice = Beside::new(shop, &[args.as_slice(), &ALICE].concat());
+    let args = [args.as_slice(), &ALICE].concat();
+    let callers = Callers::start(shop, ip);
+    let mut alice = Beside::new(shop, &args);
+    assert_eq!(alice.ready()["curl"], Value::Null, "nobody asks a database so");
     turned(shop, ip, "laptop");
-    let copy = query(shop, ip, PORT, &format!("copy ({ROWS}) to stdout")).ok().stdout;
-    let told = query(shop, ip, UNNAMED_PORT, &format!("select {SUM} from ({ROWS}) as r")).ok().stdout;
+    let copy = query(shop.cluster(), ip, PORT, &format!("copy ({ROWS}) to stdout")).ok().stdout;
+    let told =
+        query(shop.cluster(), ip, UNNAMED_PORT, &format!("select {SUM} from ({ROWS}) as r")).ok().stdout;
     assert_eq!((copy.len() > BYTES_MIN, sum(&copy).as_str()), (true, told.trim_end()));
     let run = ["run", "-n", shop.namespace(), "--", "psql"];
     let by_name = [run.as_slice(), PSQL_ARGS, &["-h", "db", "-c", WHO]].concat();
     assert_eq!(shop.cluster().canaryctl(&by_name).ok().stdout.trim_end(), "laptop");
 
-    // Nobody listens there for a while.
+    // Nobody listens there for a while; who is there then is sent away by the server itself.
+    let met = callers.end();
+    assert!(met["laptop"] > 5 && met["pod"] > 5, "{met:?}");
     laptop.stop();
     turned(shop, ip, "pod");
     laptop.again(shop);
@@ -204,14 +257,29 @@ pub(crate) async fn exchanged(shop: &Shop) {
     let mut meanwhile = Session::open(shop, "psql", &[], &by_address);
     assert_eq!(meanwhile.ask(WHO), "laptop");
 
+    let callers = Callers::start(shop, ip);
     let ended = alice.interrupt();
     assert_eq!(ended.code(), Some(0));
     turned(shop, ip, "pod");
     assert_eq!(meanwhile.asked(WHO), None, "a session goes with whoever had it");
     assert_eq!(from_before.ask(WHO), "pod");
     assert_eq!(from_before.end().code(), Some(0));
+    let met = callers.end();
+    assert!(met["pod"] > 5, "{met:?}");
     shop.cluster().until("nothing is left", BACK_WITHIN, || (things(shop) == before).then_some(()));
     assert_eq!(self::spec(shop), spec, "as it was");
+
+    // Gone without a word: what it had open ends, too.
+    let mut again = Beside::new(shop, &args);
+    turned(shop, ip, "laptop");
+    let mut meanwhile = Session::open(shop, "psql", &[], &by_address);
+    assert_eq!(meanwhile.ask(WHO), "laptop");
+    again.vanish();
+    let vanished = Instant::now();
+    assert_eq!(meanwhile.asked(WHO), None, "it does not wait for a machine that is gone");
+    assert!(vanished.elapsed() < BACK_WITHIN, "a session knew it after {:?}", vanished.elapsed());
+    turned(shop, ip, "pod");
+    println!("a laptop that vanished: its session had ended after {:?}", vanished.elapsed());
     shop.close();
 }
 

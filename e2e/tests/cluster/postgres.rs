@@ -18,8 +18,8 @@ pub(crate) const PORT: u16 = 5432;
 /// The one that does not.
 pub(crate) const UNNAMED_PORT: u16 = 5433;
 /// What every client is told: to read no file, to speak tersely, and who it is.
-pub(crate) const PSQL_ARGS: &[&str] = &["-X", "-q", "-A", "-t", "-U", USER, "-d", "postgres"];
-const USER: &str = "dev";
+pub(crate) const PSQL_ARGS: &[&str] =
+    &["-X", "-q", "-A", "-t", "-d", "dbname=postgres user=dev connect_timeout=10"];
 /// Where Debian has a folder for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 /// Whom a server runs as: it refuses to be root. `nobody`, of whom `/etc/passwd` knows.
