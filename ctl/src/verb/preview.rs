@@ -8,8 +8,9 @@ use kube::Api;
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::mesh::dress;
 use super::mesh::hold::HoldArgs;
-use super::mesh::{dress, serve};
+use super::mesh::serve::Serving;
 use crate::arrival::is_ready;
 use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::develop::job::Dress;
@@ -127,7 +128,7 @@ async fn offer(args: &Args, cluster: &Cluster, offered: &Offered) -> Result<(), 
     };
     let (session, inbounds) = Session::start(cluster, wanted, move |why| format.tell("waiting", why)).await?;
     let otherwise = if protocol.is_http() { OTHERWISE_HTTP } else { OTHERWISE_TCP };
-    let serving = tokio::spawn(serve::serve(inbounds, args.hold.to.clone(), format, otherwise));
+    let serving = Serving::start(inbounds, args.hold.to.clone(), format, otherwise);
     let agent = session.agent().unwrap_or_default();
     let ended = match offers::create(&cluster.client, offered, &agent).await {
         Ok(service) => {
@@ -140,7 +141,7 @@ async fn offer(args: &Args, cluster: &Cluster, offered: &Offered) -> Result<(), 
         }
         Err(failure) => Err(failure),
     };
-    serving.abort();
+    serving.end().await;
     session.end().await;
     ended
 }

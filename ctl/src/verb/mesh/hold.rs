@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::dress::{self, Agent};
 use super::plan::{Ports, Taken};
-use super::serve::{self, Local};
+use super::serve::{Local, Serving};
 use super::{own, words};
 use crate::arrival::has_proxy;
 use crate::cluster::{Cluster, ClusterArgs, api_failure, block_on};
@@ -222,8 +222,7 @@ async fn take(wish: &Wish, how: &How, cluster: &Cluster, together: &Together) ->
             let over = once_over(&wish.wanted);
             how.output.tell("over", &format!("{place} is over: {over}.{}", seconds(took)));
         }
-        // Requests under way are answered until no proxy sends any more.
-        serving.abort();
+        serving.end().await;
         session.end().await;
     }
     ended.and(back.map(drop))
@@ -274,7 +273,7 @@ fn outside(service: &Value, verb: &str) -> Failure {
     ))
 }
 
-type Held = (Session, tokio::task::JoinHandle<()>);
+type Held = (Session, Serving);
 
 /// What is held.
 struct Holding<'a> {
@@ -296,8 +295,7 @@ impl Holding<'_> {
         };
         let takeover = Takeover::deserialize(&object).map_err(|error| Failure::new(Code::Failed, error))?;
         let (session, inbounds) = self.start(&takeover, &object).await?;
-        let serving =
-            tokio::spawn(serve::serve(inbounds, wish.to.clone(), how.output, words::otherwise(&takeover)));
+        let serving = Serving::start(inbounds, wish.to.clone(), how.output, words::otherwise(&takeover));
         let ended = async {
             let pod = session.pod();
             tokio::select! {

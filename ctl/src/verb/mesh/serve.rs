@@ -1,16 +1,21 @@
 //! What comes through the tunnel, to the process that listens on this machine.
 
+use std::convert::Infallible;
 use std::str::FromStr;
 use std::time::Duration;
 
 use canary_tunnel::{Inbound, Inbounds, Problem, splice};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::develop::report::Format;
 
 /// How long the process may take to accept a connection: less than callers are kept waiting by whoever is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long what is under way may take once nothing new comes.
+const LETS_END: Duration = Duration::from_secs(2);
 
 /// Where a process listens on this machine, or on one that it reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,19 +43,47 @@ impl std::fmt::Display for Local {
     }
 }
 
-/// Serves until the session ends. Says once when nobody listens, and what callers get `otherwise`, and again when
-/// somebody does.
-pub(in crate::verb) async fn serve(
+/// What comes through the tunnel, being served.
+pub(in crate::verb) struct Serving {
+    accepting: JoinHandle<()>,
+    /// Ends with the last connection.
+    under_way: mpsc::Receiver<Infallible>,
+}
+
+impl Serving {
+    /// Serves until the session ends. Says once when nobody listens, and what callers get `otherwise`, and again when
+    /// somebody does.
+    pub(in crate::verb) fn start(
+        inbounds: Inbounds,
+        to: Local,
+        format: Format,
+        otherwise: &'static str,
+    ) -> Self {
+        let (holds, under_way) = mpsc::channel(1);
+        let accepting = tokio::spawn(serve(inbounds, to, (format, otherwise), holds));
+        Self { accepting, under_way }
+    }
+
+    /// Takes no more, for others answer by now, and lets what is under way end.
+    pub(in crate::verb) async fn end(mut self) {
+        self.accepting.abort();
+        // Who stays longer has what no end is waited for, such as a WebSocket.
+        let _ = timeout(LETS_END, self.under_way.recv()).await;
+    }
+}
+
+async fn serve(
     mut inbounds: Inbounds,
     to: Local,
-    format: Format,
-    otherwise: &'static str,
+    (format, otherwise): (Format, &'static str),
+    holds: mpsc::Sender<Infallible>,
 ) {
     let listens = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     while let Some(inbound) = inbounds.next().await {
-        let (to, listens) = (to.clone(), listens.clone());
+        let (to, listens, held) = (to.clone(), listens.clone(), holds.clone());
         tokio::spawn(async move {
             let listened = one(inbound, &to).await;
+            drop(held);
             if listens.swap(listened, std::sync::atomic::Ordering::Relaxed) != listened {
                 match listened {
                     true => format.tell("listens", &format!("somebody listens on {to} again")),

@@ -255,13 +255,12 @@ fn costs(results: &Results) -> String {
         }
         text.push('\n');
     }
-    text += "\nMemory after that, in MB, of what a user has running, without the program that asks, and of the largest process in \
-             the\ncluster that is there for it alone.\n\n| | user's side | in the cluster |\n|---|---:|---:|\n";
-    let [agent, sshd] = results.resident_there;
+    text += "\nMemory after that, in MB, of what a user has running, without the program that asks, and of its agent in the \
+             cluster.\n\n| | user's side | in the cluster |\n|---|---:|---:|\n";
     for (at, way) in WAYS.into_iter().enumerate().filter(|(_, way)| *way != Way::Direct) {
         let there = match way {
-            Way::Connect | Way::Run => format!("{:.0}", agent as f64 / MILLION),
-            Way::Ssh => format!("{:.0}", sshd as f64 / MILLION),
+            Way::Connect | Way::Run => format!("{:.0}", results.agent_resident as f64 / MILLION),
+            Way::Ssh => "not measured".into(),
             Way::Direct | Way::PortForward => "none".into(),
         };
         let _ = writeln!(text, "| {} | {:.0} | {there} |", way.name(), results.resident[at] as f64 / MILLION);
