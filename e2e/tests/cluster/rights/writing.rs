@@ -237,6 +237,8 @@ fn stopped(shop: &Shop, owner: &str) {
     done(shop, "dev-stop", &stop);
 }
 
+/// What uninstalling takes where an exchange outside the mesh was left behind.
+const WITH_SELECTED: [&str; 3] = ["patch services", "list endpointslices", "delete endpointslices"];
 /// What only `--no-webhook` takes.
 const WITH_WEBHOOK: [&str; 3] = [
     "delete mutatingwebhookconfigurations canaryctl-webhook",
@@ -254,7 +256,7 @@ pub(crate) async fn installing(shop: &Shop) {
     let install = [INSTALL.as_slice(), &["--image", image]].concat();
     let uninstall = ["uninstall", "--purge", "--yes"];
     refused_without_some(shop, &case("install", &install, &WITH_WEBHOOK));
-    refused_without_some(shop, &case("uninstall", &uninstall, &[]));
+    refused_without_some(shop, &case("uninstall", &uninstall, &WITH_SELECTED));
     // Lanes end by their controller, or without one.
     shop.cluster().canaryctl(&enable).ok();
     done(shop, "uninstall", &uninstall);
