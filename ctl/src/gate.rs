@@ -133,7 +133,7 @@ struct Came {
 }
 
 /// Serves connections until it is over and the last of them has ended, or for as long as it is polled.
-pub async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stage: watch::Receiver<Stage>) {
+pub async fn serve(listener: TcpListener, gate: Arc<Gate>, stage: watch::Receiver<Stage>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut until = stage.clone();
     let mut over = pin!(reached(&mut until, Stage::Over));
@@ -158,7 +158,6 @@ pub async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stage: watch::Rec
             drop(place);
         });
     }
-    reached(&mut stage, Stage::Over).await;
     let _all = places.acquire_many(u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).await;
 }
 

@@ -132,8 +132,8 @@ impl Selectors {
         for service in taken {
             let wanted = wanted(service);
             let baseline = wanted.as_ref().and_then(|wanted| {
-                let own = place_of(wanted.takeover);
-                taken.iter().find(|other| place(other) == own)
+                let own = &wanted.takeover.metadata;
+                selected::find(taken, &own.namespace, &own.name)
             });
             let done = match &wanted {
                 Some(wanted) => round.lead(service, wanted, baseline).await,
@@ -219,12 +219,8 @@ impl Round<'_> {
     async fn give_back(&mut self, service: &Object) -> Result<(), kube::Error> {
         let at = place(service);
         self.memory.followed.remove(&at);
-        let led = self.slices_of(service).map(labelled).collect::<Vec<_>>();
-        let holder = selected::holder(service.value());
-        for takeover in led.into_iter().chain(holder.map(str::to_owned)) {
-            self.turned.lead.insert((at.0.clone(), takeover));
-        }
-        if holder.is_some() {
+        self.still_leads(service, None);
+        if selected::holder(service.value()).is_some() {
             let patch = json!({"spec": {"selector": {LABEL: null}}});
             tracing::info!(namespace = at.0, service = at.1, "is given back to its pods");
             self.memory.back.insert(at, self.now);

@@ -4,11 +4,12 @@
 //! Knows documents only. Which of them can be is [`derive`]'s; what becomes of them is the controller's.
 
 use canary_istio::Host;
-use canary_rules::lane::{Rule, hundredths};
+use canary_rules::lane::{API_VERSION, Rule, hundredths};
 use canary_rules::name::LaneName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::develop::job::MANAGED_BY;
 use crate::verb::enable::document::who_of_rules;
 
 mod copied;
@@ -181,6 +182,25 @@ impl Takeover {
         let Metadata { name, namespace, .. } = &self.metadata;
         let has_one = self.spec.mode == Mode::Mirror || self.spec.by == By::Selector;
         has_one.then(|| Host::new(name, namespace).ok()).flatten()
+    }
+
+    /// That Service, which goes with it.
+    pub(crate) fn own_manifest(&self, spec: &Value) -> Value {
+        let Metadata { name, namespace, .. } = &self.metadata;
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {
+                "name": name, "namespace": namespace, "labels": {MANAGED_BY.0: MANAGED_BY.1, LABEL: name},
+                "ownerReferences": [self.owner_reference()],
+            },
+            "spec": spec,
+        })
+    }
+
+    /// What an object of its namespace says that goes with it.
+    pub(crate) fn owner_reference(&self) -> Value {
+        let Metadata { name, uid, .. } = &self.metadata;
+        json!({"apiVersion": API_VERSION, "kind": KIND, "name": name, "uid": uid})
     }
 
     /// Of how many requests copies are made, in hundredths of a percent; none where it is no percentage of a mirror.

@@ -15,6 +15,7 @@ use crate::cluster::api_failure;
 use crate::failure::{Code, Failure};
 use crate::lanes::condition;
 use crate::names::FIELD_MANAGER;
+use crate::takeover::selected::is_asked_by;
 use crate::takeover::{EVERYTHING, KIND, copies};
 use crate::verb::enable::document::who_of_rules;
 use crate::world;
@@ -74,7 +75,7 @@ pub struct InWords {
 /// What is so once a Takeover is over.
 #[must_use]
 pub fn once_over(takeover: &Value) -> &'static str {
-    match takeover["spec"]["by"] == "selector" {
+    match is_asked_by(takeover) {
         true => "the Service leads to its pods again",
         false => "no proxy routes by it",
     }

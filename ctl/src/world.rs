@@ -65,7 +65,7 @@ impl Seen {
     /// Whether a Takeover has a service by its selector, or has left it so.
     #[must_use]
     pub fn has_selected(&self) -> bool {
-        self.takeovers.iter().any(takeover::selected::is_asked_by)
+        self.takeovers.iter().any(|takeover| takeover::selected::is_asked_by(takeover.value()))
             || self.taken.iter().any(|service| takeover::selected::holder(service.value()).is_some())
     }
 

@@ -55,12 +55,12 @@ pub(super) async fn hold(client: &Client, seen: &Seen) -> Result<(), RunError> {
 
 /// Lets deleted Takeovers go that are by routes, once no proxy routes by them.
 pub(super) async fn release_routed(client: &Client, seen: &Seen) -> Result<(), RunError> {
-    release(client, seen, |takeover| !is_asked_by(takeover)).await
+    release(client, seen, |takeover| !is_asked_by(takeover.value())).await
 }
 
 /// Lets those go that are by their Service's selector, once it leads nowhere else, whatever becomes of proxies.
 pub(super) async fn release_selected(client: &Client, seen: &Seen, turned: &Turned) -> Result<(), RunError> {
-    release(client, seen, |takeover| is_asked_by(takeover) && !turned.leads(takeover)).await
+    release(client, seen, |takeover| is_asked_by(takeover.value()) && !turned.leads(takeover)).await
 }
 
 async fn release(client: &Client, seen: &Seen, may: impl Fn(&Object) -> bool) -> Result<(), RunError> {
@@ -238,7 +238,7 @@ fn status(object: &Object, ruling: &Ruling, served: &Served, looked: Looked<'_>)
 fn coming(takeover: &Object, turned: &Turned) -> String {
     match turned.trouble(takeover) {
         Some(why) => format!("its Service cannot be led to its agent: {why}"),
-        None if is_asked_by(takeover) => "its Service does not lead to its agent alone yet".into(),
+        None if is_asked_by(takeover.value()) => "its Service does not lead to its agent alone yet".into(),
         None => "not every proxy knows its agent yet".into(),
     }
 }

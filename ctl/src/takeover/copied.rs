@@ -2,11 +2,9 @@
 
 use canary_istio::ObservedService;
 use canary_istio::observed::{Port, Speaks};
-use canary_rules::lane::API_VERSION;
 use serde_json::{Value, json};
 
-use super::{KIND, LABEL, Takeover};
-use crate::develop::job::MANAGED_BY;
+use super::{LABEL, Takeover};
 
 /// Where the agent's pod listens for the first port that is taken; the next ones follow.
 pub(super) const POD_PORT_FIRST: u16 = 15_800;
@@ -46,24 +44,17 @@ pub(crate) fn ports(takeover: &Takeover, service: &ObservedService) -> Value {
 
 /// The receiver, which goes with its Takeover.
 pub(crate) fn receiver(takeover: &Takeover, service: &ObservedService) -> Value {
-    let metadata = &takeover.metadata;
-    json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {
-            "name": metadata.name, "namespace": metadata.namespace,
-            "labels": {MANAGED_BY.0: MANAGED_BY.1, LABEL: metadata.name},
-            "ownerReferences": [{
-                "apiVersion": API_VERSION, "kind": KIND, "name": metadata.name, "uid": metadata.uid,
-            }],
-        },
-        "spec": {"selector": {LABEL: metadata.name}, "ports": ports(takeover, service)},
-    })
+    let selector = json!({LABEL: takeover.metadata.name});
+    takeover.own_manifest(&json!({"selector": selector, "ports": ports(takeover, service)}))
 }
 
 #[cfg(test)]
 mod tests {
     use serde::Deserialize as _;
 
+    use canary_rules::lane::API_VERSION;
+
+    use super::super::KIND;
     use super::*;
     use crate::world::{MeshConfigs, World};
 

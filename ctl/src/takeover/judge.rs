@@ -55,7 +55,7 @@ fn by_refusal(takeover: &Takeover) -> Option<Refusal> {
 /// Why a service cannot be taken by its selector.
 fn selector_refusal(takeover: &Takeover, written: &[Object]) -> Option<Refusal> {
     let spec = &takeover.spec;
-    let Some(service) = find(takeover, &spec.service, written) else {
+    let Some(service) = selected::find(written, &takeover.metadata.namespace, &spec.service) else {
         return Some(refusal("Invalid", format!("there is no Service {}", takeover.service())));
     };
     let numbers = || service.spec()["ports"].as_array().into_iter().flatten().map(|port| &port["port"]);
@@ -77,13 +77,6 @@ fn selector_clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
         );
         refusal("Taken", message)
     })
-}
-
-/// A Service of a Takeover's namespace.
-fn find<'a>(takeover: &Takeover, name: &str, written: &'a [Object]) -> Option<&'a Object> {
-    let is_it =
-        |service: &&Object| service.namespace() == takeover.metadata.namespace && service.name() == name;
-    written.iter().find(is_it)
 }
 
 /// Why a Takeover's lane and rules cannot be.
@@ -153,7 +146,7 @@ fn copies_refusal(takeover: &Takeover, services: &[ObservedService]) -> Option<R
 /// Why there can be no Service of its own.
 fn own_service_refusal(takeover: &Takeover, written: &[Object]) -> Option<Refusal> {
     let own = takeover.own_service()?;
-    let other = find(takeover, own.name(), written)?;
+    let other = selected::find(written, own.namespace(), own.name())?;
     let is_ours = other.value()["metadata"]["labels"][LABEL] == takeover.metadata.name.as_str();
     (!is_ours).then(|| {
         let (namespace, name) = (own.namespace(), own.name());

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use canary_istio::Object;
 use canary_istio::service::Labels;
-use canary_rules::lane::API_VERSION;
 use serde_json::{Value, json};
 
 use super::copied::POD_PORT_FIRST;
@@ -37,8 +36,14 @@ pub struct Pod {
 
 /// Whether a Takeover is by its Service's selector, whatever becomes of it.
 #[must_use]
-pub fn is_asked_by(takeover: &Object) -> bool {
-    takeover.spec()["by"] == "selector"
+pub fn is_asked_by(takeover: &Value) -> bool {
+    takeover["spec"]["by"] == "selector"
+}
+
+/// A Service among these by its namespace and name.
+#[must_use]
+pub fn find<'a>(services: &'a [Object], namespace: &str, name: &str) -> Option<&'a Object> {
+    services.iter().find(|service| service.namespace() == namespace && service.name() == name)
 }
 
 /// Of all objects, the Services that Takeovers are about: those that are taken by their selector, and those that are
@@ -50,8 +55,8 @@ pub fn of(objects: &[Value]) -> impl Iterator<Item = &Value> {
     let takeovers = objects.iter().filter(|object| object["kind"] == KIND);
     let named: BTreeSet<_> = takeovers
         .flat_map(|takeover| {
-            let is_selected = takeover["spec"]["by"] == "selector";
-            let taken = is_selected.then(|| place(takeover, &takeover["spec"]["service"])).flatten();
+            let taken =
+                is_asked_by(takeover).then(|| place(takeover, &takeover["spec"]["service"])).flatten();
             [taken, place(takeover, &takeover["metadata"]["name"])]
         })
         .flatten()
@@ -120,23 +125,14 @@ pub fn served(name: &str) -> Option<u16> {
     name.strip_prefix(PORT_PREFIX)?.parse().ok()
 }
 
-/// The Service that leads where the taken one's selector did. Without its owners, and what there is of it by now.
+/// The Service that leads where the taken one's selector did.
 #[must_use]
 pub fn baseline(takeover: &Takeover, service: &Value) -> Value {
-    let metadata = &takeover.metadata;
     let mut spec = json!({"selector": own_selector(service), "ports": own_ports(service)});
     if service["spec"]["publishNotReadyAddresses"] == true {
         spec["publishNotReadyAddresses"] = true.into();
     }
-    json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {
-            "name": metadata.name, "namespace": metadata.namespace,
-            "labels": {MANAGED_BY.0: MANAGED_BY.1, LABEL: metadata.name},
-            "ownerReferences": [owner(takeover)],
-        },
-        "spec": spec,
-    })
+    takeover.own_manifest(&spec)
 }
 
 /// What of a Service of [`baseline`] is to be written anew, for the taken one says something else by now.
@@ -196,7 +192,7 @@ pub fn slices(takeover: &Takeover, service: &Value, pod: &Pod) -> Result<Vec<Val
                     SERVICE_LABEL: takeover.spec.service, KEPT_BY.0: KEPT_BY.1, MANAGED_BY.0: MANAGED_BY.1,
                     LABEL: metadata.name,
                 },
-                "ownerReferences": [owner(takeover)],
+                "ownerReferences": [takeover.owner_reference()],
             },
             "addressType": family,
             // Whether its laptop is there or not, it has an answer.
@@ -209,11 +205,6 @@ pub fn slices(takeover: &Takeover, service: &Value, pod: &Pod) -> Result<Vec<Val
         }))
     };
     Ok(pod.addresses.iter().filter_map(slice).collect())
-}
-
-fn owner(takeover: &Takeover) -> Value {
-    let metadata = &takeover.metadata;
-    json!({"apiVersion": API_VERSION, "kind": KIND, "name": metadata.name, "uid": metadata.uid})
 }
 
 fn ports(service: &Value) -> impl Iterator<Item = &Value> {
@@ -237,6 +228,7 @@ fn selector(service: &Value) -> Labels {
 
 #[cfg(test)]
 mod tests {
+    use canary_rules::lane::API_VERSION;
     use serde::Deserialize as _;
 
     use super::*;

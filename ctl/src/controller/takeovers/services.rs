@@ -77,11 +77,7 @@ fn receiver_due(takeover: &Takeover, services: &[ObservedService]) -> Option<Due
 
 /// What it takes for a Takeover's agent to reach who was there before; nothing where that is so.
 fn baseline_due(takeover: &Takeover, taken: &[Object]) -> Option<Due> {
-    let find = |name: &str| {
-        let is_it =
-            |service: &&Object| service.namespace() == takeover.metadata.namespace && service.name() == name;
-        taken.iter().find(is_it).map(Object::value)
-    };
+    let find = |name| selected::find(taken, &takeover.metadata.namespace, name).map(Object::value);
     let service = find(&takeover.spec.service)?;
     let Some(found) = find(&takeover.metadata.name) else {
         return Some(Due::Made(selected::baseline(takeover, service)));

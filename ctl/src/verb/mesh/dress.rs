@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use canary_istio::observed::Speaks;
-use canary_rules::lane::API_VERSION;
 use serde_json::{Value, json};
 
 use super::plan::{Taken, TakenPort, Target};
@@ -67,10 +66,7 @@ fn owned(
     }
     labels.extend(Derived::labels(takeover));
     job["metadata"]["labels"][takeover::LABEL] = takeover.metadata.name.as_str().into();
-    job["metadata"]["ownerReferences"] = json!([{
-        "apiVersion": API_VERSION, "kind": takeover::KIND, "name": takeover.metadata.name,
-        "uid": takeover.metadata.uid,
-    }]);
+    job["metadata"]["ownerReferences"] = json!([takeover.owner_reference()]);
     job["spec"]["ttlSecondsAfterFinished"] = 0.into();
     let template = &mut job["spec"]["template"];
     for (key, value) in labels {

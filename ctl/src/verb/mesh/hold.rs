@@ -148,10 +148,8 @@ pub(in crate::verb) async fn all(wishes: &[Wish], how: &How, cluster: &Cluster) 
         let wanted: Vec<Value> = wishes.iter().map(|wish| wish.wanted.clone()).collect();
         return output::objects(&wanted, output::Format::Yaml);
     }
-    let has_a_service = |wish: &Wish| {
-        let spec = &wish.wanted["spec"];
-        spec["mode"] == "mirror" || spec["by"] == "selector"
-    };
+    let has_a_service =
+        |wish: &Wish| wish.wanted["spec"]["mode"] == "mirror" || selected::is_asked_by(&wish.wanted);
     let more = wishes.iter().any(has_a_service).then_some(WITH_A_SERVICE);
     how.held(cluster, Command::Mesh, more).await?;
     // What is made from here on is taken back.
@@ -262,8 +260,7 @@ async fn own_pods(cluster: &Cluster, service: &Value) -> Result<Vec<Pod>, Failur
 
 /// What is said of a service whose requests cannot be told apart, for no proxy carries them.
 fn outside(service: &Value, verb: &str) -> Failure {
-    let text = |field: &str| service["metadata"][field].as_str().unwrap_or_default().to_owned();
-    let (namespace, name) = (text("namespace"), text("name"));
+    let Place { namespace, name } = Place::of(service);
     let what = format!(
         "cannot {verb} {namespace}/{name}: its pods have no sidecar, and outside the mesh requests are not told apart"
     );

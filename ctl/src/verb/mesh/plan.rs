@@ -81,11 +81,9 @@ impl Taken {
         let by = if matches!(wanted, Ports::Whole(_)) { By::Selector } else { By::Routes };
         if by == By::Selector {
             selected::why_not(service).map_or(Ok(()), |why| Err(cannot(&why)))?;
-        }
-        if selector.is_empty() {
+        } else if selector.is_empty() {
             return Err(cannot("it selects no pods, so no agent can be one of them"));
-        }
-        if service["spec"]["clusterIP"] == "None" {
+        } else if service["spec"]["clusterIP"] == "None" {
             return Err(cannot("it is headless: clients pick its pods themselves"));
         }
         let all = service["spec"]["ports"].as_array().map_or(&[][..], Vec::as_slice);

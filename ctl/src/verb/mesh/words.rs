@@ -173,6 +173,7 @@ mod tests {
         let by_query = takeover(json!({"query": {"name": "dev", "exact": "1"}}));
         assert_eq!(curl(&by_query, "http://shop.test/"), "curl http://shop.test/?dev=1");
     }
+
     #[test]
     fn outside_the_mesh_a_command_fits_what_is_spoken() {
         let taken = |ports: Value| {
