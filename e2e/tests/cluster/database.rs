@@ -15,7 +15,6 @@ use sha2::{Digest as _, Sha256};
 use crate::cluster::{Cluster, Ran};
 use crate::develop::Beside;
 use crate::laptop::{ALICE, BACK_WITHIN};
-use crate::outside::NOT_INJECTED;
 use crate::postgres::{self, PORT, PSQL_ARGS, UNNAMED_PORT};
 use crate::shop::Shop;
 
@@ -248,7 +247,7 @@ pub(crate) async fn reached(shop: &Shop) {
 /// Outside the mesh a developer's own server has the Service's new sessions, whatever the port says that it speaks.
 pub(crate) async fn exchanged(shop: &Shop) {
     shop.installed();
-    let shop = &Shop::injected(shop.cluster(), NOT_INJECTED).await;
+    let shop = &Shop::outside_the_mesh(shop.cluster()).await;
     let Some(_database) = postgres::Pod::start(shop) else { return shop.close() };
     let before = things(shop);
     let spec = spec(shop);

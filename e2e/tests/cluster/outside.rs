@@ -18,8 +18,6 @@ use crate::manifests;
 use crate::shop::Shop;
 use crate::takeovers::{AGENTS, over, things_at_rest};
 
-/// The label of a namespace whose pods get no sidecars.
-pub(crate) const NOT_INJECTED: (&str, &str) = ("istio-injection", "disabled");
 /// A port of cart's at which nobody looks for requests.
 const RAW_PORT: u16 = 9000;
 /// How long it may take until new connections go elsewhere once that is said: kube-proxy's second, and its work.
@@ -153,7 +151,7 @@ fn cart(shop: &Shop) -> Value {
 
 pub(crate) async fn exchanged(shop: &Shop) {
     shop.installed();
-    let shop = &Shop::injected(shop.cluster(), NOT_INJECTED).await;
+    let shop = &Shop::outside_the_mesh(shop.cluster()).await;
     shop.cluster().apply(&[written(shop)]);
     let spec = cart(shop)["spec"].clone();
     let ip = spec["clusterIP"].as_str().expect("an address");

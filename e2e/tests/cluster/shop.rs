@@ -17,6 +17,8 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 pub(crate) const INSTALL: [&str; 4] = ["install", "--yes", "--collect-after", "20s"];
 /// The label of a namespace whose pods get the default revision's sidecars.
 const INJECTED: (&str, &str) = ("istio-injection", "enabled");
+/// That of one whose pods get none.
+const NOT_INJECTED: (&str, &str) = ("istio-injection", "disabled");
 /// Istio's drain time, 45 s, and some.
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// The services with a gray version: cart has none, and hands on no header of ours.
@@ -38,6 +40,11 @@ impl Shop {
     /// listeners, and closes connections in use at the end of that.
     pub(crate) async fn open_to_all(cluster: &Cluster) -> Self {
         Self::of(cluster, INJECTED, "PERMISSIVE").await
+    }
+
+    /// Opens another whose pods get no sidecars.
+    pub(crate) async fn outside_the_mesh(cluster: &Cluster) -> Self {
+        Self::injected(cluster, NOT_INJECTED).await
     }
 
     /// Opens it where this label of its namespace says whose its sidecars are.

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
+use kube::core::{Expression, Selector};
 use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -249,10 +250,10 @@ async fn own_pods(cluster: &Cluster, service: &Value) -> Result<Vec<Pod>, Failur
     if labels.is_empty() {
         return Ok(Vec::new());
     }
-    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
-    let labels = labels.chain([format!("!{LABEL}")]).collect::<Vec<_>>().join(",");
+    let mut own: Selector = labels.into_iter().collect();
+    own.extend(Expression::DoesNotExist(LABEL.to_owned()));
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let found = pods.list(&ListParams::default().labels(&labels)).await;
+    let found = pods.list(&ListParams::default().labels_from(&own)).await;
     let mut found = found.map_err(|error| api_failure("list the service's pods", &error))?.items;
     found.retain(|pod| pod.metadata.deletion_timestamp.is_none());
     Ok(found)
