@@ -1,6 +1,5 @@
 //! The end in the cluster: dials for its one client, and hands it what comes in.
 
-mod heard;
 mod serve;
 mod work;
 
@@ -16,10 +15,10 @@ use tokio::time::timeout;
 use crate::dial::Problem;
 use crate::echo::Timing;
 use crate::header::{self, Header, Reply};
+use crate::heard::LastByte;
 use crate::hello::{HelloError, Speaker, Versions};
 use crate::mux::{Opener, Stream};
 use crate::session::{ID_LEN, SecretHash};
-use heard::LastByte;
 
 /// How many transports may be in their greeting at once.
 const GREETINGS_MAX: usize = 8;
@@ -182,8 +181,7 @@ impl Agent {
         let link = there.ok().and_then(Result::ok).and_then(|link| link.clone());
         let link = link.ok_or(OpenError::NoClient)?;
         let offered = timeout(ACCEPT_TIMEOUT, async {
-            let mut stream = link.opener.open().await?;
-            header::write(&mut stream, &Header::Inbound { port, peer }).await?;
+            let mut stream = link.opener.open(header::bytes(&Header::Inbound { port, peer })?).await?;
             let reply: Reply = header::read(&mut stream).await?;
             Ok::<_, io::Error>((stream, reply))
         });

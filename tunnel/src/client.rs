@@ -83,7 +83,7 @@ pub enum Status {
         /// What became of the one before.
         why: Option<Arc<str>>,
     },
-    /// An echo has come back, and is not older than [`Timing::dead_after`].
+    /// An echo has come back, and since then something in every [`Timing::dead_after`].
     Connected {
         /// How long the newest echo took.
         round_trip: Duration,
@@ -222,8 +222,7 @@ impl Client {
 }
 
 async fn ask_once(opener: &Opener, header: &Header) -> io::Result<(Stream, Reply)> {
-    let mut stream = opener.open().await?;
-    header::write(&mut stream, header).await?;
+    let mut stream = opener.open(header::bytes(header)?).await?;
     let reply = header::read(&mut stream).await?;
     Ok((stream, reply))
 }

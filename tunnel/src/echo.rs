@@ -3,18 +3,20 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::heard::LastByte;
 use crate::mux::Stream;
 
 /// How often a session is proved, and how long it counts without a proof.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// Between one echo's answer and the next.
+    /// Between one echo and the next.
     pub every: Duration,
-    /// Without one for so long, the connection is dead. Each end counts for itself.
+    /// The connection is dead to the agent when it has heard no echo for so long, and to the client when nothing at all
+    /// has come.
     pub dead_after: Duration,
 }
 
@@ -24,29 +26,45 @@ impl Default for Timing {
     }
 }
 
-/// Sends echoes until one is not answered; tells of each how long it took.
-pub(crate) async fn ask(mut stream: Stream, timing: Timing, mut answered: impl FnMut(Duration)) -> io::Error {
-    let mut proved = Instant::now();
-    for number in 0_u64.. {
-        let sent = Instant::now();
-        match timeout_at(proved + timing.dead_after, once(&mut stream, number)).await {
-            Ok(Ok(())) => proved = Instant::now(),
-            Ok(Err(error)) => return error,
-            Err(_) => break,
+/// Sends echoes until nothing comes any more; tells of each how long it took.
+///
+/// Each is sent without the one before having come back, and all are waited for as long as anything comes: on a slow
+/// link much may be ahead of them.
+pub(crate) async fn ask(
+    stream: Stream,
+    timing: Timing,
+    last: &LastByte,
+    mut answered: impl FnMut(Duration),
+) -> io::Error {
+    let (mut read, mut write) = split(stream);
+    let (asked, mut waiting) = mpsc::unbounded_channel();
+    let asking = async {
+        let mut due = interval(timing.every);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for number in 0_u64.. {
+            due.tick().await;
+            let _ = asked.send(Instant::now());
+            write.write_u64(number).await?;
+            write.flush().await?;
         }
-        answered(proved - sent);
-        sleep_until(sent + timing.every).await;
-    }
-    io::Error::new(io::ErrorKind::TimedOut, "no echo came back in time")
-}
-
-async fn once(stream: &mut Stream, number: u64) -> io::Result<()> {
-    stream.write_u64(number).await?;
-    stream.flush().await?;
-    match stream.read_u64().await? {
-        back if back == number => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "another echo came back")),
-    }
+        Ok(())
+    };
+    let hearing = async {
+        for number in 0_u64.. {
+            let back = read.read_u64().await?;
+            match waiting.try_recv() {
+                Ok(sent) if back == number => answered(sent.elapsed()),
+                _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "another echo came back")),
+            }
+        }
+        Ok(())
+    };
+    let ended: io::Result<()> = tokio::select! {
+        asking = asking => asking,
+        hearing = hearing => hearing,
+        () = last.silent_for(timing.dead_after) => Ok(()),
+    };
+    ended.err().unwrap_or_else(|| io::Error::new(io::ErrorKind::TimedOut, "nothing came back in time"))
 }
 
 /// Sends back what comes, and notes when.

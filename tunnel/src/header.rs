@@ -64,13 +64,25 @@ impl Reply {
     }
 }
 
-/// Sends a message.
-pub(crate) async fn write(stream: &mut Stream, message: &impl Serialize) -> io::Result<()> {
+/// A message as it is sent.
+pub(crate) fn bytes(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(message).map_err(io::Error::other)?;
     let mut bytes = (json.len() as u16).to_be_bytes().to_vec();
     bytes.extend(json);
-    stream.write_all(&bytes).await?;
+    Ok(bytes)
+}
+
+/// Sends a message.
+pub(crate) async fn write(stream: &mut Stream, message: &impl Serialize) -> io::Result<()> {
+    stream.write_all(&bytes(message)?).await?;
     stream.flush().await
+}
+
+/// Sends a message that is the last, and waits until it has been heard.
+pub(crate) async fn write_last(mut stream: Stream, message: &impl Serialize) -> io::Result<()> {
+    write(&mut stream, message).await?;
+    stream.finish().await;
+    Ok(())
 }
 
 /// Reads a message; `InvalidData` where it is none that is known.

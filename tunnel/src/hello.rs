@@ -36,7 +36,7 @@ pub struct Versions {
 
 impl Versions {
     /// What this build speaks.
-    pub const OURS: Self = Self { lowest: 1, highest: 1 };
+    pub const OURS: Self = Self { lowest: 2, highest: 2 };
 
     /// The version in which two ends talk.
     fn common(self, other: Self) -> Option<u16> {

@@ -10,6 +10,7 @@ mod client;
 mod dial;
 mod echo;
 mod header;
+mod heard;
 mod hello;
 mod mux;
 mod session;

@@ -1,37 +1,38 @@
 //! Many streams over one: the only module that names the multiplexer.
 //!
-//! Yamux gives each stream a window of its own, so that a slow reader holds up nobody else and no more than
-//! [`WINDOW_BYTES`] of it wait here. What it leaves open is decided in [`Stream`]: an end of data that cannot be
-//! mistaken for a break.
+//! That is HTTP/2. Each stream has a window of its own, so that a slow reader holds up nobody else, and what may wait
+//! here is bounded ([`window`]). Only the client can open streams in it; what the agent opens it invites the client to
+//! ([`invite`]), which costs no round trip more, as what is said first goes along.
 
+mod agent;
+mod client;
+mod invite;
 mod stream;
+mod window;
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, BufStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
-use yamux::{Connection, Mode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub(crate) use stream::DATA_MAX;
 pub use stream::Stream;
+use window::Arrivals;
 
 /// How many streams an end may have opened at a time. The next waits.
 pub const STREAMS_MAX: usize = 1024;
-/// What a stream may have been sent and not read, in bytes; yamux's own.
-const WINDOW_BYTES: usize = yamux::DEFAULT_CREDIT as usize;
-/// What all windows of a connection may grow together, in bytes, for streams that fill a long link.
-const GROWTH_BYTES_MAX: usize = 32 << 20;
-/// Streams after which yamux ends the connection. Ours are refused one by one long before: at [`STREAMS_MAX`].
+/// Streams that HTTP/2 lets be there. Ours are refused one by one long before: at [`STREAMS_MAX`] each way.
 const STREAMS_FATAL: usize = 16 * STREAMS_MAX;
 /// Bytes of a frame's data: large enough that what each one costs is little beside them, and soon gone on a slow link.
 /// With the heads around it, at most 64 bytes, it fills two records of TLS; a third would cost as much as they do.
-const FRAME_BYTES: usize = (32 << 10) - 64;
+pub(crate) const FRAME_BYTES: usize = (32 << 10) - 64;
 /// What is read and written at once, in bytes: some frames with their heads.
 const BUFFER_BYTES: usize = 4 * FRAME_BYTES + 1024;
+/// What of a stream may wait to be sent, in bytes, so that a large one is never far ahead of a small one.
+const SEND_BYTES_MAX: usize = 4 * FRAME_BYTES;
+/// What small frames may take that wait to be read, beside their data, in bytes. More ends the connection.
+const SMALL_FRAMES_BYTES_MAX: usize = 256 << 20;
 
 /// Which end this is.
 #[derive(Debug, Clone, Copy)]
@@ -43,20 +44,31 @@ pub(crate) enum End {
 /// Opens streams; they are reset when the connection ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Opener {
-    requests: mpsc::Sender<oneshot::Sender<yamux::Stream>>,
+    requests: mpsc::Sender<Request>,
     slots: Arc<Semaphore>,
 }
 
+/// A stream that is wanted.
+#[derive(Debug)]
+struct Request {
+    /// What is said first.
+    first: Bytes,
+    slot: OwnedSemaphorePermit,
+    answer: oneshot::Sender<io::Result<Stream>>,
+}
+
 impl Opener {
-    /// Opens a stream; waits while as many as may be are open. Nothing is sent before the first byte.
+    /// Opens a stream that begins with these bytes, which are at most [`invite::FIRST_LEN_MAX`]; waits while as many as
+    /// may be are open.
     ///
     /// # Errors
-    /// When the connection has ended.
-    pub(crate) async fn open(&self) -> io::Result<Stream> {
+    /// When the connection has ended, or the other end has too many.
+    pub(crate) async fn open(&self, first: Vec<u8>) -> io::Result<Stream> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| ended())?;
         let (answer, stream) = oneshot::channel();
-        self.requests.send(answer).await.map_err(|_| ended())?;
-        Ok(Stream::new(stream.await.map_err(|_| ended())?, slot))
+        let request = Request { first: first.into(), slot, answer };
+        self.requests.send(request).await.map_err(|_| ended())?;
+        stream.await.map_err(|_| ended())?
     }
 
     /// Whether the connection has ended.
@@ -70,17 +82,35 @@ impl Opener {
     }
 }
 
-fn ended() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the connection has ended")
+/// A connection with many streams. Nothing moves unless [`Mux::run`] is polled; dropping that resets all streams.
+pub(crate) struct Mux<T> {
+    transport: BufStream<T>,
+    end: End,
+    ends: Ends,
 }
 
-/// A connection with many streams. Nothing moves unless [`Mux::run`] is polled; dropping it resets all streams.
-pub(crate) struct Mux<T> {
-    connection: Connection<Compat<BufStream<T>>>,
-    requests: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
-    waiting: Option<oneshot::Sender<yamux::Stream>>,
+/// Where streams are asked for and where they go.
+struct Ends {
+    requests: mpsc::Receiver<Request>,
     incoming: mpsc::Sender<Stream>,
-    incoming_slots: Arc<Semaphore>,
+    opened: Arc<Semaphore>,
+    accepted: Arc<Semaphore>,
+    arrivals: Arc<Arrivals>,
+}
+
+/// What a stream has of its connection.
+#[derive(Debug)]
+struct Place {
+    _slot: OwnedSemaphorePermit,
+    arrivals: Arc<Arrivals>,
+    counted: usize,
+}
+
+impl Place {
+    /// Notes that so many bytes have arrived.
+    fn note(&mut self, bytes: usize) {
+        self.arrivals.note(bytes, &mut self.counted);
+    }
 }
 
 /// A connection over a transport, what opens streams in it, and those that the other end opens.
@@ -88,28 +118,14 @@ pub(crate) fn mux<T>(transport: T, end: End) -> (Mux<T>, Opener, mpsc::Receiver<
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let mode = match end {
-        End::Client => Mode::Client,
-        End::Agent => Mode::Server,
-    };
-    let mut config = yamux::Config::default();
-    config
-        .set_max_connection_receive_window(None)
-        .set_max_num_streams(STREAMS_FATAL)
-        .set_split_send_size(FRAME_BYTES)
-        .set_max_connection_receive_window(Some(STREAMS_FATAL * WINDOW_BYTES + GROWTH_BYTES_MAX));
     // Each frame is written in two parts and read in two; a forwarded port would make messages of them.
-    let transport = BufStream::with_capacity(BUFFER_BYTES, BUFFER_BYTES, transport).compat();
-    let (request, requests) = mpsc::channel(1);
-    let (arrived, incoming) = mpsc::channel(STREAMS_MAX);
-    let mux = Mux {
-        connection: Connection::new(transport, config, mode),
-        requests,
-        waiting: None,
-        incoming: arrived,
-        incoming_slots: Arc::new(Semaphore::new(STREAMS_MAX)),
-    };
-    (mux, Opener { requests: request, slots: Arc::new(Semaphore::new(STREAMS_MAX)) }, incoming)
+    let transport = BufStream::with_capacity(BUFFER_BYTES, BUFFER_BYTES, transport);
+    let (to_mux, requests) = mpsc::channel(1);
+    let (incoming, arriving) = mpsc::channel(STREAMS_MAX);
+    let (opened, accepted) = (Arc::new(Semaphore::new(STREAMS_MAX)), Arc::new(Semaphore::new(STREAMS_MAX)));
+    let opener = Opener { requests: to_mux, slots: Arc::clone(&opened) };
+    let ends = Ends { requests, incoming, opened, accepted, arrivals: Arc::default() };
+    (Mux { transport, end, ends }, opener, arriving)
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Mux<T> {
@@ -117,48 +133,47 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Mux<T> {
     ///
     /// # Errors
     /// When the transport fails, or says what it may not. Ended by the other end is none.
-    pub(crate) async fn run(mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll(cx)).await
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            if self.waiting.is_none()
-                && let Poll::Ready(Some(request)) = self.requests.poll_recv(cx)
-            {
-                self.waiting = Some(request);
-            }
-            if self.waiting.is_some()
-                && let Poll::Ready(opened) = self.connection.poll_new_outbound(cx)
-            {
-                let stream = opened.map_err(|error| failed(&error))?;
-                // Whoever gave up drops it, which resets it.
-                let _ = self.waiting.take().map(|request| request.send(stream));
-                continue;
-            }
-            match self.connection.poll_next_inbound(cx) {
-                Poll::Ready(Some(Ok(stream))) => self.arrived(stream, cx),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(failed(&error))),
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending => return Poll::Pending,
-            }
+    pub(crate) async fn run(self) -> io::Result<()> {
+        match self.end {
+            End::Client => client::run(self.transport, self.ends).await,
+            End::Agent => agent::run(self.transport, self.ends).await,
         }
-    }
-
-    /// Passes a stream on; one too many is reset, which is what dropping it does.
-    fn arrived(&self, stream: yamux::Stream, cx: &mut Context<'_>) {
-        if let Ok(slot) = Arc::clone(&self.incoming_slots).try_acquire_owned() {
-            let mut stream = Stream::new(stream, slot);
-            if stream.acknowledge(cx).is_ok() {
-                let _ = self.incoming.try_send(stream);
-            }
-        }
+        .map_err(failed)
     }
 }
 
-fn failed(error: &yamux::ConnectionError) -> io::Error {
-    match error {
-        yamux::ConnectionError::Io(error) => io::Error::new(error.kind(), error.to_string()),
-        other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+impl Ends {
+    /// A place for a stream that the other end opens, unless it has too many.
+    fn accepts(&self) -> Option<Place> {
+        Arc::clone(&self.accepted).try_acquire_owned().ok().map(|slot| self.place(slot))
+    }
+
+    fn place(&self, slot: OwnedSemaphorePermit) -> Place {
+        Place { _slot: slot, arrivals: Arc::clone(&self.arrivals), counted: 0 }
+    }
+
+    /// Passes on a stream that the other end opened; where nobody takes it, it is reset.
+    fn pass_on(&self, stream: Stream) {
+        let _ = self.incoming.try_send(stream);
+    }
+
+    /// How many streams are open.
+    fn open(&self) -> usize {
+        2 * STREAMS_MAX - self.opened.available_permits() - self.accepted.available_permits()
     }
 }
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the connection has ended")
+}
+
+fn failed(error: h2::Error) -> io::Error {
+    let said = error.to_string();
+    match error.into_io() {
+        Some(error) => error,
+        None => io::Error::new(io::ErrorKind::InvalidData, said),
+    }
+}
+
+#[cfg(test)]
+mod tests;

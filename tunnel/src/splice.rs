@@ -5,10 +5,10 @@ use std::io;
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::TcpStream;
 
-use crate::mux::{DATA_MAX, Stream};
+use crate::mux::{FRAME_BYTES, Stream};
 
-/// What is copied at once, in bytes, each way: a record's, so that none is followed by a small rest.
-const BUFFER_BYTES: usize = DATA_MAX;
+/// What is copied at once, in bytes, each way: a frame's, so that none is followed by a small rest.
+const BUFFER_BYTES: usize = FRAME_BYTES;
 
 /// How much went each way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::heard::{LastByte, Noted};
 use super::work::{self, Work};
 use super::{Current, Inner, Link, ServeError};
 use crate::echo;
+use crate::heard::{LastByte, Noted};
 use crate::hello::{self, Hello, HelloError, Verdict};
 use crate::mux::{self, Stream};
 

@@ -47,15 +47,15 @@ pub(super) async fn work(mut stream: Stream, work: std::sync::Arc<Work>) {
     }
 }
 
-async fn unsupported(mut stream: Stream) -> io::Result<()> {
-    header::write(&mut stream, &Reply::problem(Problem::Unsupported, "")).await
+async fn unsupported(stream: Stream) -> io::Result<()> {
+    header::write_last(stream, &Reply::problem(Problem::Unsupported, "")).await
 }
 
 async fn bye(mut stream: Stream, work: &Work) -> io::Result<()> {
     header::write(&mut stream, &Reply::default()).await?;
     work.left.send_replace(true);
-    // The answer must arrive before the stream is reset.
-    stream.read(&mut [0]).await.map(drop)
+    stream.finish().await;
+    Ok(())
 }
 
 async fn dial(mut stream: Stream, host: &str, port: u16, options: &AgentOptions) -> io::Result<()> {
@@ -69,11 +69,11 @@ async fn dial(mut stream: Stream, host: &str, port: u16, options: &AgentOptions)
             header::write(&mut stream, &Reply::default()).await?;
             splice(connection, stream).await.map(drop)
         }
-        Err((problem, detail)) => header::write(&mut stream, &Reply::problem(problem, detail)).await,
+        Err((problem, detail)) => header::write_last(stream, &Reply::problem(problem, detail)).await,
     }
 }
 
-async fn resolve(mut stream: Stream, name: &str, options: &AgentOptions) -> io::Result<()> {
+async fn resolve(stream: Stream, name: &str, options: &AgentOptions) -> io::Result<()> {
     let found = timeout(options.dial_timeout, addresses(name, 0)).await;
     let reply = match found.unwrap_or_else(|_| Err((Problem::TimedOut, String::new()))) {
         Ok(found) => {
@@ -83,7 +83,7 @@ async fn resolve(mut stream: Stream, name: &str, options: &AgentOptions) -> io::
         }
         Err((problem, detail)) => Reply::problem(problem, detail),
     };
-    header::write(&mut stream, &reply).await
+    header::write_last(stream, &reply).await
 }
 
 /// Connects to the first address that takes it.

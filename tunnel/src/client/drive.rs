@@ -13,6 +13,7 @@ use super::backoff::Backoff;
 use super::{Connect, Inbound, SessionEnd, Status, ask_once, inbound};
 use crate::echo::{self, Timing};
 use crate::header::Header;
+use crate::heard::{LastByte, Noted};
 use crate::hello::{self, Hello, HelloError, Speaker};
 use crate::mux::{self, Opener};
 use crate::session::Session;
@@ -101,6 +102,8 @@ impl Driver {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let last = LastByte::now();
+        let transport = Noted { transport, last: last.clone() };
         let (mux, opener, mut incoming) = mux::mux(transport, mux::End::Client);
         let mut running = AbortOnDropHandle::new(tokio::spawn(mux.run()));
         let started = Instant::now();
@@ -116,7 +119,7 @@ impl Driver {
                 Ok(Err(error)) => said(&error),
                 Err(error) => said(&error),
             }),
-            error = self.prove(&opener) => Ended::Broken(said(&error)),
+            error = self.prove(&opener, &last) => Ended::Broken(said(&error)),
             () = told(self.closing.clone()) => {
                 let _ = timeout(BYE_TIMEOUT, ask_once(&opener, &Header::Bye {})).await;
                 Ended::Final(SessionEnd::Closed)
@@ -128,13 +131,13 @@ impl Driver {
     }
 
     /// Sends echoes; the first that comes back makes the transport the session's.
-    async fn prove(&self, opener: &Opener) -> io::Error {
+    async fn prove(&self, opener: &Opener, last: &LastByte) -> io::Error {
         let opened = timeout(self.timing.dead_after, ask_once(opener, &Header::Echo {})).await;
         let stream = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok((stream, _)) => stream,
             Err(error) => return error,
         };
-        echo::ask(stream, self.timing, |round_trip| {
+        echo::ask(stream, self.timing, last, |round_trip| {
             if self.link.borrow().is_none() {
                 self.link.send_replace(Some(opener.clone()));
             }

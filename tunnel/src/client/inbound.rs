@@ -44,9 +44,9 @@ impl Inbound {
         Ok(self.stream)
     }
 
-    /// Lets it be reset, and tells the agent why.
-    pub async fn refuse(mut self, problem: Problem, detail: &str) {
-        let _ = refuse(&mut self.stream, problem, detail).await;
+    /// Lets it be reset, tells the agent why, and waits until it has heard.
+    pub async fn refuse(self, problem: Problem, detail: &str) {
+        let _ = refuse(self.stream, problem, detail).await;
     }
 }
 
@@ -74,17 +74,17 @@ pub(super) async fn receive(mut stream: Stream, queue: mpsc::Sender<Inbound>) {
         Ok(Ok(Header::Inbound { port, peer })) => match queue.try_send(Inbound { port, peer, stream }) {
             Ok(()) => return,
             Err(error) => {
-                let Inbound { stream: mut refused, .. } = match error {
+                let Inbound { stream: refused, .. } = match error {
                     mpsc::error::TrySendError::Full(inbound) | mpsc::error::TrySendError::Closed(inbound) => {
                         inbound
                     }
                 };
-                refuse(&mut refused, Problem::Refused, "nobody takes it").await
+                refuse(refused, Problem::Refused, "nobody takes it").await
             }
         },
-        Ok(Ok(_)) => refuse(&mut stream, Problem::Unsupported, "").await,
+        Ok(Ok(_)) => refuse(stream, Problem::Unsupported, "").await,
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-            refuse(&mut stream, Problem::Unsupported, "").await
+            refuse(stream, Problem::Unsupported, "").await
         }
         Ok(Err(_)) | Err(_) => Ok(()),
     };
@@ -93,6 +93,6 @@ pub(super) async fn receive(mut stream: Stream, queue: mpsc::Sender<Inbound>) {
     }
 }
 
-async fn refuse(stream: &mut Stream, problem: Problem, detail: &str) -> io::Result<()> {
-    header::write(stream, &Reply::problem(problem, detail)).await
+async fn refuse(stream: Stream, problem: Problem, detail: &str) -> io::Result<()> {
+    header::write_last(stream, &Reply::problem(problem, detail)).await
 }

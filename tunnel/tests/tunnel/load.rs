@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::link::Mode;
-use crate::scene::{DEADLINE, Scene, parrot, round_trip, service, target};
+use crate::scene::{DEADLINE, SHORT, Scene, parrot, round_trip, service, target};
 
 /// Open at once.
 const STREAMS: usize = 1000;
@@ -163,6 +163,21 @@ async fn a_slow_link_carries_everything_and_its_echoes() {
     }
     scene.link.set(Mode::Pass);
     timeout(DEADLINE, stream.read_to_end(&mut Vec::new())).await.expect("in time").expect("the rest");
+    assert_eq!(scene.link.made(), 1, "over one transport");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_on_which_echoes_are_late_is_not_dead() {
+    let scene = Scene::timed(SHORT).await;
+    // What is on its way at once takes longer than an echo may where nothing comes.
+    scene.link.set(Mode::Slow(48 << 10));
+    let target = service(async |mut connection: TcpStream| {
+        send_random(&mut connection, 3, 192 << 10).await;
+        connection.shutdown().await.expect("an end");
+    })
+    .await;
+    let mut stream = scene.client.dial(&target).await.expect("a stream");
+    timeout(DEADLINE, stream.read_to_end(&mut Vec::new())).await.expect("in time").expect("all of it");
     assert_eq!(scene.link.made(), 1, "over one transport");
 }
 

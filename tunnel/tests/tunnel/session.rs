@@ -46,7 +46,7 @@ async fn an_end_of_another_version_is_refused_by_both() {
     });
     let session = Session::random().expect("bytes");
     let (client, _inbounds) = Client::start(session.clone(), To(address), ClientOptions::new("0.1.0"));
-    let want = "versions do not fit: canaryctl 0.1.0 here speaks the tunnel protocol 1, \
+    let want = "versions do not fit: canaryctl 0.1.0 here speaks the tunnel protocol 2, \
                 canaryctl 9.0.0 there speaks 7 to 9";
     assert_eq!(end(&client).await, want);
 

@@ -12,15 +12,15 @@ use tokio::time::{Instant, sleep_until};
 
 /// The time of the newest byte. Clones are of the same transport.
 #[derive(Debug, Clone)]
-pub(super) struct LastByte(Arc<watch::Sender<Instant>>);
+pub(crate) struct LastByte(Arc<watch::Sender<Instant>>);
 
 impl LastByte {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self(Arc::new(watch::Sender::new(Instant::now())))
     }
 
     /// Returns when nothing has come for so long, counted from now at the earliest.
-    pub(super) async fn silent_for(&self, time: Duration) {
+    pub(crate) async fn silent_for(&self, time: Duration) {
         let asked = Instant::now();
         loop {
             let silent = asked.max(*self.0.borrow()) + time;
@@ -33,9 +33,9 @@ impl LastByte {
 }
 
 /// A transport that notes when something comes.
-pub(super) struct Noted<T> {
-    pub(super) transport: T,
-    pub(super) last: LastByte,
+pub(crate) struct Noted<T> {
+    pub(crate) transport: T,
+    pub(crate) last: LastByte,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
