@@ -35,7 +35,7 @@ pub struct Versions {
 }
 
 impl Versions {
-    /// What this build speaks.
+    /// What this build speaks. No release has spoken 1.
     pub const OURS: Self = Self { lowest: 2, highest: 2 };
 
     /// The version in which two ends talk.

@@ -77,8 +77,9 @@ fn answer(
             None => respond.send_reset(Reason::CANCEL),
         },
         Some(Path::Declined(number)) => {
-            let declined = io::Error::other("the other end has too many streams");
-            let _ = invited.take(number).map(|request| request.answer.send(Err(declined)));
+            if let Some(request) = invited.take(number) {
+                let _ = request.answer.send(Err(io::Error::other("the other end has too many streams")));
+            }
             respond.send_reset(Reason::CANCEL);
         }
         None => respond.send_reset(Reason::REFUSED_STREAM),

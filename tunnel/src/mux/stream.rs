@@ -56,9 +56,6 @@ impl Stream {
     }
 
     /// Ends this way and waits until the other end has heard it, which it shows by ending the stream.
-    ///
-    /// # Errors
-    /// None that matter: it has ended.
     pub(crate) async fn finish(mut self) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         if self.shutdown().await.is_ok() {

@@ -197,7 +197,7 @@ mod tests {
         check(fitting, 10 * MIB, 1, 4 * MIB);
         for look in 1..=10 * LOOKS_TOO_LARGE {
             let halved = (look / LOOKS_TOO_LARGE).min(5);
-            check(fitting, 6 * KIB, 1, (4 * MIB >> halved).max(128 * KIB));
+            check(fitting, 6 * KIB, 1, ((4 * MIB) >> halved).max(128 * KIB));
         }
         check(fitting, 10 * MIB, 1, 4 * MIB);
         for _ in 0..10 * LOOKS_TOO_LARGE {
