@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use super::{FRAME_BYTES, Place};
 
@@ -57,10 +57,15 @@ impl Stream {
 
     /// Ends this way and waits until the other end has heard it, which it shows by ending the stream.
     pub(crate) async fn finish(mut self) {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         if self.shutdown().await.is_ok() {
-            let _ = self.read(&mut [0]).await;
+            self.end_heard().await;
         }
+    }
+
+    /// Where this way has been ended, waits until the other end has heard that. What it says meanwhile is nobody's.
+    pub(crate) async fn end_heard(mut self) {
+        let mut nobodys = vec![0; FRAME_BYTES];
+        while self.is_shut && matches!(self.read(&mut nobodys).await, Ok(1..)) {}
     }
 }
 

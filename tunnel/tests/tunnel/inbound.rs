@@ -1,13 +1,15 @@
 //! What comes in at the agent and goes to the client.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use canary_tunnel::{OpenError, Problem, Timing};
-use tokio::io::AsyncWriteExt as _;
-use tokio::time::{Instant, timeout};
+use canary_tunnel::{OpenError, Problem, Timing, splice};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::link::Mode;
-use crate::scene::{DEADLINE, Scene, round_trip, until};
+use crate::scene::{DEADLINE, Scene, round_trip, service, until};
 
 fn peer() -> SocketAddr {
     "10.1.2.3:4567".parse().expect("an address")
@@ -27,6 +29,45 @@ async fn what_comes_in_is_the_clients_to_take() {
     round_trip(&mut stream, b"from the mesh").await;
     stream.shutdown().await.expect("an end");
     timeout(DEADLINE, taking).await.expect("in time").expect("taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_arrives_of_who_closes_without_hearing_the_caller_out() {
+    let answer: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
+    let said = answer.clone();
+    let hasty = service(move |mut connection: TcpStream| {
+        let said = said.clone();
+        async move {
+            connection.read_u8().await.expect("a beginning");
+            connection.write_all(&said).await.expect("sent");
+            // Closed with something unread, it is reset.
+            connection.shutdown().await.expect("an end");
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let Scene { agent, client, mut inbounds, link: _link } = Scene::new().await;
+    let to = hasty.clone();
+    tokio::spawn(async move {
+        while let Some(inbound) = inbounds.next().await {
+            let local = TcpStream::connect((to.host(), to.port())).await.expect("it listens");
+            let stream = inbound.accept().await.expect("a stream");
+            tokio::spawn(async move { splice(local, stream).await });
+        }
+    });
+    for round in 0..20 {
+        let stream = match round % 2 {
+            0 => agent.open(8080, peer()).await.expect("a stream"),
+            _ => client.dial(&hasty).await.expect("a stream"),
+        };
+        let (mut read, mut write) = tokio::io::split(stream);
+        let talking = tokio::spawn(async move { while write.write_all(&[1; 10_000]).await.is_ok() {} });
+        let mut heard = vec![0; answer.len()];
+        let hearing = timeout(DEADLINE, read.read_exact(&mut heard)).await;
+        hearing.expect("in time").expect("all of the answer");
+        assert!(heard == answer, "another answer");
+        talking.abort();
+    }
 }
 
 #[tokio::test]
