@@ -141,7 +141,12 @@ impl Command {
                 in_each(&|namespace| vec![released(namespace)]),
             ]
             .concat(),
-            Self::Connect => [vec![image()], in_each(&agent), whole_network()].concat(),
+            Self::Connect => {
+                let services = |namespace: &str| {
+                    vec![Rule::new("", "services", &["list", "watch"]).within(namespace).of(WITH_LOOPBACK)]
+                };
+                [vec![image()], in_each(&agent), in_each(&services), whole_network()].concat()
+            }
             Self::Forward | Self::Run => [vec![image()], in_each(&agent)].concat(),
             Self::Mesh => [mesh(), in_each(&taken)].concat(),
             Self::Preview => [vec![image()], in_each(&offered)].concat(),
@@ -221,6 +226,9 @@ fn image() -> Rule {
         Rule::new(APPS, "deployments", &["get"]).within(names::NAMESPACE).named(names::CONTROLLER);
     controller.of(WITHOUT_IMAGE)
 }
+
+/// Who has Services at addresses of this machine.
+pub const WITH_LOOPBACK: Whose = Whose::Saying("with --loopback");
 
 /// Who has this machine be in the cluster's network, and says no range of it.
 pub const WITH_TUN: Whose = Whose::Saying("with --tun and without --cluster-range");

@@ -4,6 +4,7 @@
 mod elsewhere;
 #[cfg(target_os = "linux")]
 mod linux;
+mod loopback;
 
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use canary_rules::name::LaneName;
 use elsewhere as tun;
 #[cfg(target_os = "linux")]
 use linux as tun;
+use loopback::Loopback;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -25,7 +27,7 @@ use crate::develop::session::{Session, Wanted};
 use crate::duration;
 use crate::failure::{Code, Failure};
 use crate::progress::{Printed, seconds};
-use crate::rights::command::{WITH_TUN, WITHOUT_IMAGE};
+use crate::rights::command::{WITH_LOOPBACK, WITH_TUN, WITHOUT_IMAGE};
 use crate::rights::{self, Command, Whose};
 use crate::signals;
 
@@ -149,12 +151,17 @@ Examples:
   canaryctl connect -n shop
   curl -x socks5h://127.0.0.1:1080 http://cart/
   canaryctl connect -n shop --lane gray        every request that starts here is in lane gray
+  canaryctl connect -n shop --loopback         each Service at an address of its own here, with its ports
   canaryctl connect -n shop --tun              every program: curl http://cart/
   canaryctl connect --tun --skip-range 10.244.1.0/24")]
 pub struct Args {
     /// The port of this machine that serves; 0 takes a free one.
     #[arg(long, default_value_t = 1080, value_name = "PORT")]
     port: u16,
+    /// Have each Service of the namespace at an address of this machine's own, 127.…, with its ports, for programs that
+    /// know no proxy. Without root, ports below 1024 are at 10000 more.
+    #[arg(long, conflicts_with = "tun")]
+    loopback: bool,
     #[command(flatten)]
     tun: TunArgs,
     #[command(flatten)]
@@ -174,6 +181,9 @@ pub fn run(args: Args, way: &ClusterArgs) -> Result<(), Failure> {
         if args.tun.tun && args.tun.cluster_range.is_empty() {
             let held = args.agent.launch.held(&cluster, Command::Connect, &[WITH_TUN]).await;
             held.map_err(|failure| failure.help(SAY_RANGES))?;
+        }
+        if args.loopback {
+            args.agent.launch.held(&cluster, Command::Connect, &[WITH_LOOPBACK]).await?;
         }
         let format = args.agent.format();
         let prepared = match args.tun.tun {
@@ -201,11 +211,17 @@ async fn serve(
         Some(prepared) => Some(prepared.bring(cluster, session).await?),
         None => None,
     };
-    ready(args, session, &cluster.namespace, (here, tun.as_ref()), started.elapsed());
+    let mut loopback = match args.loopback {
+        true => Some(Loopback::bring(cluster, session.tunnel().clone(), args.agent.format()).await?),
+        false => None,
+    };
+    let more = More { tun: tun.as_ref(), loopback: loopback.as_ref() };
+    ready(args, session, &cluster.namespace, (here, &more), started.elapsed());
     let kept = async {
-        match &mut tun {
-            Some(tun) => tun.keep().await,
-            None => pending().await,
+        match (&mut tun, &mut loopback) {
+            (Some(tun), _) => tun.keep().await,
+            (None, Some(loopback)) => match loopback.keep().await {},
+            (None, None) => pending().await,
         }
     };
     let ended = tokio::select! {
@@ -228,11 +244,17 @@ pub(super) async fn listen(port: u16) -> Result<TcpListener, Failure> {
     })
 }
 
+/// What there is besides the proxies.
+struct More<'a> {
+    tun: Option<&'a tun::Tun>,
+    loopback: Option<&'a Loopback>,
+}
+
 fn ready(
     args: &Args,
     session: &Session,
     namespace: &str,
-    (here, tun): (SocketAddr, Option<&tun::Tun>),
+    (here, more): (SocketAddr, &More<'_>),
     took: Duration,
 ) {
     let lane = args.agent.launch.lane.as_ref().map(LaneName::as_str);
@@ -240,13 +262,17 @@ fn ready(
         return report::line(&json!({
             "event": "ready", "namespace": namespace, "pod": session.pod(), "lane": lane,
             "socks": format!("socks5h://{here}"), "http": format!("http://{here}"),
-            "pac": format!("http://{here}{PAC_PATH}"), "tun": tun.map(tun::Tun::event),
+            "pac": format!("http://{here}{PAC_PATH}"), "tun": more.tun.map(tun::Tun::event),
+            "services": more.loopback.map(Loopback::events),
         }));
     }
     let lane = lane.map(|lane| format!(", in lane {lane}")).unwrap_or_default();
     anstream::println!("Connected to {namespace}{lane}, through pod {} {}", session.pod(), seconds(took));
-    if let Some(tun) = tun {
+    if let Some(tun) = more.tun {
         tun.print(namespace);
+    }
+    if let Some(loopback) = more.loopback {
+        loopback.print();
     }
     let (host, port) = (here.ip(), here.port());
     let mut printed = Printed;

@@ -101,7 +101,8 @@ pub fn run(args: Args, cluster: &ClusterArgs) -> Result<(), Failure> {
     })
 }
 
-async fn serve(listener: TcpListener, target: Target, tunnel: Client, format: Format) {
+/// Passes each connection to a port of this machine on to the target.
+pub(super) async fn serve(listener: TcpListener, target: Target, tunnel: Client, format: Format) {
     while let Ok((connection, _)) = listener.accept().await {
         let (target, tunnel) = (target.clone(), tunnel.clone());
         tokio::spawn(async move {

@@ -1,17 +1,18 @@
 //! A developer's machine beside the cluster: what it reaches, and what becomes of that when something dies.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use canary_localmesh::Tree;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::cluster::Ran;
+use crate::documents::shown_first;
 use crate::shop::{GRAY_SERVICES, Shop};
 
 /// How long an agent may take to come, to come back, and to go.
@@ -171,6 +172,63 @@ pub(crate) async fn reached(shop: &Shop) {
     shop.cluster().until("the agent's Job is gone", WITHIN, || connected.job().is_empty().then_some(()));
     // As for every pod of the mesh: its sidecar knows no service at that address, and sends plain text.
     assert!(by_pod.code != 0, "{by_pod}");
+}
+
+/// What a Service's port is on this machine, of such events.
+#[track_caller]
+fn on_this_machine(events: &Value, service: &str) -> SocketAddr {
+    let all = events.as_array().map_or(&[][..], Vec::as_slice);
+    let of = all.iter().find(|event| event["service"] == service);
+    let local = of.and_then(|event| event["local"].as_str()).unwrap_or_else(|| panic!("{service}: {events}"));
+    local.parse().expect("an address and a port")
+}
+
+/// Services at addresses of this machine, as the document has its user ask for it: those that there are, the same every
+/// time, and one that comes and goes; with a port that takes root, and without.
+pub(crate) async fn on_loopback(shop: &Shop) {
+    shop.installed();
+    let namespace = shop.namespace();
+    let typed = shown_first("develop.md", "Services at addresses of this machine");
+    let words = typed[0].split(' ').map(|word| if word == "shop" { namespace } else { word });
+    let args: Vec<&str> = words.chain(["--port", "0", "-o", "json"]).collect();
+    // As its line of the hosts file has it.
+    let asked = |service: &str, port: u16, at: SocketAddr| {
+        let (ip, here) = (at.ip().to_string(), at.port().to_string());
+        let to = format!("{service}:{port}:{ip}:{here}");
+        let url = format!("http://{service}:{port}/");
+        shop.cluster().run("curl", &["-sS", "--max-time", "20", "--connect-to", &to, &url], None)
+    };
+    let answered = |service: &str, port: u16, at: SocketAddr| {
+        let ran = asked(service, port, at).ok();
+        serde_json::from_str::<Tree>(&ran.stdout).unwrap_or_else(|error| panic!("{error} in {ran}"))
+    };
+    let mut connected = Beside::new(shop, &args[1..]);
+    let stock = on_this_machine(&connected.ready()["services"], "stock");
+    assert_eq!(stock.port(), 80);
+    assert!(stock.ip().is_loopback() && stock.ip() != Ipv4Addr::LOCALHOST, "{stock}");
+    assert_eq!(answered("stock", 80, stock).service, format!("stock.{namespace}"));
+    assert_ne!(on_this_machine(&connected.ready()["services"], "cart").ip(), stock.ip());
+
+    shop.cluster().apply(&[json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "late", "namespace": namespace},
+        "spec": {"selector": {"app": "stock"}, "ports": [{"name": "http", "port": 8000, "targetPort": 8080}]},
+    })]);
+    let late = on_this_machine(&json!([connected.until("service")]), "late");
+    let tree = || serde_json::from_str::<Tree>(&asked("late", 8000, late).stdout).ok();
+    let tree = shop.cluster().until("the mesh knows it, too", WITHIN, tree);
+    assert_eq!(tree.service, format!("stock.{namespace}"));
+    shop.kubectl(&["delete", "service/late"]).ok();
+    // 7: nobody listens.
+    shop.cluster().until("it is gone here", WITHIN, || (asked("late", 8000, late).code == 7).then_some(()));
+    assert_eq!(connected.interrupt().code(), Some(0));
+    assert_eq!(asked("stock", 80, stock).code, 7);
+
+    let dropped = ["--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"];
+    let mut plain = Beside::of(shop, "setpriv", &[dropped.as_slice(), &args].concat());
+    let moved = on_this_machine(&plain.ready()["services"], "stock");
+    assert_eq!(moved, SocketAddr::new(stock.ip(), 10_080));
+    assert_eq!(answered("stock", 80, moved).service, format!("stock.{namespace}"));
+    assert_eq!(plain.interrupt().code(), Some(0));
 }
 
 /// Every flow that starts on the developer's machine is in the lane that they say.

@@ -146,6 +146,7 @@ fn main() -> ExitCode {
     suite.test("the_filter_comes_from_a_registry_too", registry::filter);
     suite.test("a_registry_that_wants_a_password_gets_it_or_says_so", registry::password);
     suite.test("a_machine_beside_the_cluster_reaches_what_a_pod_reaches", develop::reached);
+    suite.test("a_machine_beside_the_cluster_has_services_at_addresses_of_its_own", develop::on_loopback);
     suite.test("a_machine_beside_the_cluster_is_in_the_lane_it_names", develop::in_a_lane);
     suite.test("a_whole_machine_reaches_what_a_pod_reaches", whole_machine::reached);
     suite.test("a_whole_machine_is_in_the_lane_it_names_whoever_carries_it", whole_machine::in_a_lane);
