@@ -165,10 +165,14 @@ const SPARED: [&str; 2] = ["list virtualservices", "list events"];
 const OF_COPIES: [&str; 1] = ["create services"];
 
 /// What takes only whoever has this machine be in the cluster's network.
-const OF_TUN: [&str; 4] = ["list nodes", "list servicecidrs", "list endpointslices", "watch endpointslices"];
-
-/// What takes only whoever has that, or Services at addresses of this machine.
-const OF_SERVICES: [&str; 2] = ["list services", "watch services"];
+const OF_TUN: [&str; 6] = [
+    "list nodes",
+    "list servicecidrs",
+    "list services",
+    "watch services",
+    "list endpointslices",
+    "watch endpointslices",
+];
 
 pub(crate) async fn developing(shop: &Shop) {
     shop.installed();
@@ -176,7 +180,6 @@ pub(crate) async fn developing(shop: &Shop) {
     let exchange = ["exchange", "cart", "--to", "127.0.0.1:9"];
     let mirror = ["mirror", "cart", "--to", "127.0.0.1:9"];
     let connect = ["connect", "--port", "0"];
-    let loopback = ["connect", "--loopback", "--port", "0"];
     let forward = ["forward", "cart", "0:80"];
     let preview = ["preview", "coupons", "--to", "127.0.0.1:9"];
     let all = [
@@ -185,17 +188,15 @@ pub(crate) async fn developing(shop: &Shop) {
         ("mesh", &mirror),
         ("preview", &preview),
         ("connect", &connect),
-        ("connect", &loopback),
         ("forward", &forward),
     ];
     for (command, args) in all {
         let of_others = match args[0] {
-            "connect" if args == connect => [&OF_TUN[..], &OF_SERVICES].concat(),
-            "connect" => OF_TUN.to_vec(),
-            "mesh" | "exchange" => OF_COPIES.to_vec(),
-            _ => Vec::new(),
+            "connect" => &OF_TUN[..],
+            "mesh" | "exchange" => &OF_COPIES,
+            _ => &[],
         };
-        refused_without_each(shop, &case(command, args, &[&SPARED[..], &of_others].concat()));
+        refused_without_each(shop, &case(command, args, &[&SPARED, of_others].concat()));
     }
     for (command, args) in all {
         let user = give(shop, command);
