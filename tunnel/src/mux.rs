@@ -34,6 +34,21 @@ const SEND_BYTES_MAX: usize = 4 * FRAME_BYTES;
 /// What small frames may take that wait to be read, beside their data, in bytes. More ends the connection.
 const SMALL_FRAMES_BYTES_MAX: usize = 256 << 20;
 
+/// The limits that both ends have, of a builder of either.
+macro_rules! limited {
+    ($builder:expr, $windows:expr) => {
+        $builder
+            .initial_window_size($windows.bytes())
+            .initial_connection_window_size(crate::mux::window::CONNECTION_BYTES)
+            .max_frame_size(crate::mux::FRAME_BYTES as u32)
+            .max_send_buffer_size(crate::mux::SEND_BYTES_MAX)
+            .data_frame_budget(crate::mux::SMALL_FRAMES_BYTES_MAX)
+            .max_concurrent_reset_streams(crate::mux::STREAMS_FATAL)
+            .max_local_error_reset_streams(None)
+    };
+}
+use limited;
+
 /// Which end this is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum End {

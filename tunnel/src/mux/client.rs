@@ -11,8 +11,8 @@ use http::{Method, Request as HttpRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::invite::{Invitation, Path};
-use super::window::{self, Windows};
-use super::{Ends, FRAME_BYTES, Request, SEND_BYTES_MAX, SMALL_FRAMES_BYTES_MAX, STREAMS_FATAL, Stream};
+use super::window::Windows;
+use super::{Ends, Request, STREAMS_FATAL, Stream, limited};
 
 /// Runs until the connection ends.
 pub(super) async fn run<T>(transport: T, mut ends: Ends) -> Result<(), h2::Error>
@@ -20,16 +20,9 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let mut windows = Windows::new(ends.arrivals.clone());
-    let (mut requests, mut connection) = Builder::new()
+    let (mut requests, mut connection) = limited!(Builder::new(), windows)
         .enable_push(false)
         .initial_max_send_streams(STREAMS_FATAL)
-        .initial_window_size(windows.bytes())
-        .initial_connection_window_size(window::CONNECTION_BYTES)
-        .max_frame_size(FRAME_BYTES as u32)
-        .max_send_buffer_size(SEND_BYTES_MAX)
-        .data_frame_budget(SMALL_FRAMES_BYTES_MAX)
-        .max_concurrent_reset_streams(STREAMS_FATAL)
-        .max_local_error_reset_streams(None)
         .handshake(transport)
         .await?;
     let mut invitations = Invitations::asked(&mut requests)?;
