@@ -17,6 +17,7 @@ pub mod report;
 #[cfg(target_os = "linux")]
 pub mod routes;
 pub mod session;
+pub(crate) mod stored;
 #[cfg(target_os = "linux")]
 pub mod tun;
 mod way;

@@ -177,13 +177,11 @@ pub fn run(args: Args, way: &ClusterArgs) -> Result<(), Failure> {
         let listener = listen(args.port).await?;
         let here = listener.local_addr().map_err(|error| Failure::new(Code::Failed, error))?;
         let cluster = Cluster::connect(way).await?;
-        held(&cluster, Command::Connect, &args.agent).await?;
+        let more: &[Whose] = if args.loopback { &[WITH_LOOPBACK] } else { &[] };
+        args.agent.launch.held(&cluster, Command::Connect, more).await?;
         if args.tun.tun && args.tun.cluster_range.is_empty() {
             let held = args.agent.launch.held(&cluster, Command::Connect, &[WITH_TUN]).await;
             held.map_err(|failure| failure.help(SAY_RANGES))?;
-        }
-        if args.loopback {
-            args.agent.launch.held(&cluster, Command::Connect, &[WITH_LOOPBACK]).await?;
         }
         let format = args.agent.format();
         let prepared = match args.tun.tun {
@@ -207,30 +205,22 @@ async fn serve(
     prepared: Option<tun::Prepared>,
     (listener, here, started): (TcpListener, SocketAddr, Instant),
 ) -> Result<(), Failure> {
-    let mut tun = match prepared {
-        Some(prepared) => Some(prepared.bring(cluster, session).await?),
-        None => None,
-    };
-    let mut loopback = match args.loopback {
-        true => Some(Loopback::bring(cluster, session.tunnel().clone(), args.agent.format()).await?),
-        false => None,
-    };
-    let more = More { tun: tun.as_ref(), loopback: loopback.as_ref() };
-    ready(args, session, &cluster.namespace, (here, &more), started.elapsed());
-    let kept = async {
-        match (&mut tun, &mut loopback) {
-            (Some(tun), _) => tun.keep().await,
-            (None, Some(loopback)) => match loopback.keep().await {},
-            (None, None) => pending().await,
+    let mut besides = match prepared {
+        Some(prepared) => Besides::Tun(prepared.bring(cluster, session).await?),
+        None if args.loopback => {
+            let loopback = Loopback::bring(cluster, session.tunnel().clone(), args.agent.format()).await?;
+            Besides::Loopback(Box::new(loopback))
         }
+        None => Besides::Nothing,
     };
+    ready(args, session, &cluster.namespace, (here, &besides), started.elapsed());
     let ended = tokio::select! {
         () = proxy::serve(listener, session.tunnel().clone()) => Ok(()),
         failure = report::follow(session.tunnel().status(), args.agent.format()) => Err(failure),
-        failure = kept => Err(failure),
+        failure = besides.keep() => Err(failure),
         () = signals::stopped() => Ok(()),
     };
-    if let Some(tun) = tun {
+    if let Besides::Tun(tun) = besides {
         tun.end().await;
     }
     ended
@@ -245,34 +235,49 @@ pub(super) async fn listen(port: u16) -> Result<TcpListener, Failure> {
 }
 
 /// What there is besides the proxies.
-struct More<'a> {
-    tun: Option<&'a tun::Tun>,
-    loopback: Option<&'a Loopback>,
+enum Besides {
+    Nothing,
+    Tun(tun::Tun),
+    Loopback(Box<Loopback>),
+}
+
+impl Besides {
+    /// Keeps it up to date until that fails.
+    async fn keep(&mut self) -> Failure {
+        match self {
+            Self::Nothing => pending().await,
+            Self::Tun(tun) => tun.keep().await,
+            Self::Loopback(loopback) => match loopback.keep().await {},
+        }
+    }
 }
 
 fn ready(
     args: &Args,
     session: &Session,
     namespace: &str,
-    (here, more): (SocketAddr, &More<'_>),
+    (here, besides): (SocketAddr, &Besides),
     took: Duration,
 ) {
     let lane = args.agent.launch.lane.as_ref().map(LaneName::as_str);
     if args.agent.output == Format::Json {
+        let (tun, services) = match besides {
+            Besides::Nothing => (None, None),
+            Besides::Tun(tun) => (Some(tun.event()), None),
+            Besides::Loopback(loopback) => (None, Some(loopback.events())),
+        };
         return report::line(&json!({
             "event": "ready", "namespace": namespace, "pod": session.pod(), "lane": lane,
             "socks": format!("socks5h://{here}"), "http": format!("http://{here}"),
-            "pac": format!("http://{here}{PAC_PATH}"), "tun": more.tun.map(tun::Tun::event),
-            "services": more.loopback.map(Loopback::events),
+            "pac": format!("http://{here}{PAC_PATH}"), "tun": tun, "services": services,
         }));
     }
     let lane = lane.map(|lane| format!(", in lane {lane}")).unwrap_or_default();
     anstream::println!("Connected to {namespace}{lane}, through pod {} {}", session.pod(), seconds(took));
-    if let Some(tun) = more.tun {
-        tun.print(namespace);
-    }
-    if let Some(loopback) = more.loopback {
-        loopback.print();
+    match besides {
+        Besides::Nothing => {}
+        Besides::Tun(tun) => tun.print(namespace),
+        Besides::Loopback(loopback) => loopback.print(),
     }
     let (host, port) = (here.ip(), here.port());
     let mut printed = Printed;

@@ -4,19 +4,15 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
-use kube::runtime::reflector::Store;
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::Config;
-use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::order::Entry;
+use crate::develop::stored::store;
 
 /// What names of the cluster's end in.
 const DOMAIN: &str = "cluster.local";
@@ -90,30 +86,6 @@ pub async fn follow(client: Client, namespace: String, scope: Scope, tell: mpsc:
         () = telling => {}
         _ = futures_util::future::join(of_services, of_slices) => {}
     }
-}
-
-/// What watches, and what it has seen.
-fn store<K>(api: Api<K>, changed: watch::Sender<()>) -> (impl Future<Output = ()>, Store<K>)
-where
-    K: kube::Resource<DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    let writer = Writer::new(());
-    let reader = writer.as_reader();
-    let seen = watcher(api, Config::default()).default_backoff().reflect(writer);
-    let run = seen.for_each(move |seen| {
-        match seen {
-            Ok(_) => changed.send_modify(|()| {}),
-            Err(error) => tracing::debug!(%error, "a watch of names broke and is taken up again"),
-        }
-        futures_util::future::ready(())
-    });
-    (run, reader)
 }
 
 /// A pod of a headless Service: the name that it has there, if any, and its address.

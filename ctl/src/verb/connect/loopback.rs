@@ -9,20 +9,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use canary_tunnel::{Client, Target};
-use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ListParams;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cluster::{Cluster, api_failure};
 use crate::develop::report::{self, Format};
+use crate::develop::stored::store;
 use crate::failure::Failure;
 use crate::progress::Printed;
 use crate::verb::forward;
@@ -78,23 +76,22 @@ impl Loopback {
 
     /// Keeps to what Services there are, for as long as it is polled.
     pub(super) async fn keep(&mut self) -> Infallible {
-        let writer = Writer::new(());
-        let store = writer.as_reader();
-        let seen = watcher::watcher(self.services.clone(), watcher::Config::default());
-        let mut seen = std::pin::pin!(seen.default_backoff().reflect(writer));
-        while let Some(event) = seen.next().await {
-            match event {
-                Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone) => {
-                    for port in self.follow(&store.state()).await {
-                        self.tell(&port);
-                    }
+        let (changed, mut changes) = watch::channel(());
+        let (watching, store) = store(self.services.clone(), changed);
+        let following = async {
+            if store.wait_until_ready().await.is_err() {
+                return;
+            }
+            loop {
+                for port in self.follow(&store.state()).await {
+                    self.tell(&port);
                 }
-                Ok(Event::Init | Event::InitApply(_)) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "the watch of Services broke and is taken up again");
+                if changes.changed().await.is_err() {
+                    return;
                 }
             }
-        }
+        };
+        tokio::join!(watching, following);
         pending().await
     }
 
@@ -125,8 +122,7 @@ impl Loopback {
     }
 
     async fn serve(&self, port: &Port) -> io::Result<Open> {
-        let host = format!("{}.{}.svc.cluster.local", port.service, self.namespace);
-        let target = Target::new(&host, port.number).map_err(io::Error::other)?;
+        let target = Target::new(&self.full_name(port), port.number).map_err(io::Error::other)?;
         let listener = match TcpListener::bind((port.address, port.number)).await {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 TcpListener::bind((port.address, port.number.saturating_add(MOVED_BY))).await?
@@ -149,7 +145,11 @@ impl Loopback {
 
     fn names(&self, port: &Port) -> String {
         let (service, namespace) = (&port.service, &self.namespace);
-        format!("{service} {service}.{namespace} {service}.{namespace}.svc.cluster.local")
+        format!("{service} {service}.{namespace} {}", self.full_name(port))
+    }
+
+    fn full_name(&self, port: &Port) -> String {
+        format!("{}.{}.svc.cluster.local", port.service, self.namespace)
     }
 
     fn event(&self, port: &Port, open: &Open) -> Value {
