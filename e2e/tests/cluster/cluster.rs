@@ -11,6 +11,10 @@ use serde_json::Value;
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long before a flow was seen to go wrong matters, in seconds.
+const BEFORE_S: i64 = 5;
+/// How long proxies' words may be asked for in vain.
+const ASKED_FOR: Duration = Duration::from_secs(30);
 
 /// A cluster. Cheap to clone.
 #[derive(Clone)]
@@ -226,10 +230,40 @@ impl Cluster {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "── {ran}");
         }
-        let file = std::env::temp_dir().join(format!("canary-cluster-{}.txt", std::process::id()));
-        match std::fs::write(&file, text) {
-            Ok(()) => format!("what the cluster was like: {}", file.display()),
-            Err(error) => format!("cannot write {}: {error}", file.display()),
-        }
+        kept("cluster", "what the cluster was like", &text)
+    }
+
+    /// What a shop's proxies have just said, and which of its pods were ready, in a file; returns where.
+    pub(crate) fn proxies_said(&self, namespace: &str) -> String {
+        let now = jiff::Timestamp::now();
+        let since = format!("--since-time={:.0}", now - jiff::SignedDuration::from_secs(BEFORE_S));
+        let logs =
+            ["logs", "-n", namespace, "-l", "shop=yes", "-c", "istio-proxy", "--prefix", "--tail=-1", &since];
+        let gateway = ["logs", "-n", "istio-system", "-l", "istio=ingressgateway", "--tail=-1", &since];
+        let slices = ["get", "endpointslices,pods", "-n", namespace, "-o", "yaml"];
+        let deadline = Instant::now() + ASKED_FOR;
+        // The API server may be what is away.
+        let asked = |args: &[&str]| loop {
+            let ran = self.kubectl(args);
+            if ran.code == 0 || Instant::now() > deadline {
+                return ran;
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        };
+        let all = [&slices[..], &logs, &gateway].map(|args| format!("── {}\n", asked(args)));
+        kept(
+            &format!("flow-{}", now.as_second()),
+            "what the proxies said as a flow first went wrong",
+            &all.concat(),
+        )
+    }
+}
+
+/// Writes down what is needed to understand a failure, in a file of this process; returns where, in words.
+fn kept(name: &str, what: &str, text: &str) -> String {
+    let file = std::env::temp_dir().join(format!("canary-{name}-{}.txt", std::process::id()));
+    match std::fs::write(&file, text) {
+        Ok(()) => format!("{what}: {}", file.display()),
+        Err(error) => format!("cannot write {}: {error}", file.display()),
     }
 }

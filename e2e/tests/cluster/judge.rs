@@ -65,14 +65,14 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Judges a flow by the rules that held when it was sent.
-    pub(crate) fn judge(&mut self, lane: Lane, user: User, rules: Rules, answer: &Answer) {
+    /// Judges a flow by the rules that held when it was sent. Says whether it was the first to be at fault.
+    pub(crate) fn judge(&mut self, lane: Lane, user: User, rules: Rules, answer: &Answer) -> bool {
         self.sent += 1;
         *self.by_user.entry(user).or_default() += 1;
         if let Some(failure) = &answer.failure {
             let now = jiff::Timestamp::now();
             self.faults.push(format!("{now:.3} {user:?} flow failed: {failure}"));
-            return;
+            return self.faults.len() == 1;
         }
         let (gray, all) = (answer.served_by(lane.services, lane.end), lane.services.len());
         let wrong = match (user, rules) {
@@ -86,6 +86,7 @@ impl Tally {
             let now = jiff::Timestamp::now();
             self.faults.push(format!("{now:.3} {user:?} flow while {rules:?} went {}", answer.path()));
         }
+        wrong && self.faults.len() == 1
     }
 
     /// Asserts that there were flows of every user, that an app failed some of this user's with this status, and that

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use canary_localmesh::Protocol;
 use tokio::task::JoinSet;
 
+use crate::cluster::Cluster;
 use crate::flows::Caller;
 use crate::judge::{Lane, Rules, Tally, User};
 use crate::shop::Shop;
@@ -27,6 +28,9 @@ struct Shared {
     rules: Rules,
     tally: Tally,
     ends: bool,
+    /// Where the proxies are that are asked once a flow goes wrong.
+    cluster: Cluster,
+    namespace: String,
 }
 
 impl Load {
@@ -52,7 +56,14 @@ impl Load {
     }
 
     fn of(shop: &Shop, host: &str, lane: Lane, rules: Rules, goes_on: Duration) -> Self {
-        let shared = Arc::new(Mutex::new(Shared { lane, rules, tally: Tally::default(), ends: false }));
+        let shared = Arc::new(Mutex::new(Shared {
+            lane,
+            rules,
+            tally: Tally::default(),
+            ends: false,
+            cluster: shop.cluster().clone(),
+            namespace: shop.namespace().to_owned(),
+        }));
         let clients = [
             (Protocol::Http1, false),
             (Protocol::Http1, false),
@@ -133,6 +144,11 @@ async fn client(
             true => caller.anew().send_to(&user.path(), headers).await,
             false => caller.send_to(&user.path(), headers).await,
         };
-        shared.lock().expect("no client panics").tally.judge(lane, user, rules, &answer);
+        let mut shared = shared.lock().expect("no client panics");
+        if shared.tally.judge(lane, user, rules, &answer) {
+            let (cluster, namespace) = (shared.cluster.clone(), shared.namespace.clone());
+            // Long before the test is over they have forgotten.
+            std::thread::spawn(move || eprintln!("{}", cluster.proxies_said(&namespace)));
+        }
     }
 }

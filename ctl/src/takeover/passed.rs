@@ -1,0 +1,200 @@
+//! Connections that an agent hands on to its Service's own pods, where it is one of that Service's pods itself: they go
+//! by a Service of the Takeover's own, which leads to the others alone. A selector cannot leave a pod out, so it has none:
+//! EndpointSlices of ours say what Kubernetes' say of the taken Service, without the pods of lanes and agents. Pure.
+
+use std::collections::BTreeSet;
+
+use canary_istio::lane::LANE_LABEL;
+use canary_istio::observed::{Port, Speaks};
+use canary_istio::{Object, ObservedService};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt as _;
+use serde_json::{Value, json};
+
+use super::selected::{KEPT_BY, SERVICE_LABEL};
+use super::{LABEL, Takeover};
+use crate::develop::job::MANAGED_BY;
+
+/// Whether a Takeover hands connections on, whatever becomes of it.
+#[must_use]
+pub fn is_asked_by(takeover: &Value) -> bool {
+    takeover["spec"]["connections"].as_array().is_some_and(|ports| !ports.is_empty())
+}
+
+/// Why no agent can hand on what comes to a port, if none can.
+#[must_use]
+pub fn why_not(port: &Port) -> Option<String> {
+    port.udp.then(|| format!("its port {port} is UDP, and its packets would meet the agent"))
+}
+
+/// Whether connections to a port are handed on whole: nobody looks for requests there.
+#[must_use]
+pub fn is_passed(port: &Port) -> bool {
+    port.speaks() == Speaks::Other
+}
+
+/// Why a Takeover's agent is none for a Service's ports, if it is not: one that it does not know.
+#[must_use]
+pub fn unknown(takeover: &Takeover, service: &ObservedService) -> Option<String> {
+    let passed = || service.ports.iter().filter(|port| is_passed(port));
+    if let Some(why) = passed().find_map(why_not) {
+        return Some(why);
+    }
+    let port = passed().find(|port| !takeover.spec.connections.contains(&port.number))?;
+    Some(format!("its port {port} is not HTTP, and its agent does not know it: begin anew"))
+}
+
+/// The Service that leads to the taken one's own pods.
+#[must_use]
+pub fn onward(takeover: &Takeover, service: &ObservedService) -> Value {
+    takeover.own_manifest(&json!({"ports": ports(service)}))
+}
+
+/// What of a Service of [`onward`] is to be written anew, for the taken one says something else by now.
+#[must_use]
+pub fn onward_change(found: &ObservedService, service: &ObservedService) -> Option<Value> {
+    let passed = service.ports.iter().filter(|port| is_passed(port));
+    (!found.ports.iter().eq(passed)).then(|| json!({"spec": {"ports": ports(service)}}))
+}
+
+/// The Service's ports; where its pods listen the slices say.
+fn ports(service: &ObservedService) -> Value {
+    let port = |port: &Port| {
+        let mut own = json!({"port": port.number, "protocol": "TCP"});
+        if let Some(name) = &port.name {
+            own["name"] = name.as_str().into();
+        }
+        if let Some(protocol) = &port.app_protocol {
+            own["appProtocol"] = protocol.as_str().into();
+        }
+        own
+    };
+    service.ports.iter().filter(|port| is_passed(port)).map(port).collect()
+}
+
+/// The pods of a namespace that connections may go on to: those of no lane.
+#[must_use]
+pub fn own_pods<'a>(pods: &'a [Object], namespace: &str) -> BTreeSet<&'a str> {
+    let is_own = |pod: &&Object| {
+        let labels = &pod.value()["metadata"]["labels"];
+        let lane = labels[LANE_LABEL].as_str().unwrap_or_default();
+        pod.namespace() == namespace && lane.is_empty() && labels[LABEL].is_null()
+    };
+    pods.iter().filter(is_own).map(Object::name).collect()
+}
+
+/// The EndpointSlices of a Service of [`onward`]: Kubernetes' of the taken one, with these pods alone.
+#[must_use]
+pub fn slices(
+    takeover: &Takeover,
+    onward: &Object,
+    found: &[EndpointSlice],
+    own_pods: &BTreeSet<&str>,
+) -> Vec<Value> {
+    let metadata = &takeover.metadata;
+    let uid = &onward.value()["metadata"]["uid"];
+    let slice = |found: &EndpointSlice| {
+        let mut slice = serde_json::to_value(found).ok()?;
+        let end = found.name_any();
+        let end = end.rsplit('-').next().unwrap_or_default().to_owned();
+        let endpoints = slice["endpoints"].as_array_mut()?;
+        endpoints.retain(|endpoint| {
+            let pod = &endpoint["targetRef"];
+            pod["kind"] == "Pod" && pod["name"].as_str().is_some_and(|name| own_pods.contains(name))
+        });
+        slice["ports"].as_array_mut()?.retain(|port| has_port(onward, port));
+        Some(json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {
+                "name": format!("{}-{end}", metadata.name), "namespace": metadata.namespace,
+                "labels": {
+                    SERVICE_LABEL: metadata.name, KEPT_BY.0: KEPT_BY.1, MANAGED_BY.0: MANAGED_BY.1,
+                    LABEL: metadata.name,
+                },
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "Service", "name": metadata.name, "uid": uid},
+                ],
+            },
+            "addressType": slice["addressType"], "endpoints": slice["endpoints"], "ports": slice["ports"],
+        }))
+    };
+    found.iter().filter_map(slice).collect()
+}
+
+/// Whether a Service has a port that is called like this one; without a name it is the only one.
+fn has_port(service: &Object, port: &Value) -> bool {
+    let name = |port: &Value| port["name"].as_str().unwrap_or_default().to_owned();
+    let mut ports = service.spec()["ports"].as_array().into_iter().flatten();
+    ports.any(|own| name(own) == name(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize as _;
+
+    use super::*;
+    use crate::takeover::KIND;
+    use crate::world::{MeshConfigs, World};
+
+    fn cart() -> ObservedService {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart", "namespace": "shop"},
+            "spec": {"selector": {"app": "cart"}, "ports": [
+                {"name": "http", "port": 80}, {"name": "db", "port": 5432, "targetPort": "pg", "appProtocol": "tcp"},
+            ]},
+        });
+        let world = World { objects: vec![service] }.see(&MeshConfigs::default()).expect("a world");
+        world.observed.services.into_iter().next().expect("a service")
+    }
+
+    fn takeover() -> Takeover {
+        let document = json!({
+            "apiVersion": "canaryctl.io/v1alpha1", "kind": KIND,
+            "metadata": {"name": "cart-exchange", "namespace": "shop", "uid": "u-1"},
+            "spec": {
+                "service": "cart", "ports": [80, 5432], "connections": [5432], "mode": "exchange",
+                "owner": {"user": "alice"},
+            },
+        });
+        Takeover::deserialize(&document).expect("a takeover")
+    }
+
+    #[test]
+    fn connections_go_on_to_the_services_own_pods_alone() {
+        let pod = |name: &str, labels: Value| {
+            let pod = json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": name, "namespace": "shop", "labels": labels},
+            });
+            Object::new(pod).expect("a pod")
+        };
+        let pods = [
+            pod("cart-1", json!({"app": "cart"})),
+            pod("cart-gray", json!({"app": "cart", LANE_LABEL: "gray"})),
+            pod("agent", json!({"app": "cart", LANE_LABEL: "exchange", LABEL: "cart-exchange"})),
+        ];
+        // One that nobody has heard of yet may be an agent.
+        let endpoints: Vec<Value> = ["cart-1", "cart-gray", "agent", "new"]
+            .iter()
+            .zip(1..)
+            .map(|(name, at)| {
+                json!({
+                    "addresses": [format!("10.0.0.{at}")], "conditions": {"ready": true}, "nodeName": "n",
+                    "targetRef": {"kind": "Pod", "name": name, "namespace": "shop"},
+                })
+            })
+            .collect();
+        let found = json!({
+            "metadata": {"name": "cart-x7k2p"}, "addressType": "IPv4", "endpoints": endpoints,
+            "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "db", "port": 5433, "protocol": "TCP"}],
+        });
+        let found: EndpointSlice = serde_json::from_value(found).expect("a slice");
+        let (takeover, service) = (takeover(), cart());
+        let made = onward(&takeover, &service);
+        let mut written = made.clone();
+        written["metadata"]["uid"] = "s-1".into();
+        let written = Object::new(written).expect("a Service");
+        let slices = slices(&takeover, &written, &[found], &own_pods(&pods, "shop"));
+        insta::assert_yaml_snapshot!((made, slices));
+    }
+}
