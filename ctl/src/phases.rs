@@ -1,11 +1,14 @@
 //! Makes a plan's changes in their order: a phase goes out once every proxy has the phases before it.
 
+mod endpoints;
 mod touched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use canary_istio::{Action, Change, Object, ObjectRef, Observed, Phase, SubsetName, own, plugins};
+use canary_istio::{
+    Action, Change, Object, ObjectRef, Observed, ObservedService, Phase, SubsetName, own, plugins,
+};
 use kube::Client;
 use serde_json::Value;
 
@@ -19,6 +22,7 @@ pub struct Phases<'a> {
     client: &'a Client,
     root_namespace: &'a str,
     sidecars: Sidecars,
+    services: &'a [ObservedService],
     timeout: Duration,
     /// Namespaces that Istio does not look at: what is written there, nobody hears of.
     undiscovered: &'a BTreeSet<String>,
@@ -99,6 +103,7 @@ impl<'a> Phases<'a> {
             client,
             root_namespace,
             sidecars: Sidecars::of(&seen.pods),
+            services: &seen.observed.services,
             timeout,
             undiscovered: &seen.undiscovered,
             versions: Versions::default(),
@@ -153,8 +158,14 @@ impl<'a> Phases<'a> {
                 }
                 done.written.push(written);
             }
-            let proxies = self.prove(&news).await.map_err(|source| PhaseError::Arrival { phase, source })?;
-            done.proxies = Some(proxies);
+            let proven = async {
+                if phase == Phase::Routes {
+                    let led_to = endpoints::known(self.services, &news.services);
+                    news.ready = endpoints::of_lanes(self.client, &led_to).await?;
+                }
+                self.prove(&news).await
+            };
+            done.proxies = Some(proven.await.map_err(|source| PhaseError::Arrival { phase, source })?);
         }
         Ok(done)
     }

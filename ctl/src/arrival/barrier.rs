@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use canary_istio::ObjectRef;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, future, stream};
-use kube::Client;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client};
 
 use super::debug::{Debug, Istiods};
 use super::judge::{self, Proxy};
 use super::marker::{self, Marked};
-use super::{ArrivalError, News, Sidecars};
+use super::{ArrivalError, News, ReadyPod, Sidecars};
 use crate::apply::Written;
 use crate::world;
 
@@ -35,7 +36,7 @@ pub(super) struct Barrier<'a> {
     began: Instant,
     /// Proxies of pods that are gone, end, or serve nobody yet.
     excused: BTreeSet<String>,
-    /// What was there and is gone: nobody hears of it any more.
+    /// What was there and is gone, and pods that are ready no more: nobody hears of them.
     gone: BTreeSet<ObjectRef>,
     looked_at_objects: Instant,
 }
@@ -155,6 +156,11 @@ impl<'a> Barrier<'a> {
             }
             self.gone.insert(object.clone());
         }
+        if let Some(Missing::Endpoint { of, .. }) = &missing
+            && self.serves_nobody(of).await
+        {
+            self.gone.insert(of.clone());
+        }
         let missing = missing.map(ArrivalError::from);
         self.note_silence(missing.as_ref());
         Ok(missing)
@@ -170,6 +176,17 @@ impl<'a> Barrier<'a> {
         let (namespace, name) = (Some(object.namespace.as_str()), &object.name);
         let found = world::get(self.client, &kind.api_version(), kind.name, namespace, name).await;
         matches!(found, Ok(None))
+    }
+
+    /// Looks now and then whether a pod is ready no more.
+    async fn serves_nobody(&mut self, pod: &ObjectRef) -> bool {
+        if self.looked_at_objects.elapsed() < LOOK_EVERY {
+            return false;
+        }
+        self.looked_at_objects = Instant::now();
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        let found = pods.get_opt(&pod.name).await;
+        found.is_ok_and(|pod| !pod.is_some_and(|pod| super::is_ready(&pod)))
     }
 
     /// Everybody's proxies, as to this marker.
@@ -267,7 +284,8 @@ async fn missing(debug: &mut Debug, news: &News, gone: &BTreeSet<ObjectRef>) -> 
         if let Some(labelled) = judge::unlabelled(&endpoints, &news.labelled) {
             return Ok(Some(Missing::Labels { pod, of: labelled.pod.clone() }));
         }
-        let absent = judge::absent(&endpoints, &news.ready);
+        let ready: Vec<&ReadyPod> = news.ready.iter().filter(|ready| !gone.contains(&ready.pod)).collect();
+        let absent = judge::absent(&endpoints, &ready);
         Ok(absent.map(|absent| Missing::Endpoint { pod, of: absent.pod.clone() }))
     };
     found.await.unwrap_or_else(|error| Some(Missing::Answer(error)))

@@ -131,13 +131,14 @@ pub(super) fn unlabelled<'l>(endpoints: &Endpoints, labelled: &'l [Labelled]) ->
     })
 }
 
-/// The first pod that is no endpoint of anything.
-pub(super) fn absent<'p>(endpoints: &Endpoints, pods: &'p [ReadyPod]) -> Option<&'p ReadyPod> {
+/// The first pod that is no endpoint to which anything is sent.
+pub(super) fn absent<'p>(endpoints: &Endpoints, pods: &[&'p ReadyPod]) -> Option<&'p ReadyPod> {
     let shards = endpoints.values().flat_map(HashMap::values);
     let all = shards.flat_map(|shards| shards.by_registry.values().flatten().flatten());
+    let serving = all.filter(|endpoint| !SERVING_NOBODY.contains(&endpoint.health));
     let known: BTreeSet<&str> =
-        all.flat_map(|endpoint| endpoint.addresses.iter().flatten()).map(String::as_str).collect();
-    pods.iter().find(|pod| !pod.addresses.iter().any(|address| known.contains(address.as_str())))
+        serving.flat_map(|endpoint| endpoint.addresses.iter().flatten()).map(String::as_str).collect();
+    pods.iter().copied().find(|pod| !pod.addresses.iter().any(|address| known.contains(address.as_str())))
 }
 
 /// Whether an istiod knows of a proxy, and that it has acknowledged these parts of what it was sent.
@@ -334,18 +335,19 @@ mod tests {
 
     #[test]
     fn a_pod_that_is_ready_has_arrived_once_it_is_an_endpoint() {
-        let shards =
-            json!({"Shards": {"Kubernetes/one": [{"Addresses": ["10.0.0.7"]}], "Kubernetes/two": null}});
+        let of_one = json!([{"Addresses": ["10.0.0.7"]}, {"Addresses": ["10.0.0.9"], "HealthStatus": 2}]);
+        let shards = json!({"Shards": {"Kubernetes/one": of_one, "Kubernetes/two": null}});
         let endpoints: Endpoints =
             serde_json::from_value(json!({"stock.shop": {"shop": shards}})).expect("endpoints");
         let check = |addresses: &[&str], has_arrived: bool| {
             let pod = ObjectRef { kind: "Pod".into(), namespace: "shop".into(), name: "stock-a".into() };
             let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
-            assert_eq!(absent(&endpoints, &[ReadyPod { pod, addresses }]).is_none(), has_arrived);
+            assert_eq!(absent(&endpoints, &[&ReadyPod { pod, addresses }]).is_none(), has_arrived);
         };
         check(&["10.0.0.7"], true);
         check(&["fd00::7", "10.0.0.7"], true);
         check(&["10.0.0.8"], false);
+        check(&["10.0.0.9"], false);
         check(&[], false);
     }
 

@@ -1,0 +1,185 @@
+//! The pods of lanes that Kubernetes sends requests to: who is led to a lane must find them, and an istiod that has just lost
+//! the API server may not know them yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use canary_istio::lane::LANE_LABEL;
+use canary_istio::service::Labels;
+use canary_istio::{Host, ObjectRef, ObservedService};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt as _};
+
+use crate::arrival::{ArrivalError, ReadyPod, is_ready};
+use crate::takeover::selected::SERVICE_LABEL;
+
+/// How long Kubernetes is given to send requests to pods that are ready. One that it does not name by then gets none.
+const NAMED_WITHIN: Duration = Duration::from_secs(5);
+/// How often is looked whether it does.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The pods of lanes that are endpoints of these services. Waits for those that are ready and are none yet.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub(super) async fn of_lanes(
+    client: &Client,
+    services: &[&ObservedService],
+) -> Result<Vec<ReadyPod>, ArrivalError> {
+    let deadline = Instant::now() + NAMED_WITHIN;
+    loop {
+        let mut named = Vec::new();
+        let mut is_whole = true;
+        let mut by_namespace: BTreeMap<&str, Vec<&ObservedService>> = BTreeMap::new();
+        for service in services {
+            by_namespace.entry(service.host.namespace()).or_default().push(service);
+        }
+        for (namespace, services) in by_namespace {
+            let failed = |source| ArrivalError::Api {
+                tried: format!("list the pods of lanes in namespace {namespace}"),
+                source: Box::new(source),
+            };
+            let there = There::look(client, namespace).await.map_err(failed)?;
+            for service in services {
+                let (of_service, all) = there.of(service);
+                named.extend(of_service);
+                is_whole &= all;
+            }
+        }
+        if is_whole || Instant::now() >= deadline {
+            return Ok(named);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What there is in a namespace.
+struct There {
+    /// Pods of lanes that are ready.
+    pods: Vec<Pod>,
+    /// The pods that services have as endpoints, and whether there is a port to call them at.
+    endpoints: BTreeMap<String, BTreeMap<String, bool>>,
+}
+
+impl There {
+    async fn look(client: &Client, namespace: &str) -> Result<Self, kube::Error> {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let pods = pods.list(&ListParams::default().labels(LANE_LABEL)).await?.items;
+        if pods.is_empty() {
+            return Ok(Self::of_lists(pods, &[]));
+        }
+        let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
+        Ok(Self::of_lists(pods, &slices.list(&ListParams::default()).await?.items))
+    }
+
+    fn of_lists(mut pods: Vec<Pod>, slices: &[EndpointSlice]) -> Self {
+        pods.retain(|pod| is_ready(pod) && pod.metadata.deletion_timestamp.is_none());
+        let mut endpoints: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
+        for slice in slices {
+            let Some(service) = slice.labels().get(SERVICE_LABEL) else { continue };
+            let has_ports = slice.ports.as_ref().is_some_and(|ports| !ports.is_empty());
+            let is_ready = |ready: Option<bool>| ready.unwrap_or(true);
+            let ready = slice
+                .endpoints
+                .iter()
+                .filter(|one| one.conditions.as_ref().is_none_or(|conditions| is_ready(conditions.ready)));
+            for name in ready.filter_map(|one| one.target_ref.as_ref()?.name.clone()) {
+                *endpoints.entry(service.clone()).or_default().entry(name).or_default() |= has_ports;
+            }
+        }
+        Self { pods, endpoints }
+    }
+
+    /// Those of a service, and whether these are all that are ready.
+    fn of(&self, service: &ObservedService) -> (Vec<ReadyPod>, bool) {
+        let own = self.pods.iter().filter(|pod| selects(&service.selector, pod));
+        let endpoints = self.endpoints.get(service.host.name());
+        let has_ports = |pod: &Pod| endpoints.and_then(|all| all.get(&pod.name_any())).copied();
+        let (named, others): (Vec<&Pod>, Vec<&Pod>) = own.partition(|pod| has_ports(pod).is_some());
+        let called = named.into_iter().filter(|pod| has_ports(pod) == Some(true));
+        (called.map(ready).collect(), others.is_empty())
+    }
+}
+
+fn selects(selector: &Labels, pod: &Pod) -> bool {
+    !selector.is_empty() && selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
+}
+
+fn ready(pod: &Pod) -> ReadyPod {
+    let status = pod.status.as_ref();
+    let addresses = status.and_then(|status| status.pod_ips.as_ref()).into_iter().flatten();
+    let namespace = pod.namespace().unwrap_or_default();
+    ReadyPod {
+        pod: ObjectRef { kind: "Pod".into(), namespace, name: pod.name_any() },
+        addresses: addresses.map(|one| one.ip.clone()).collect(),
+    }
+}
+
+/// Those of some services that are known.
+pub(super) fn known<'s>(services: &'s [ObservedService], hosts: &BTreeSet<Host>) -> Vec<&'s ObservedService> {
+    services.iter().filter(|service| hosts.contains(&service.host)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::world::{MeshConfigs, World};
+
+    fn stock() -> ObservedService {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "stock", "namespace": "shop"},
+            "spec": {"selector": {"app": "stock"}, "ports": [{"name": "http", "port": 80}]},
+        });
+        let world = World { objects: vec![service] }.see(&MeshConfigs::default()).expect("a world");
+        world.observed.services.into_iter().next().expect("a service")
+    }
+
+    fn pod(name: &str, app: &str, is_ready: bool) -> Pod {
+        let status = if is_ready { "True" } else { "False" };
+        let pod = json!({
+            "metadata": {"name": name, "namespace": "shop", "labels": {"app": app, LANE_LABEL: "gray"}},
+            "status": {"podIPs": [{"ip": "10.0.0.7"}], "conditions": [{"type": "Ready", "status": status}]},
+        });
+        serde_json::from_value(pod).expect("a pod")
+    }
+
+    fn slice(service: &str, names: &[(&str, bool)], ports: Value) -> EndpointSlice {
+        let endpoints: Vec<Value> = names
+            .iter()
+            .map(|(name, is_ready)| {
+                json!({
+                    "addresses": ["10.0.0.7"], "conditions": {"ready": is_ready},
+                    "targetRef": {"kind": "Pod", "name": name},
+                })
+            })
+            .collect();
+        let slice = json!({
+            "metadata": {"name": "s", "labels": {SERVICE_LABEL: service}}, "addressType": "IPv4",
+            "endpoints": endpoints, "ports": ports,
+        });
+        serde_json::from_value(slice).expect("a slice")
+    }
+
+    #[track_caller]
+    fn check(pods: Vec<Pod>, slices: &[EndpointSlice], named: &[&str], is_whole: bool) {
+        let (found, all) = There::of_lists(pods, slices).of(&stock());
+        let found: Vec<&str> = found.iter().map(|ready| ready.pod.name.as_str()).collect();
+        assert_eq!((found.as_slice(), all), (named, is_whole));
+    }
+
+    #[test]
+    fn pods_of_lanes_count_once_requests_are_sent_to_them() {
+        let port = || json!([{"port": 80}]);
+        let ours = || vec![pod("a", "stock", true)];
+        check(ours(), &[slice("stock", &[("a", true)], port())], &["a"], true);
+        check(ours(), &[], &[], false);
+        check(ours(), &[slice("stock", &[("a", false)], port())], &[], false);
+        check(ours(), &[slice("cart", &[("a", true)], port())], &[], false);
+        check(ours(), &[slice("stock", &[("a", true)], json!([]))], &[], true);
+        check(vec![pod("a", "stock", false), pod("b", "cart", true)], &[], &[], true);
+    }
+}
