@@ -8,8 +8,11 @@ use crate::failover;
 use crate::observed::{Distribution, Mesh};
 use crate::restore::{Edit, Step, write};
 
+mod sweep;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use sweep::sweep;
 
 /// Why endpoints under a policy cannot be ranked: the setting that prevents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,51 +112,6 @@ pub(crate) fn has_keys_of_ours(policy: &Value) -> bool {
     let mut lists = SETTINGS.iter().filter_map(|setting| balancer[*setting]["failoverPriority"].as_array());
     lists.any(|keys| keys.iter().any(is_key_of_ours))
         || policy["portLevelSettings"].as_array().into_iter().flatten().any(has_keys_of_ours)
-}
-
-/// Takes what is ours out of a policy that has keys of ours and no memory of it: one copied from a live object, or
-/// one whose annotation was dropped by a tool that had come to own it. What is left as we would have made it goes
-/// too, for nothing else tells it from ours.
-pub(crate) fn sweep(policy: &mut Value) {
-    if !has_keys_of_ours(policy) {
-        return;
-    }
-    for name in SETTINGS {
-        sweep_setting(policy, name);
-    }
-    let ports = policy.get_mut("portLevelSettings").and_then(Value::as_array_mut);
-    ports.into_iter().flatten().for_each(sweep);
-}
-
-fn sweep_setting(policy: &mut Value, name: &str) {
-    let setting = policy.pointer_mut(&format!("/loadBalancer/{name}"));
-    let Some(setting) = setting.and_then(Value::as_object_mut) else { return };
-    let Some(Value::Array(keys)) = setting.get_mut("failoverPriority") else { return };
-    if !keys.iter().any(is_key_of_ours) {
-        return;
-    }
-    keys.retain(|key| !is_key_of_ours(key));
-    if !keys.is_empty() {
-        return;
-    }
-    setting.shift_remove("failoverPriority");
-    let is_bare = setting.iter().all(|(key, value)| key == "enabled" && *value == true);
-    let Some(policy) = policy.as_object_mut() else { return };
-    if let Some(balancer) = policy.get_mut("loadBalancer").and_then(Value::as_object_mut).filter(|_| is_bare)
-    {
-        balancer.shift_remove(name);
-        if balancer.is_empty() {
-            policy.shift_remove("loadBalancer");
-        }
-    }
-    let as_ours = [
-        json!({"consecutive5xxErrors": 0, "minHealthPercent": MIN_HEALTH_PERCENT}),
-        // Before not-ready pods were kept out.
-        json!({"consecutive5xxErrors": 0}),
-    ];
-    if policy.get("outlierDetection").is_some_and(|outliers| as_ours.contains(outliers)) {
-        policy.shift_remove("outlierDetection");
-    }
 }
 
 /// Where a balancer may hold priority keys.
