@@ -23,7 +23,7 @@ pub(crate) enum Step {
     Item(Map<String, Value>),
 }
 
-/// Sets one value.
+/// Sets one value: a field, or an element at the end of a list that lacks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Edit {
     pub(crate) at: Vec<Step>,
@@ -71,52 +71,67 @@ pub(crate) fn undo(edited: &Value) -> Cow<'_, Value> {
 /// Sets a value without keeping what it replaces, for objects of ours.
 pub(crate) fn write(object: &mut Value, edits: Vec<Edit>) {
     for Edit { at, value } in edits {
-        let Some((_, way)) = at.split_last() else { continue };
-        for length in 1..=way.len() {
-            let way = way.get(..length).unwrap_or(way);
-            if matches!(way.last(), Some(Step::Key(_))) && lookup(object, way).is_none_or(Value::is_null) {
-                put(object, way, Value::Object(Map::new()));
+        for (way, empty) in parents(&at) {
+            if lookup(object, way).is_none_or(Value::is_null) {
+                put(object, way, empty);
             }
         }
         put(object, &at, value);
     }
 }
 
-fn put(root: &mut Value, at: &[Step], value: Value) {
-    let Some((Step::Key(key), way)) = at.split_last() else { return };
-    if let Some(parent) = lookup_mut(root, way).and_then(Value::as_object_mut) {
-        parent.insert((*key).into(), value);
-    }
-}
-
-/// Sets a value, makes the objects on the way to it, and keeps what each of these steps replaced.
+/// Sets a value, makes the objects and lists on the way to it, and keeps what each of these steps replaced.
 fn set(root: &mut Value, at: &[Step], value: &Value, kept: &mut Vec<Value>) {
-    let Some((last, way)) = at.split_last() else { return };
-    for length in 1..=way.len() {
-        let way = way.get(..length).unwrap_or(way);
-        if matches!(way.last(), Some(Step::Key(_))) && lookup(root, way).is_none_or(Value::is_null) {
-            replace(root, way, &json!({}), kept);
+    for (way, empty) in parents(at) {
+        if lookup(root, way).is_none_or(Value::is_null) {
+            replace(root, way, &empty, kept);
         }
     }
-    if matches!(last, Step::Key(_)) {
-        replace(root, at, value, kept);
-    }
+    replace(root, at, value, kept);
+}
+
+/// The fields on the way to a value, each with what it is before anything is in it.
+fn parents(at: &[Step]) -> impl Iterator<Item = (&[Step], Value)> {
+    (1..at.len()).filter_map(|length| match at.split_at_checked(length)? {
+        (way @ [.., Step::Key(_)], [Step::Key(_), ..]) => Some((way, json!({}))),
+        (way @ [.., Step::Key(_)], [Step::Item(_), ..]) => Some((way, json!([]))),
+        _ => None,
+    })
 }
 
 fn replace(root: &mut Value, at: &[Step], value: &Value, kept: &mut Vec<Value>) {
-    let Some((Step::Key(key), way)) = at.split_last() else { return };
-    let Some(parent) = lookup_mut(root, way).and_then(Value::as_object_mut) else { return };
+    let Some(before) = put(root, at, value.clone()) else { return };
     let mut entry = json!({"at": at.iter().map(Step::to_json).collect::<Vec<_>>(), "now": value});
-    if let Some(was) = parent.insert((*key).into(), value.clone()) {
+    if let Before::Was(was) = before {
         entry["was"] = was;
     }
     kept.push(entry);
 }
 
+/// What was where a value is now.
+enum Before {
+    Nothing,
+    Was(Value),
+}
+
+/// Puts a value in its place, if there is one.
+fn put(root: &mut Value, at: &[Step], value: Value) -> Option<Before> {
+    let (last, way) = at.split_last()?;
+    match (last, lookup_mut(root, way)?) {
+        (Step::Key(key), Value::Object(parent)) => {
+            Some(parent.insert((*key).into(), value).map_or(Before::Nothing, Before::Was))
+        }
+        (Step::Item(fields), Value::Array(items)) if !items.iter().any(|item| has(item, fields)) => {
+            items.push(value);
+            Some(Before::Nothing)
+        }
+        _ => None,
+    }
+}
+
 fn put_back(root: &mut Value, entry: &Value) {
     let steps: Vec<&Value> = entry["at"].as_array().into_iter().flatten().collect();
     let Some((last, way)) = steps.split_last() else { return };
-    let Some(key) = last.as_str() else { return };
     let mut at = root;
     for step in way {
         let next = match step {
@@ -129,14 +144,21 @@ fn put_back(root: &mut Value, entry: &Value) {
             None => return,
         }
     }
-    let Some(parent) = at.as_object_mut() else { return };
-    if parent.get(key) != Some(&entry["now"]) {
-        return;
+    let now = &entry["now"];
+    match (last, at) {
+        (Value::String(key), Value::Object(parent)) if parent.get(key) == Some(now) => {
+            match entry.get("was") {
+                Some(was) => parent.insert(key.clone(), was.clone()),
+                None => parent.shift_remove(key),
+            };
+        }
+        (Value::Object(_), Value::Array(items)) => {
+            if let Some(ours) = items.iter().position(|item| item == now) {
+                items.remove(ours);
+            }
+        }
+        _ => {}
     }
-    match entry.get("was") {
-        Some(was) => parent.insert(key.into(), was.clone()),
-        None => parent.shift_remove(key),
-    };
 }
 
 impl Step {

@@ -64,6 +64,30 @@ fn an_element_is_found_by_its_fields() {
 }
 
 #[test]
+fn an_element_comes_last_and_goes_again() {
+    let added = |port: u16| {
+        let item = json!({"port": port});
+        let at = [key(&["spec", "ports"]), vec![Step::Item(item.as_object().expect("an object").clone())]];
+        Edit { at: at.concat(), value: json!({"port": port, "x": 1}) }
+    };
+    let at = |spec: Value| json!({"metadata": {}, "spec": spec});
+    let both = [added(1), added(2)];
+    check(at(json!({})), &both, json!({"ports": [{"port": 1, "x": 1}, {"port": 2, "x": 1}]}));
+    check(at(json!({"ports": null, "a": 1})), &both[..1], json!({"ports": [{"port": 1, "x": 1}], "a": 1}));
+    check(at(json!({"ports": []})), &both[..1], json!({"ports": [{"port": 1, "x": 1}]}));
+    let theirs = at(json!({"ports": [{"port": 1}]}));
+    check(theirs.clone(), &both, json!({"ports": [{"port": 1}, {"port": 2, "x": 1}]}));
+    check(at(json!({"ports": 3})), &both, json!({"ports": 3}));
+
+    // The owner adds an element of their own, and changes one of ours.
+    let mut edited = apply(&theirs, &[added(2), added(3)]);
+    let ports = edited["spec"]["ports"].as_array_mut().expect("ports");
+    ports.insert(0, json!({"port": 9}));
+    ports[3]["x"] = json!(2);
+    assert_eq!(undo(&edited)["spec"], json!({"ports": [{"port": 9}, {"port": 1}, {"port": 3, "x": 2}]}));
+}
+
+#[test]
 fn what_its_owner_changed_is_kept() {
     let mut edited = apply(
         &json!({"metadata": {}, "spec": {"a": 1, "b": 2}}),
