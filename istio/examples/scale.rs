@@ -155,7 +155,7 @@ fn mesh(services: usize, lanes: usize, dense: bool) -> Observed {
             workloads: [workload(name.clone(), None)].into_iter().chain(members).collect(),
             http_routes: HttpRoutes::default(),
             distribution: None,
-            exchanged: false,
+            exchanged: None,
             copies: Vec::new(),
         });
         let object = |kind: &str, spec| {

@@ -313,8 +313,14 @@ fn plan_host(
         baseline,
         mirrors,
         idle: owners.idle,
-        exchange: (!owners.exchange.is_empty()).then(|| Exchange::new(owners.exchange)),
+        exchange: exchange(service, owners.exchange),
     })
+}
+
+/// Who serves before the baseline, if there is anybody.
+fn exchange(service: &Service, workloads: Vec<String>) -> Option<Exchange> {
+    let ports = service.exchanged.as_ref()?.ports.clone();
+    (!workloads.is_empty()).then(|| Exchange { ports, ..Exchange::new(workloads) })
 }
 
 /// What a strict lane says where it has nobody.
@@ -358,7 +364,7 @@ fn owners<'a>(
             (Some(lane), _) => {
                 owners.members.entry(lane.as_str()).or_default().push(workload.name.clone());
             }
-            (None, Some(label)) if label == EXCHANGE => match service.exchanged {
+            (None, Some(label)) if label == EXCHANGE => match service.exchanged.is_some() {
                 true => owners.exchange.push(workload.name.clone()),
                 // It is about to come, or to end.
                 false => {

@@ -38,5 +38,5 @@ pub use observed::{Object, ObjectRef, Observed, ObservedService};
 pub use plan::{Destination, HostPlan, HttpRoute, RoutingPlan, Subset, SubsetName, Tier, TierOf};
 pub use planner::{ClusterPlan, Desired, EdgeObject, HopObject, plan as plan_cluster};
 pub use rules::marker::{is_marker, marker_name, with_marker};
-pub use service::{Copies, Host, Labels, Service, Workload};
+pub use service::{Copies, Exchanged, Host, Labels, Service, Workload};
 pub use standing::Standing;

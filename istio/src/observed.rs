@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::service::{Copies, Host, Labels, Service, Workload};
+use crate::service::{Copies, Exchanged, Host, Labels, Service, Workload};
 
 pub mod manifests;
 mod object;
@@ -52,8 +52,8 @@ pub struct ObservedService {
     pub http_routes: HttpRoutes,
     /// Its `trafficDistribution`.
     pub distribution: Option<Distribution>,
-    /// Whether somebody has all of its requests that no lane claims.
-    pub exchanged: bool,
+    /// What somebody has of it of all that no lane claims.
+    pub exchanged: Option<Exchanged>,
     /// Which other services get copies of those.
     pub copies: Vec<Copies>,
 }
@@ -68,7 +68,7 @@ impl ObservedService {
             host: self.host.clone(),
             port: port.map_or(PORT_DEFAULT, |port| port.number),
             workloads: self.workloads.clone(),
-            exchanged: self.exchanged,
+            exchanged: self.exchanged.clone(),
             copies: self.copies.clone(),
         }
     }

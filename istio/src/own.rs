@@ -71,15 +71,14 @@ fn reference(lane: &LaneName, owners: &Owners) -> Option<Value> {
 /// The `spec` of a VirtualService for a host that has none, for these namespaces or, if none is said, for all.
 pub(crate) fn virtual_service(host: &HostPlan, tag_header: &HeaderName, export_to: &[&str]) -> Value {
     let mut http: Vec<Value> = host.http.iter().map(|route| http_route(host, route, tag_header)).collect();
-    if let Some(exchange) = &host.exchange {
+    if let Some(to) = host.exchanged_to() {
         let to_baseline = http.pop().unwrap_or_default();
         let headers = Map::from_iter([(tag_header.as_str().to_owned(), json!({"exact": BASELINE}))]);
         let mut asked_for = to_baseline.clone();
         asked_for["name"] = "baseline".into();
         asked_for["match"] = json!([{"headers": headers}]);
         let name = EXCHANGE_ROUTE.into();
-        let mut exchanged =
-            http_route(host, &HttpRoute { name, tag: None, to: exchange.to.clone() }, tag_header);
+        let mut exchanged = http_route(host, &HttpRoute { name, tag: None, to: to.clone() }, tag_header);
         add_mirrors(host, &mut exchanged);
         // Nothing gets past it; without it what is left is as it was.
         http.extend([asked_for, exchanged, to_baseline]);

@@ -2,6 +2,8 @@
 //!
 //! The words are Istio's (host, http route, subset, failover), so that a rendering only transcribes.
 
+use std::collections::BTreeSet;
+
 use canary_rules::name::{HeaderName, LaneName};
 
 use crate::finding::Finding;
@@ -41,7 +43,7 @@ pub struct HostPlan {
     pub mirrors: Vec<Mirror>,
     /// Workloads that nobody is routed to.
     pub idle: Vec<IdleWorkload>,
-    /// Who serves before the baseline, where somebody has all of its requests.
+    /// Who serves before the baseline, where somebody has all requests or connections of it.
     pub exchange: Option<Exchange>,
 }
 
@@ -50,18 +52,21 @@ pub struct HostPlan {
 pub struct Exchange {
     /// The names of the workloads; never empty.
     pub workloads: Vec<String>,
-    /// Where their routes lead.
-    pub to: Destination,
+    /// Where routes to them lead; nowhere if the service has no requests.
+    pub to: Option<Destination>,
+    /// The ports, none of them HTTP, whose connections are theirs. No route leads those: they rank.
+    pub ports: BTreeSet<u16>,
 }
 
 impl Exchange {
     /// The subset's name: no lane has it.
     pub const SUBSET: &str = "canary--exchange";
 
-    /// One with these workloads.
+    /// One of requests, with these workloads.
     #[must_use]
     pub fn new(workloads: Vec<String>) -> Self {
-        Self { workloads, to: Destination::Subset(SubsetName(Self::SUBSET.into())) }
+        let to = Some(Destination::Subset(SubsetName(Self::SUBSET.into())));
+        Self { workloads, to, ports: BTreeSet::new() }
     }
 }
 
@@ -116,19 +121,32 @@ impl HostPlan {
     /// Whether neither lanes nor an exchange touch this host, so that nothing needs to be written for it.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        !self.is_routed() && self.idle.is_empty()
+        !self.is_routed() && self.idle.is_empty() && self.exchange.is_none()
     }
 
     /// Whether some requests, or copies of them, go elsewhere than to the baseline.
     #[must_use]
     pub fn is_routed(&self) -> bool {
-        self.http.len() > 1 || self.exchange.is_some() || !self.mirrors.is_empty()
+        self.http.len() > 1 || self.exchanged_to().is_some() || !self.mirrors.is_empty()
     }
 
-    /// Leads every request to the baseline; the workloads stay what they are.
-    pub fn unroute(&mut self) {
+    /// Where requests go that no lane claims, if somebody has them.
+    pub(crate) fn exchanged_to(&self) -> Option<&Destination> {
+        self.exchange.as_ref().and_then(|exchange| exchange.to.as_ref())
+    }
+
+    /// Leads no request anywhere; connections stay with who has them.
+    pub(crate) fn unroute_requests(&mut self) {
         self.http.retain(|route| route.tag.is_none());
         self.mirrors.clear();
+        if let Some(exchange) = &mut self.exchange {
+            exchange.to = None;
+        }
+    }
+
+    /// Leads everything to the baseline; the workloads stay what they are.
+    pub fn unroute(&mut self) {
+        self.unroute_requests();
         let workloads = self.exchange.take().map(|exchange| exchange.workloads);
         let idle = |workload| IdleWorkload { workload, lane: EXCHANGE.into() };
         self.idle.extend(workloads.into_iter().flatten().map(idle));

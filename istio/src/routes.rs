@@ -233,7 +233,7 @@ fn insert_copies(
     let inherited = mirror::inherited(original, place.roots).filter(|_| !mirrors.is_empty());
     let is_whole = mirrors.is_empty() || inherited.is_some();
     let copies = inherited.map(|inherited| [inherited, mirrors].concat());
-    if targets.iter().any(|target| target.host.exchange.is_some()) {
+    if targets.iter().any(|target| target.host.exchanged_to().is_some()) {
         // Whoever asks for the baseline gets it: what the exchange hands on does not come back.
         let meant = Meant::Tagged(BASELINE);
         let asks = Copy { original, meant, tag_header: lanes.tag_header.as_str() };
@@ -243,7 +243,7 @@ fn insert_copies(
         let all = Copy { meant: Meant::All, ..asks };
         let exchange = |index| {
             let target = targets.iter().find(|target| target.index == index)?;
-            target.host.exchange.as_ref().map(|exchange| &exchange.to)
+            target.host.exchanged_to()
         };
         let mut route = all.build(&namer.name(name::EXCHANGE, id), &RootTerms::default(), &exchange);
         if let Some(copies) = &copies {

@@ -1,6 +1,6 @@
 //! What the mesh runs: services and the workloads behind them. Knows nothing of lanes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -115,10 +115,17 @@ pub struct Service {
     pub port: u16,
     /// What its selector matches.
     pub workloads: Vec<Workload>,
-    /// Whether workloads labelled [`crate::lane::EXCHANGE`] serve what no lane of it claims.
-    pub exchanged: bool,
+    /// What workloads labelled [`crate::lane::EXCHANGE`] serve of what no lane of it claims, if they serve any.
+    pub exchanged: Option<Exchanged>,
     /// Which other services get copies of what no lane of it claims.
     pub copies: Vec<Copies>,
+}
+
+/// What somebody has of a service: all requests that no lane claims, and connections that carry none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exchanged {
+    /// The ports of the Service, none of them HTTP, whose connections are theirs.
+    pub ports: BTreeSet<u16>,
 }
 
 /// Copies of a service's requests for another one, which has the same ports.

@@ -65,7 +65,7 @@ pub(crate) fn service(host: &str, texts: &[&str]) -> Service {
         host: host.parse().expect("host"),
         port: 80,
         workloads: workloads(texts),
-        exchanged: false,
+        exchanged: None,
         copies: Vec::new(),
     }
 }
@@ -99,7 +99,7 @@ pub(crate) fn mesh_of(services: &[(&str, &[&str])]) -> Observed {
         workloads: workloads(texts),
         http_routes: HttpRoutes::default(),
         distribution: None,
-        exchanged: false,
+        exchanged: None,
         copies: Vec::new(),
     };
     Observed { services: services.iter().map(observed).collect(), ..Observed::default() }

@@ -167,7 +167,7 @@ mod tests {
             host,
             port: 80,
             workloads: workloads.iter().map(workload).collect(),
-            exchanged: false,
+            exchanged: None,
             copies: Vec::new(),
         }
     }

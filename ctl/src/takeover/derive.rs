@@ -164,7 +164,9 @@ impl Derived {
             }
             let mut labels = service.selector.clone();
             labels.extend(Self::labels(takeover));
-            service.exchanged |= takeover.spec.mode == Mode::Exchange;
+            if takeover.spec.mode == Mode::Exchange {
+                service.exchanged.get_or_insert_default();
+            }
             let name = format!("takeover {}", takeover.metadata.name);
             service.workloads.push(Workload { name, labels });
         }

@@ -224,7 +224,7 @@ fn one_developer_has_all_requests_of_a_service_beside_others_who_have_their_own(
     let lanes: Vec<&str> = all.all_lanes().map(|lane| lane.name()).collect();
     assert_eq!(lanes, ["dev-bob"], "everything is no lane");
     let exchanged = |seen: &Seen| {
-        let services = seen.observed.services.iter().filter(|service| service.exchanged);
+        let services = seen.observed.services.iter().filter(|service| service.exchanged.is_some());
         services.map(|service| service.host.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(exchanged(&all), ["cart.shop"]);
@@ -325,7 +325,7 @@ fn a_service_that_is_taken_by_its_selector_is_nothing_to_routes() {
     let seen = World { objects }.see(&MeshConfigs::default()).expect("a world");
     assert_eq!(ruling(&seen, "a"), None, "whatever is spoken there");
     let cart = &seen.observed.services[0];
-    assert!(!cart.exchanged && cart.copies.is_empty());
+    assert!(cart.exchanged.is_none() && cart.copies.is_empty());
     let workloads: Vec<&str> = cart.workloads.iter().map(|workload| workload.name.as_str()).collect();
     assert_eq!(workloads, ["cart"], "its pods are its own, and the agent is none of them");
     assert!(seen.has_selected());

@@ -153,7 +153,7 @@ fn mesh(services: usize) -> Result<Observed> {
             workloads: vec![workload("stable", None)],
             http_routes: HttpRoutes::default(),
             distribution: None,
-            exchanged: false,
+            exchanged: None,
             copies: Vec::new(),
         });
     }

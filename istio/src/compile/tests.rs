@@ -45,7 +45,7 @@ fn service(host: &str, workloads: &[&str]) -> Service {
         host: host.parse().expect("host"),
         port: 80,
         workloads: workloads.iter().map(workload).collect(),
-        exchanged: false,
+        exchanged: None,
         copies: Vec::new(),
     }
 }

@@ -142,7 +142,7 @@ impl Found {
                 workloads: selected.cloned().collect(),
                 http_routes: http_routes(&host, &self.http_routes),
                 distribution: distribution(object),
-                exchanged: false,
+                exchanged: None,
                 copies: Vec::new(),
                 host,
                 selector,

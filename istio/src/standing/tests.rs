@@ -93,7 +93,7 @@ fn a_base_applied_again_keeps_its_requests_with_who_has_all_of_them() {
     let mut observed = shop();
     observed.virtual_services.push(base.clone());
     for service in &mut observed.services {
-        service.exchanged = true;
+        service.exchanged = Some(crate::service::Exchanged::default());
         let labels = labels(&[(crate::lane::LANE_LABEL, crate::lane::EXCHANGE)]);
         service.workloads.push(crate::service::Workload { name: "agent".into(), labels });
     }

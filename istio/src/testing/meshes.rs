@@ -29,7 +29,7 @@ fn service(host: &'static str) -> BoxedStrategy<ObservedService> {
             workloads: workloads(&pods),
             http_routes: HttpRoutes { in_mesh, from_gateway: false },
             distribution: None,
-            exchanged: false,
+            exchanged: None,
             copies: share.map(|share| copies(host, share)).into_iter().collect(),
         })
         .boxed()

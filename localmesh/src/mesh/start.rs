@@ -53,7 +53,7 @@ pub fn services(apps: &[AppSpec]) -> Vec<Service> {
         host: host.clone(),
         port: SERVICE_PORT,
         workloads,
-        exchanged: false,
+        exchanged: None,
         copies: Vec::new(),
     };
     services.into_iter().map(service).collect()

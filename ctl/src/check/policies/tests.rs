@@ -17,7 +17,7 @@ fn stock(workloads: Vec<Workload>) -> ObservedService {
         workloads,
         http_routes: canary_istio::observed::HttpRoutes::default(),
         distribution: None,
-        exchanged: false,
+        exchanged: None,
         copies: Vec::new(),
     }
 }

@@ -183,7 +183,7 @@ mod tests {
             workloads: Vec::new(),
             http_routes: canary_istio::observed::HttpRoutes::default(),
             distribution: None,
-            exchanged: false,
+            exchanged: None,
             copies: Vec::new(),
         }
     }

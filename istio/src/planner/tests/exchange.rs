@@ -10,7 +10,7 @@ use crate::testing::{lane, mesh_of};
 fn mesh(exchanged: bool) -> Observed {
     let mut mesh = mesh_of(&[("cart.shop", &["v1", "v2:gray"]), ("web.shop", &["v1"])]);
     for service in &mut mesh.services {
-        service.exchanged = exchanged;
+        service.exchanged = exchanged.then(crate::service::Exchanged::default);
         let labels = Labels::from([(LANE_LABEL.into(), EXCHANGE.into())]);
         service.workloads.push(Workload { name: "agent".into(), labels });
     }
@@ -91,7 +91,7 @@ fn what_is_left_of_it_is_what_was_there() {
     carry_out(&mut mesh, &plan);
     assert_ne!(spec(&mesh, "VirtualService", "entry"), spec(&before, "VirtualService", "entry"));
     for service in &mut mesh.services {
-        service.exchanged = false;
+        service.exchanged = None;
     }
     let plan = planned(&[], &mesh);
     carry_out(&mut mesh, &plan);

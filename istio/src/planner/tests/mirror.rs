@@ -86,7 +86,7 @@ fn a_lane_without_members_here_gets_no_copies() {
 fn who_has_all_requests_has_their_copies_made() {
     let mut mesh = mesh_of(&[("cart.shop", &["v1", "v2:gray"])]);
     for service in &mut mesh.services {
-        service.exchanged = true;
+        service.exchanged = Some(crate::service::Exchanged::default());
         let labels = Labels::from([(LANE_LABEL.into(), EXCHANGE.into())]);
         service.workloads.push(Workload { name: "agent".into(), labels });
     }
