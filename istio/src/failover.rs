@@ -70,14 +70,19 @@ pub(crate) fn lane_keys(subset: &Subset, lanes_here: &BTreeSet<&str>) -> Option<
     for lane in lanes_here.iter().filter(|lane| !served_by.contains(lane)) {
         keys.push(absent_lane(lane));
     }
-    keys.extend(served_by.iter().rev().map(|lane| format!("{LANE_KEY_PREFIX}{lane}={MEMBER}")));
+    keys.extend(served_by.iter().rev().map(|lane| member_of(lane)));
     Some(keys)
 }
 
 /// What ranks the endpoints of an exchange: its own before the baseline, and lanes' behind both.
 pub(crate) fn exchange_keys(lanes_here: &BTreeSet<&str>) -> Vec<String> {
     let others = lanes_here.iter().filter(|lane| **lane != EXCHANGE);
-    others.map(|lane| absent_lane(lane)).chain([format!("{LANE_KEY_PREFIX}{EXCHANGE}={MEMBER}")]).collect()
+    others.map(|lane| absent_lane(lane)).chain([member_of(EXCHANGE)]).collect()
+}
+
+/// Whether a key of a `failoverPriority` puts an exchange first.
+pub(crate) fn is_of_exchange(key: &str) -> bool {
+    key == member_of(EXCHANGE)
 }
 
 /// The label that a lane's members share.
@@ -140,6 +145,10 @@ fn is_lane(of: &TierOf, name: &str) -> bool {
 /// An empty value matches pods without the label.
 fn absent(key: &str) -> String {
     format!("{key}=")
+}
+
+fn member_of(lane: &str) -> String {
+    format!("{LANE_KEY_PREFIX}{lane}={MEMBER}")
 }
 
 fn absent_lane(lane: &str) -> String {

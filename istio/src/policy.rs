@@ -2,6 +2,8 @@
 //!
 //! Reads policies as Istio merges them, changes as little as it can, and says where it cannot.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::failover;
@@ -25,11 +27,18 @@ pub(crate) struct Around<'a> {
     pub(crate) distribution: Option<Distribution>,
 }
 
+/// Ports that other keys rank than those of the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Apart {
+    pub(crate) ports: BTreeSet<u16>,
+    pub(crate) keys: Vec<String>,
+}
+
 /// Whose policy it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// The rule's own: what it does not say comes from the mesh.
-    Rule,
+pub(crate) enum Scope<'a> {
+    /// The rule's own: what it does not say comes from the mesh. Ports apart have settings of their own in it.
+    Rule(&'a Apart),
     /// A subset's, over a rule that ranks already: only what it says itself needs to rank.
     Subset {
         /// Whether the rule's owner has asked for outlier detection.
@@ -53,7 +62,7 @@ pub(crate) fn rank(
     edits: &mut Vec<Edit>,
 ) -> Result<(), Unrankable> {
     match scope {
-        Scope::Rule => {
+        Scope::Rule(_) => {
             rank_balancer(policy, at, keys, detects_outliers(policy, around), around, edits)?;
             keep_endpoints(policy, at, edits);
         }
@@ -63,18 +72,63 @@ pub(crate) fn rank(
         }
         Scope::Subset { .. } => {}
     }
-    if scope != Scope::Rule && policy["outlierDetection"].is_object() {
+    if matches!(scope, Scope::Subset { .. }) && policy["outlierDetection"].is_object() {
         count_ready(policy, at, edits);
     }
+    let none = Apart::default();
+    let apart = if let Scope::Rule(apart) = scope { apart } else { &none };
     for entry in policy["portLevelSettings"].as_array().into_iter().flatten() {
         if entry["port"].is_object() {
             let port = Map::from_iter([("port".to_owned(), entry["port"].clone())]);
             let at = [at, &[Step::Key("portLevelSettings"), Step::Item(port)]].concat();
+            let keys = if apart.ports.iter().any(|port| is_for(entry, *port)) { &apart.keys } else { keys };
             rank_balancer(entry, &at, keys, detects_outliers(entry, around), around, edits)?;
             keep_endpoints(entry, &at, edits);
         }
     }
+    for port in &apart.ports {
+        let mut said = policy["portLevelSettings"].as_array().into_iter().flatten();
+        if !said.any(|entry| is_for(entry, *port)) {
+            edits.push(setting_apart(policy, at, *port, &apart.keys, around)?);
+        }
+    }
     Ok(())
+}
+
+/// Adds settings for a port that say what the policy says, but for who comes first.
+fn setting_apart(
+    policy: &Value,
+    at: &[Step],
+    port: u16,
+    keys: &[String],
+    around: Around,
+) -> Result<Edit, Unrankable> {
+    if policy["proxyProtocol"].is_object() {
+        // A port's settings cannot say it.
+        return Err(Unrankable("proxyProtocol"));
+    }
+    let item = Map::from_iter([("port".to_owned(), json!({"number": port}))]);
+    let mut entry = Value::Object(item.clone());
+    for key in OF_PORTS {
+        if let Some(value) = policy.get(key).filter(|value| !value.is_null()) {
+            entry[key] = value.clone();
+        }
+    }
+    let mut own = Vec::new();
+    rank_balancer(&entry, &[], keys, detects_outliers(&entry, around), around, &mut own)?;
+    keep_endpoints(&entry, &[], &mut own);
+    write(&mut entry, own);
+    Ok(Edit { at: [at, &[Step::Key("portLevelSettings"), Step::Item(item)]].concat(), value: entry })
+}
+
+/// What a port's settings can say of what a policy says and connections mind.
+///
+/// Source: `TrafficPolicy.PortTrafficPolicy` in Istio's API. A `tunnel` holds for every port whatever these say, as
+/// `tunnelingconfig.Apply` in pilot reads it; a `retryBudget` is about requests.
+const OF_PORTS: [&str; 4] = ["loadBalancer", "connectionPool", "outlierDetection", "tls"];
+
+fn is_for(entry: &Value, port: u16) -> bool {
+    entry["port"]["number"] == port
 }
 
 /// The policy of a subset of ours that ranks by the keys, over a rule with this policy.
@@ -108,18 +162,26 @@ pub(crate) fn detects_outliers(policy: &Value, around: Around) -> bool {
 
 /// Whether a policy ranks by keys of ours anywhere.
 pub(crate) fn has_keys_of_ours(policy: &Value) -> bool {
+    ranks_by(policy, failover::is_ours)
+        || policy["portLevelSettings"].as_array().into_iter().flatten().any(has_keys_of_ours)
+}
+
+/// Whether a policy ranks by such a key, whatever its ports do.
+fn ranks_by(policy: &Value, is_such: fn(&str) -> bool) -> bool {
     let balancer = &policy["loadBalancer"];
     let mut lists = SETTINGS.iter().filter_map(|setting| balancer[*setting]["failoverPriority"].as_array());
-    lists.any(|keys| keys.iter().any(is_key_of_ours))
-        || policy["portLevelSettings"].as_array().into_iter().flatten().any(has_keys_of_ours)
+    lists.any(|keys| keys.iter().filter_map(Value::as_str).any(is_such))
+}
+
+/// The ports whose settings put an exchange first.
+pub(crate) fn ports_apart(policy: &Value) -> impl Iterator<Item = u16> {
+    let entries = policy["portLevelSettings"].as_array().into_iter().flatten();
+    let apart = entries.filter(|entry| ranks_by(entry, failover::is_of_exchange));
+    apart.filter_map(|entry| u16::try_from(entry["port"]["number"].as_u64()?).ok())
 }
 
 /// Where a balancer may hold priority keys.
 const SETTINGS: [&str; 2] = ["localityLbSetting", "zoneAwareLbSetting"];
-
-fn is_key_of_ours(key: &Value) -> bool {
-    key.as_str().is_some_and(failover::is_ours)
-}
 
 fn rank_balancer(
     policy: &Value,

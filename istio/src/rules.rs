@@ -13,7 +13,7 @@ use crate::hosts::HostName;
 use crate::observed::{Mesh, ObservedService};
 use crate::own;
 use crate::plan::{Exchange, HostPlan};
-use crate::policy::{self, Around, Scope, Unrankable, rank, ranking};
+use crate::policy::{self, Apart, Around, Scope, Unrankable, rank, ranking};
 use crate::restore::{Edit, Step};
 use crate::service::Labels;
 
@@ -177,20 +177,19 @@ fn plan_beside(
         // Istio merges rules that are exported alike.
         spec.insert("exportTo".into(), exported.clone());
     }
+    let apart = apart(host);
+    let scope = Scope::Rule(&apart);
     match holding.ruling() {
         Some((at, _)) => {
             let edits = out.pins.entry(at).or_default();
-            rank(
-                policy,
-                &[Step::Key("spec"), Step::Key("trafficPolicy")],
-                &keys,
-                Scope::Rule,
-                around,
-                edits,
-            )?;
+            rank(policy, &[Step::Key("spec"), Step::Key("trafficPolicy")], &keys, scope, around, edits)?;
         }
         None => {
-            spec.insert("trafficPolicy".into(), ranking(&Value::Null, &keys, around)?);
+            let mut edits = Vec::new();
+            rank(&Value::Null, &[], &keys, scope, around, &mut edits)?;
+            let mut policy = json!({});
+            crate::restore::write(&mut policy, edits);
+            spec.insert("trafficPolicy".into(), policy);
         }
     }
     let scope = Scope::Subset { detects_outliers: policy::detects_outliers(policy, around) };
@@ -247,7 +246,7 @@ fn plan_instead(
         crate::restore::write(subset, edits);
     }
     let mut edits = Vec::new();
-    rank(policy, &[Step::Key("trafficPolicy")], &keys, Scope::Rule, around, &mut edits)?;
+    rank(policy, &[Step::Key("trafficPolicy")], &keys, Scope::Rule(&apart(host)), around, &mut edits)?;
     if routed {
         subsets.extend(lane_subsets(host, policy, around)?);
     }
@@ -258,6 +257,13 @@ fn plan_instead(
     }
     out.own = Some(spec);
     Ok(())
+}
+
+/// The ports whose connections are an exchange's. No route leads them, so that the rule itself puts it first.
+fn apart(host: &HostPlan) -> Apart {
+    let Some(exchange) = &host.exchange else { return Apart::default() };
+    let keys = failover::exchange_keys(&failover::lanes_here(host));
+    Apart { ports: exchange.ports.clone(), keys }
 }
 
 fn rule_for(host: &HostPlan) -> Map<String, Value> {
@@ -280,7 +286,7 @@ fn lane_subsets(host: &HostPlan, policy: &Value, around: Around) -> Result<Vec<V
         host.mirror_subsets()
             .map(|(lane, subset)| json!({"name": subset.as_str(), "labels": failover::own_labels(lane)})),
     );
-    if host.exchange.is_some() {
+    if host.exchanged_to().is_some() {
         let policy = ranking(policy, &failover::exchange_keys(&lanes_here), around)?;
         subsets.push(json!({"name": Exchange::SUBSET, "trafficPolicy": policy}));
     }

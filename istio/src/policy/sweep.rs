@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{MIN_HEALTH_PERCENT, SETTINGS, has_keys_of_ours, is_key_of_ours};
+use super::{MIN_HEALTH_PERCENT, OF_PORTS, SETTINGS, has_keys_of_ours, ranks_by};
+use crate::failover;
 
 /// Takes what is ours out of a policy that has keys of ours and no memory of it: one copied from a live object, or
 /// one whose annotation was dropped by a tool that had come to own it. What is left as we would have made it goes
@@ -14,8 +15,23 @@ pub(crate) fn sweep(policy: &mut Value) {
     for name in SETTINGS {
         sweep_setting(policy, name);
     }
-    let ports = policy.get_mut("portLevelSettings").and_then(Value::as_array_mut);
-    ports.into_iter().flatten().for_each(sweep);
+    sweep_ports(policy);
+}
+
+/// Sweeps the settings of ports. Those that were apart and say nothing else than the policy does are ours.
+fn sweep_ports(policy: &mut Value) {
+    let Some(before) = policy["portLevelSettings"].as_array() else { return };
+    let mut ports = before.clone();
+    ports.retain_mut(|entry| {
+        let is_apart = ranks_by(entry, failover::is_of_exchange);
+        sweep(entry);
+        !is_apart || OF_PORTS.iter().any(|key| entry[*key] != policy[*key])
+    });
+    if ports.is_empty() && !before.is_empty() {
+        policy.as_object_mut().map(|policy| policy.shift_remove("portLevelSettings"));
+    } else {
+        policy["portLevelSettings"] = ports.into();
+    }
 }
 
 fn sweep_setting(policy: &mut Value, name: &str) {
@@ -47,4 +63,8 @@ fn sweep_setting(policy: &mut Value, name: &str) {
     if policy.get("outlierDetection").is_some_and(|outliers| as_ours.contains(outliers)) {
         policy.shift_remove("outlierDetection");
     }
+}
+
+fn is_key_of_ours(key: &Value) -> bool {
+    key.as_str().is_some_and(failover::is_ours)
 }

@@ -23,7 +23,7 @@ fn plain(mesh: &Mesh) -> Around<'_> {
 #[track_caller]
 fn check(policy: Value, want: Value) {
     let mesh = Mesh::default();
-    assert_eq!(ranked(&policy, Scope::Rule, plain(&mesh)).expect("rankable"), want);
+    assert_eq!(ranked(&policy, Scope::Rule(&Apart::default()), plain(&mesh)).expect("rankable"), want);
 }
 
 #[track_caller]
@@ -76,7 +76,7 @@ fn the_order_before_comes_after_ours() {
 
 #[track_caller]
 fn check_keys(policy: Value, around: Around, want: &[&str]) {
-    let ranked = ranked(&policy, Scope::Rule, around).expect("rankable");
+    let ranked = ranked(&policy, Scope::Rule(&Apart::default()), around).expect("rankable");
     let keys = &ranked["loadBalancer"]["localityLbSetting"]["failoverPriority"];
     assert_eq!(*keys, json!([KEYS, want].concat()));
 }
@@ -129,6 +129,85 @@ fn a_ports_settings_replace_the_rules_and_rank_too() {
     );
 }
 
+#[track_caller]
+fn check_apart(policy: Value, want: Value) {
+    let mesh = Mesh::default();
+    let apart = Apart { ports: [5432].into(), keys: vec![EXCHANGE_KEY.into()] };
+    let got = ranked(&policy, Scope::Rule(&apart), plain(&mesh)).expect("rankable");
+    assert_eq!(got["portLevelSettings"], want);
+    let of_all = ranked(&policy, Scope::Rule(&Apart::default()), plain(&mesh)).expect("rankable");
+    for (key, value) in of_all.as_object().expect("an object") {
+        assert!(key == "portLevelSettings" || got[key] == *value, "{key} is as it was: {got}");
+    }
+    let mut swept = got;
+    sweep(&mut swept);
+    let mut forgotten = of_all;
+    sweep(&mut forgotten);
+    assert_eq!(swept, forgotten, "nothing of it stays");
+}
+
+const EXCHANGE_KEY: &str = "lane.canaryctl.io/Exchange=member";
+
+#[test]
+fn a_port_apart_says_what_the_rule_says_but_for_who_comes_first() {
+    let setting = json!({"enabled": true, "failoverPriority": [EXCHANGE_KEY]});
+    let outliers = json!({"consecutive5xxErrors": 0, "minHealthPercent": 1});
+    let bare = json!({
+        "port": {"number": 5432},
+        "loadBalancer": {"localityLbSetting": setting},
+        "outlierDetection": outliers,
+    });
+    check_apart(json!(null), json!([bare]));
+    check_apart(
+        json!({
+            "tunnel": {"targetHost": "a"},
+            "tls": {"mode": "DISABLE"},
+            "connectionPool": {"tcp": {"maxConnections": 1}},
+            "outlierDetection": {"interval": "5s"},
+            "loadBalancer": {"simple": "RANDOM", "localityLbSetting": {"failoverPriority": ["version=v1"]}},
+        }),
+        json!([{
+            "port": {"number": 5432},
+            "tls": {"mode": "DISABLE"},
+            "connectionPool": {"tcp": {"maxConnections": 1}},
+            "outlierDetection": {"interval": "5s", "minHealthPercent": 1},
+            "loadBalancer": {
+                "simple": "RANDOM",
+                "localityLbSetting": {"failoverPriority": [EXCHANGE_KEY, "version=v1"]},
+            },
+        }]),
+    );
+    let of_80 = json!({
+        "port": {"number": 80},
+        "loadBalancer": {"localityLbSetting": {"enabled": true, "failoverPriority": ["canaryctl.io/lane="]}},
+        "outlierDetection": outliers,
+    });
+    check_apart(json!({"portLevelSettings": [{"port": {"number": 80}}]}), json!([of_80, bare]));
+    let mut theirs = bare.clone();
+    theirs["tls"] = json!({"mode": "SIMPLE"});
+    check_apart(
+        json!({"portLevelSettings": [{"port": {"number": 5432}, "tls": {"mode": "SIMPLE"}}]}),
+        json!([theirs]),
+    );
+}
+
+#[test]
+fn a_port_apart_that_cannot_be_ranked_says_why() {
+    let of = |policy: Value| {
+        let mesh = Mesh::default();
+        let apart = Apart { ports: [5432].into(), keys: vec![EXCHANGE_KEY.into()] };
+        ranked(&policy, Scope::Rule(&apart), plain(&mesh)).map_err(|Unrankable(setting)| setting)
+    };
+    assert_eq!(of(json!({"proxyProtocol": {"version": "V1"}})), Err("proxyProtocol"));
+    let balancer = json!({"simple": "PASSTHROUGH"});
+    assert_eq!(
+        of(json!({"portLevelSettings": [{"port": {"number": 5432}, "loadBalancer": balancer}]})),
+        Err("loadBalancer.simple: PASSTHROUGH")
+    );
+    let said = json!({"proxyProtocol": {}, "portLevelSettings": [{"port": {"number": 5432}}]});
+    assert!(of(said).is_ok(), "it does not hold there anyway");
+}
+
 #[test]
 fn a_subset_that_says_nothing_of_balancing_inherits() {
     let policy = json!({"connectionPool": {"tcp": {"maxConnections": 1}}});
@@ -143,7 +222,7 @@ fn pods_that_are_not_ready_count_for_nothing() {
     check_subset(detects(json!(0)), detects(json!(1)));
     check_subset(detects(json!(30)), detects(json!(30)));
     let mesh = Mesh::default();
-    let of_rule = ranked(&detects(json!(0)), Scope::Rule, plain(&mesh)).expect("rankable");
+    let of_rule = ranked(&detects(json!(0)), Scope::Rule(&Apart::default()), plain(&mesh)).expect("rankable");
     assert_eq!(of_rule["outlierDetection"], detects(json!(1))["outlierDetection"]);
 }
 
@@ -162,7 +241,7 @@ fn a_subset_with_a_balancer_of_its_own_ranks() {
 fn some_settings_leave_no_order() {
     let of = |policy: Value| {
         let mesh = Mesh::default();
-        ranked(&policy, Scope::Rule, plain(&mesh)).expect_err("unrankable").0
+        ranked(&policy, Scope::Rule(&Apart::default()), plain(&mesh)).expect_err("unrankable").0
     };
     assert_eq!(of(json!({"loadBalancer": {"simple": "PASSTHROUGH"}})), "loadBalancer.simple: PASSTHROUGH");
     let distribute = json!([{"from": "a/*", "to": {"a/*": 100}}]);
