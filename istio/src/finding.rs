@@ -166,6 +166,16 @@ pub enum Finding {
         /// The service that it looks like.
         host: Host,
     },
+    /// A VirtualService that leads connections past who is to have them.
+    #[error("{object} leads connections of {host} to {to}: who is to have them would not get them")]
+    ConnectionsLed {
+        /// The VirtualService.
+        object: ObjectRef,
+        /// The service.
+        host: Host,
+        /// Where to: a subset or a port of it, or another host.
+        to: String,
+    },
     /// A user's route pins a subset that leaves out some of the baseline.
     #[error(
         "route {route} of {object} pins subset {subset} of {host}: where lane pods are lacking, requests of \
@@ -282,6 +292,7 @@ impl Finding {
             | Self::Headless { host }
             | Self::MeshHttpRoute { host }
             | Self::NoHttpRoutes { host, .. }
+            | Self::ConnectionsLed { host, .. }
             | Self::ForeignRule { host, .. }
             | Self::PartialRule { host, .. }
             | Self::Unrankable { host, .. }
@@ -308,6 +319,7 @@ impl Finding {
             | Self::TwoVirtualServices { host, .. }
             | Self::NoHttpRoutes { host, .. }
             | Self::HalfQualified { host, .. }
+            | Self::ConnectionsLed { host, .. }
             | Self::PinnedSubset { host, .. }
             | Self::ForeignRule { host, .. }
             | Self::PartialRule { host, .. }
@@ -388,6 +400,7 @@ table! {
     RouteWritesTag => "CC124", Warning, "remove that header operation";
     HalfQualified => "CC125", Warning, "write the name alone or the fully qualified name";
     MirrorsApart => "CC126", Warning, "move their `mirror` and `mirrors` into the delegate's routes";
+    ConnectionsLed => "CC127", Refused, "let those routes lead to the service itself, without a subset";
     PinnedSubset => "CC130", Warning, "keep lane pods running, or let the route name no subset";
     SubsetOfLanePods => "CC131", Warning, "give that subset no weight, or let its pods be no members";
     ForeignRule => "CC132", Refused, "move it to the service's namespace, or remove it";

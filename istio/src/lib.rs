@@ -7,6 +7,7 @@
 pub mod change;
 pub mod chosen;
 pub mod compile;
+mod connections;
 mod delegates;
 pub mod failover;
 pub mod finding;

@@ -128,10 +128,14 @@ impl<'a> Planner<'a> {
                 rules.push(HostRules::default());
                 continue;
             }
+            let has_requests = !judge::is_of_connections(host, service);
+            if !has_requests {
+                host.unroute_requests();
+            }
             let mut findings = judge::service_findings(self.observed, host, service, has_pods);
-            let steerable = findings.iter().all(|finding| finding.severity() != Severity::Refused);
+            let steerable = judge::is_steerable(host, &findings);
             let coverage = self.services.coverage(&host.host);
-            self.services.findings(&host.host, &coverage, &mut findings);
+            self.services.findings(host, has_requests, &coverage, &mut findings);
             if coverage.seen_by != Exported::Everywhere
                 && let Some(object) = self.services.by_name(host.host.namespace(), &own::name(&host.host))
             {

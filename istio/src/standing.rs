@@ -3,7 +3,8 @@
 //! A route is put back only where the object as stored has one of ours: whatever that leads to is there, what a
 //! lane is about to get it does not get here, and what was taken away stays away, however old the mesh is that
 //! is known here. An object that is just made is led where every proxy is led already. What puts the baseline
-//! first needs nothing to be there before it; it is what the planner says.
+//! first needs nothing to be there before it; it is what the planner says. Who has connections comes first at
+//! those ports where a rule says so already.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -22,6 +23,7 @@ use crate::plan::{
     Destination, Exchange, HostPlan, HttpRoute, Mirror, REFUSAL_HEADER, RoutingPlan, SubsetName, Tier, TierOf,
 };
 use crate::planner::{Desired, plan};
+use crate::policy;
 use crate::routes::mirror::Copied;
 use crate::routes::{self, LaneHosts, RootTerms};
 use crate::service::{Copies, Host, Labels, Service};
@@ -101,6 +103,9 @@ impl Standing {
             service.copies.iter().map(of)
         });
         let copies = copies.collect();
+        let mut services: HashMap<Host, ObservedService> =
+            observed.services.into_iter().map(|one| (one.host.clone(), one)).collect();
+        keep_ranked(&mut services, &observed.destination_rules);
         let mut rules: HashMap<Host, Vec<Object>> = HashMap::new();
         for object in observed.destination_rules.into_iter().filter(|object| !object.is_ours()) {
             if let Some(host) = ruled(&object) {
@@ -110,7 +115,7 @@ impl Standing {
         Self {
             leads,
             roots: roots.map(|((space, name), terms)| ((space.into(), name.into()), terms)).collect(),
-            services: observed.services.into_iter().map(|one| (one.host.clone(), one)).collect(),
+            services,
             copies,
             by_namespace,
             rules,
@@ -291,6 +296,23 @@ impl Standing {
             tag_header: self.tag_header.clone(),
             hosts: leads.into_iter().map(host).collect(),
             findings: Vec::new(),
+        }
+    }
+}
+
+/// Lets exchanges have the connections that rules give them already.
+fn keep_ranked(services: &mut HashMap<Host, ObservedService>, rules: &[Object]) {
+    let mut ranked: HashMap<Host, BTreeSet<u16>> = HashMap::new();
+    for rule in rules {
+        let mut ports = policy::ports_apart(&rule.spec()["trafficPolicy"]).peekable();
+        if let Some(host) = ruled(rule).filter(|_| ports.peek().is_some()) {
+            ranked.entry(host).or_default().extend(ports);
+        }
+    }
+    for service in services.values_mut() {
+        if let Some(exchanged) = &mut service.exchanged {
+            let ranked = ranked.get(&service.host);
+            exchanged.ports.retain(|port| ranked.is_some_and(|ranked| ranked.contains(port)));
         }
     }
 }

@@ -4,9 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
+use crate::connections::Connections;
 use crate::finding::Finding;
 use crate::hosts::{Exported, HostName, MESH_GATEWAY, Named, named};
 use crate::observed::Object;
+use crate::plan::HostPlan;
 use crate::routes::{self, LaneHosts, Note, Place, RootTerms};
 use crate::service::Host;
 
@@ -64,8 +66,16 @@ impl<'a> ServiceIndex<'a> {
         Coverage { exact: exact.len(), by, seen_by }
     }
 
-    /// What a user should know of the VirtualServices of a host with lanes.
-    pub(crate) fn findings(&self, host: &Host, coverage: &Coverage<'a>, findings: &mut Vec<Finding>) {
+    /// What a user should know of the VirtualServices of a host with lanes, or with an exchange. `has_requests` says
+    /// whether it needs any HTTP route.
+    pub(crate) fn findings(
+        &self,
+        plan: &HostPlan,
+        has_requests: bool,
+        coverage: &Coverage<'a>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let host = &plan.host;
         let exact = coverage.by.get(..coverage.exact).unwrap_or_default();
         let reference = |object: &Object| object.reference().clone();
         if let Some(pair) = exact.windows(2).find(|pair| match pair {
@@ -76,13 +86,28 @@ impl<'a> ServiceIndex<'a> {
             let (first, second) = (reference(first), reference(second));
             findings.push(Finding::TwoVirtualServices { host: host.clone(), first, second });
         }
-        for object in exact.iter().filter(|object| list(&object.spec()["http"]).next().is_none()) {
+        let leads_none = |object: &&&Object| list(&object.spec()["http"]).next().is_none();
+        for object in exact.iter().filter(leads_none).filter(|_| has_requests) {
             findings.push(Finding::NoHttpRoutes { object: reference(object), host: host.clone() });
         }
         for (name, at) in self.half.get(&HostName::from(host)).into_iter().flatten() {
             if let Some(object) = self.users.get(*at) {
                 let (object, name) = (reference(object), (*name).to_owned());
                 findings.push(Finding::HalfQualified { object, name, host: host.clone() });
+            }
+        }
+        self.find_led(plan, coverage, findings);
+    }
+
+    /// Finds what leads connections past the exchange that is to have them.
+    fn find_led(&self, plan: &HostPlan, coverage: &Coverage<'a>, findings: &mut Vec<Finding>) {
+        let Some(exchange) = plan.exchange.as_ref().filter(|one| !one.ports.is_empty()) else { return };
+        let connections = Connections { host: (&plan.host).into(), ports: &exchange.ports };
+        for object in &self.users {
+            let covers = coverage.by.iter().any(|by| by.reference() == object.reference());
+            if let Some(to) = connections.led_past(object, covers) {
+                let (object, host) = (object.reference().clone(), plan.host.clone());
+                findings.push(Finding::ConnectionsLed { object, host, to });
             }
         }
     }

@@ -1,12 +1,33 @@
 //! What a user should know of a service that lanes touch, whatever Istio's objects say.
 
-use crate::finding::Finding;
+use crate::failover;
+use crate::finding::{Finding, Severity};
+use crate::lane::EXCHANGE;
 use crate::observed::{Observed, ObservedService, Speaks};
-use crate::plan::HostPlan;
+use crate::plan::{Exchange, HostPlan};
 
 /// Whether there can be requests to route.
 pub(super) fn speaks_http(service: &ObservedService) -> bool {
     service.ports.iter().any(|port| port.speaks() != Speaks::Other)
+}
+
+/// Whether connections are all that there is, and nobody is there but who has them all or is about to come or to end.
+pub(super) fn is_of_connections(host: &HostPlan, service: &ObservedService) -> bool {
+    let is_theirs = |exchange: &Exchange| {
+        service.ports.iter().all(|port| !port.udp && exchange.ports.contains(&port.number))
+    };
+    !speaks_http(service)
+        && host.subsets.is_empty()
+        && host.idle.iter().all(|idle| idle.lane == EXCHANGE)
+        && host.exchange.as_ref().is_none_or(is_theirs)
+}
+
+/// Whether proxies can at least put the baseline first. Where there are no requests they need to for an exchange: its
+/// pods are nobody else's.
+pub(super) fn is_steerable(host: &HostPlan, findings: &[Finding]) -> bool {
+    let is_exchanged = failover::lanes_here(host).contains(EXCHANGE);
+    let mut refused = findings.iter().filter(|finding| finding.severity() == Severity::Refused);
+    refused.all(|finding| is_exchanged && matches!(finding, Finding::PortNotHttp { .. }))
 }
 
 /// Judges a service. `has_pods` says whether lanes have pods there, or only refuse.
@@ -25,6 +46,7 @@ pub(super) fn service_findings(
     match (speaks(Speaks::Http), speaks(Speaks::Guessed)) {
         (Some(_), _) => {}
         (None, Some(port)) => findings.push(Finding::PortGuessed { host: name(), port: port.number }),
+        (None, None) if is_of_connections(host, service) => {}
         (None, None) => {
             let ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
             findings.push(Finding::PortNotHttp { host: name(), ports: ports.join(", ") });

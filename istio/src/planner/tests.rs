@@ -2,6 +2,7 @@ use super::*;
 use crate::simulate::apply;
 use crate::testing::header;
 
+mod connections;
 mod exchange;
 mod findings;
 mod mirror;

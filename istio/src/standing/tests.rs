@@ -270,6 +270,26 @@ fn a_rule_prefers_the_baseline_again() {
 }
 
 #[test]
+fn a_rule_puts_who_has_connections_first_again_and_nobody_who_had_none() {
+    let base = rule(json!({"tls": {"mode": "DISABLE"}}));
+    let mut observed = shop();
+    observed.destination_rules.push(base.clone());
+    let web = observed.services.iter_mut().find(|one| one.host.name() == "web").expect("the service");
+    let name = Some("tcp-raw".into());
+    web.ports.push(crate::observed::Port { name, number: 9000, app_protocol: None, udp: false });
+    web.exchanged = Some(crate::service::Exchanged { ports: [9000].into() });
+    let labels = labels(&[(crate::lane::LANE_LABEL, crate::lane::EXCHANGE)]);
+    web.workloads.push(crate::service::Workload { name: "agent".into(), labels });
+    let ports = |observed: &Observed| {
+        let wanted = standing(observed, &[]).destination_rule(&base).expect("a plan").expect("an edit");
+        policy::ports_apart(&wanted["spec"]["trafficPolicy"]).collect::<Vec<_>>()
+    };
+    assert_eq!(ports(&observed), [0; 0], "the planner's is the first word");
+    carry_out(&mut observed, &[]);
+    assert_eq!(ports(&observed), [9000]);
+}
+
+#[test]
 fn of_two_rules_the_one_that_is_just_made_is_the_younger() {
     let old = rule(json!({"connectionPool": {}}));
     let mut value = rule(json!({"tls": {"mode": "SIMPLE"}})).into_value();

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use super::arbitrary::{http_match, http_routes, object};
 use super::{labels, workloads};
+use crate::failover::lane_key;
+use crate::lane::EXCHANGE;
 use crate::lane::LaneRouting;
-use crate::observed::{HttpRoutes, Namespace, Object, Observed, ObservedService, Port};
-use crate::service::Copies;
+use crate::observed::{HttpRoutes, Namespace, Object, Observed, ObservedService, Port, Speaks};
+use crate::service::{Copies, Exchanged};
 
 fn of(values: Vec<Value>) -> BoxedStrategy<Value> {
     select(values).boxed()
@@ -20,19 +22,38 @@ fn service(host: &'static str) -> BoxedStrategy<ObservedService> {
     let pods = vec!["v1", "v2:gray", "v3:gray.checkout", "v4:alice", "v5:only", "v6:gone"];
     let ports = select(vec!["http", "web", "http", "http", "http", "tcp"]);
     let share = option::weighted(0.2, 1..=10_000_u16);
-    (subsequence(pods, 0..6), ports, proptest::bool::weighted(0.05), proptest::bool::weighted(0.05), share)
-        .prop_map(move |(pods, port, headless, in_mesh, share)| ObservedService {
-            host: host.parse().expect("host"),
-            ports: vec![Port { name: Some(port.into()), number: 80, app_protocol: None, udp: false }],
-            headless,
-            selector: labels(&[("app", "any")]),
-            workloads: workloads(&pods),
-            http_routes: HttpRoutes { in_mesh, from_gateway: false },
-            distribution: None,
-            exchanged: None,
-            copies: share.map(|share| copies(host, share)).into_iter().collect(),
+    let rare = || proptest::bool::weighted(0.05);
+    let exchange = proptest::bool::weighted(0.3);
+    (subsequence(pods, 0..6), ports, rare(), rare(), share, exchange)
+        .prop_map(move |(pods, port, headless, in_mesh, share, exchange)| {
+            let service = ObservedService {
+                host: host.parse().expect("host"),
+                ports: [(port, 80), ("tcp-raw", 9000)].map(|(name, number)| self::port(name, number)).into(),
+                headless,
+                selector: labels(&[("app", "any")]),
+                workloads: workloads(&pods),
+                http_routes: HttpRoutes { in_mesh, from_gateway: false },
+                distribution: None,
+                exchanged: None,
+                copies: share.map(|share| copies(host, share)).into_iter().collect(),
+            };
+            if exchange { exchanged(service) } else { service }
         })
         .boxed()
+}
+
+fn port(name: &str, number: u16) -> Port {
+    Port { name: Some(name.into()), number, app_protocol: None, udp: false }
+}
+
+/// The service with somebody who has all of it.
+fn exchanged(mut service: ObservedService) -> ObservedService {
+    let mut agent = workloads(&[&format!("agent:{EXCHANGE}")]);
+    agent.iter_mut().for_each(|agent| drop(agent.labels.insert(lane_key(EXCHANGE), "member".into())));
+    service.workloads.append(&mut agent);
+    let ports = service.ports.iter().filter(|port| port.speaks() == Speaks::Other);
+    service.exchanged = Some(Exchanged { ports: ports.map(|port| port.number).collect() });
+    service
 }
 
 /// Copies for somebody's own service beside it.
@@ -54,7 +75,13 @@ fn virtual_service() -> BoxedStrategy<(Value, Value)> {
     let frame = object(vec![
         ("gateways", of(vec![json!(["istio-system/public"]), json!(["mesh", "public"]), json!([])])),
         ("exportTo", of(vec![json!(["*"]), json!(["."]), json!(["shop", "front"])])),
-        ("tcp", of(vec![json!([{"route": [{"destination": {"host": "web", "port": {"number": 9000}}}]}])])),
+        (
+            "tcp",
+            of(vec![
+                json!([{"route": [{"destination": {"host": "web", "port": {"number": 9000}}}]}]),
+                json!([{"match": [{"port": 9000}], "route": [{"destination": {"host": "web", "subset": "v1"}}]}]),
+            ]),
+        ),
         ("fieldOfTomorrow", of(vec![json!({"a": null})])),
     ]);
     let delegation = option::weighted(0.2, (vec(http_match(), 0..2), http_routes()));
@@ -89,8 +116,11 @@ pub(crate) fn traffic_policy() -> BoxedStrategy<Value> {
         json!({"simple": "PASSTHROUGH"}),
     ]);
     let outliers = of(vec![json!({"consecutive5xxErrors": 5, "interval": "10s"}), json!({}), json!(null)]);
-    let port = (balancer.clone(), outliers.clone()).prop_map(|(balancer, outliers)| {
-        json!([{"port": {"number": 80}, "loadBalancer": balancer, "outlierDetection": outliers}, {"tls": {}}])
+    let port = (balancer.clone(), outliers.clone())
+        .prop_map(|(balancer, outliers)| json!({"loadBalancer": balancer, "outlierDetection": outliers}));
+    let port = (port.clone(), select(vec![80, 9000])).prop_map(|(mut entry, number)| {
+        entry["port"] = json!({"number": number});
+        json!([entry, {"tls": {}}])
     });
     object(vec![
         ("loadBalancer", balancer),

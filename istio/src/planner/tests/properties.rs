@@ -96,7 +96,10 @@ fn check_pinned(observed: &Observed, plan: &ClusterPlan) -> Result<(), TestCaseE
         for client in NAMESPACES {
             let policy = effective(observed, client, HostName::from(&service.host)).policy;
             let ports = policy["portLevelSettings"].as_array().into_iter().flatten();
-            for policy in ports.filter(|entry| entry["port"].is_object()).chain([&policy]) {
+            check_connections(service, &policy)?;
+            let is_theirs = |entry: &Value| theirs(service).any(|port| entry["port"]["number"] == port);
+            let ports = ports.filter(|entry| entry["port"].is_object() && !is_theirs(entry));
+            for policy in ports.chain([&policy]) {
                 let balancer = &policy["loadBalancer"];
                 let mut settings =
                     ["localityLbSetting", "zoneAwareLbSetting"].iter().map(|key| &balancer[*key]);
@@ -107,6 +110,49 @@ fn check_pinned(observed: &Observed, plan: &ClusterPlan) -> Result<(), TestCaseE
                 prop_assert!(policy["outlierDetection"].is_object(), "{}", policy);
             }
         }
+    }
+    Ok(())
+}
+
+/// The ports of a service whose connections somebody has.
+fn theirs(service: &ObservedService) -> impl Iterator<Item = u16> {
+    let has = service.workloads.iter().any(|one| one.name == "agent");
+    service.exchanged.iter().filter(move |_| has).flat_map(|exchanged| exchanged.ports.iter().copied())
+}
+
+/// Who has connections comes first at their ports, the baseline then, and lanes last.
+fn check_connections(service: &ObservedService, policy: &Value) -> Result<(), TestCaseError> {
+    for port in theirs(service) {
+        let mut ports = policy["portLevelSettings"].as_array().into_iter().flatten();
+        let entry = ports.find(|entry| entry["port"]["number"] == port);
+        prop_assert!(entry.is_some(), "{} of {}: {}", port, service.host, policy);
+        let entry = entry.unwrap_or(&Value::Null);
+        let keys = ["localityLbSetting", "zoneAwareLbSetting"].map(|key| &entry["loadBalancer"][key]);
+        let keys = keys.iter().find_map(|setting| setting["failoverPriority"].as_array());
+        let keys: Vec<&str> = keys.into_iter().flatten().filter_map(Value::as_str).collect();
+        // Those of others tell pods of one tier apart.
+        let ours = keys.iter().take_while(|key| key.starts_with(failover::LANE_KEY_PREFIX));
+        let rank = |one: &crate::service::Workload| {
+            let holds = |key: &&&str| {
+                let (key, value) = key.split_once('=').unwrap_or_default();
+                one.labels.get(key).map_or("", String::as_str) == value
+            };
+            ours.clone().take_while(holds).count()
+        };
+        let ranks = |is_one: fn(Option<&str>) -> bool| {
+            let lane = |one: &&crate::service::Workload| {
+                is_one(one.labels.get(crate::lane::LANE_LABEL).map(String::as_str))
+            };
+            service.workloads.iter().filter(lane).map(rank).collect::<Vec<_>>()
+        };
+        let agents = ranks(|lane| lane == Some(crate::lane::EXCHANGE));
+        let baseline = ranks(|lane| lane.is_none());
+        let lanes = ranks(|lane| lane.is_some_and(|lane| lane != crate::lane::EXCHANGE));
+        let before =
+            |first: &[usize], then: &[usize]| first.iter().min() > then.iter().max() || first.is_empty();
+        prop_assert!(before(&agents, &baseline), "{:?} {:?} {:?}", keys, agents, baseline);
+        prop_assert!(before(&baseline, &lanes), "{:?} {:?} {:?}", keys, baseline, lanes);
+        prop_assert!(entry["outlierDetection"].is_object(), "{}", entry);
     }
     Ok(())
 }
@@ -138,15 +184,22 @@ fn texts(objects: &[Object]) -> Vec<String> {
 
 proptest! {
     #[test]
-    fn lanes_come_change_and_go(original in mesh(), first in some_lanes(), second in some_lanes()) {
+    fn lanes_and_exchanges_come_change_and_go(
+        original in mesh(),
+        steps in proptest::collection::vec((some_lanes(), any::<bool>()), 1..4),
+    ) {
         let mut observed = original.clone();
-        for lanes in [&first, &second] {
+        for (lanes, exchanges) in &steps {
+            for (service, original) in observed.services.iter_mut().zip(&original.services) {
+                service.exchanged = original.exchanged.clone().filter(|_| *exchanges);
+            }
             let plan = walk(&mut observed, &original, lanes)?;
             check_pinned(&observed, &plan)?;
         }
         for service in &mut observed.services {
             service.workloads.retain(|one| !one.labels.contains_key(crate::lane::LANE_LABEL));
             service.copies.clear();
+            service.exchanged = None;
         }
         walk(&mut observed, &original, &[])?;
         prop_assert_eq!(texts(&observed.virtual_services), texts(&original.virtual_services));
