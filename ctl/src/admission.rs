@@ -175,9 +175,11 @@ fn releases() -> Vec<Value> {
     [vec![may_route("rules"), may_route("steps")], rights, jobs].concat()
 }
 
-/// What is true of a Takeover that has no Service of its own: that gets no copies, and no Service by its selector.
+/// What is true of a Takeover that has no Service of its own: that gets no copies, no Service by its selector, and has
+/// no connections to hand on.
 const NONE_OF_ITS_OWN: &str = "(!has(object.spec.mode) || object.spec.mode != 'mirror') && \
-                               (!has(object.spec.by) || object.spec.by != 'selector') || ";
+                               (!has(object.spec.by) || object.spec.by != 'selector') && \
+                               (!has(object.spec.connections) || size(object.spec.connections) == 0) || ";
 
 fn takeovers() -> Vec<Value> {
     let may = |besides: &str, verb: &str, resource: &str, words: &str| {

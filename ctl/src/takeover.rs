@@ -16,6 +16,7 @@ mod copied;
 mod derive;
 mod judge;
 mod overlap;
+pub mod passed;
 pub mod selected;
 #[cfg(test)]
 mod tests;
@@ -77,6 +78,10 @@ pub struct TakeoverSpec {
     pub service: String,
     /// Ports of the Service that are taken.
     pub ports: Vec<u16>,
+    /// Ports of the Service that are not HTTP, taken or not: what comes to the agent there and is not its laptop's goes
+    /// on, a connection at a time, by a Service of the Takeover's own. None by the Service's selector: all go on so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<u16>,
     /// What of its requests.
     #[serde(default)]
     pub mode: Mode,
@@ -176,11 +181,12 @@ impl Takeover {
     }
 
     /// The Service of its own that it has, named as it is itself: the one that gets copies of requests, or the one that
-    /// leads where the taken one's selector did.
+    /// leads to the taken one's own pods.
     #[must_use]
     pub fn own_service(&self) -> Option<Host> {
         let Metadata { name, namespace, .. } = &self.metadata;
-        let has_one = self.spec.mode == Mode::Mirror || self.spec.by == By::Selector;
+        let TakeoverSpec { mode, by, connections, .. } = &self.spec;
+        let has_one = *mode == Mode::Mirror || *by == By::Selector || !connections.is_empty();
         has_one.then(|| Host::new(name, namespace).ok()).flatten()
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::component::{Component, apiserver, etcd};
+use crate::component::{Component, apiserver, controller_manager, etcd};
 use crate::error::LabError;
 use crate::interrupt::Interrupt;
 use crate::lab::{Lab, require_root};
@@ -20,6 +20,8 @@ pub enum Restartable {
     ApiServer,
     /// etcd. What it has acknowledged, it has afterwards.
     Etcd,
+    /// kube-controller-manager: without it no Service gets or loses an endpoint.
+    ControllerManager,
 }
 
 impl Lab {
@@ -51,6 +53,7 @@ impl Lab {
         match what {
             Restartable::ApiServer => apiserver::component(self),
             Restartable::Etcd => etcd::component(self),
+            Restartable::ControllerManager => controller_manager::component(self),
         }
     }
 }

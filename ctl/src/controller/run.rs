@@ -235,6 +235,7 @@ impl<'a> Run<'a> {
         // No proxy is asked for these.
         let mut turned = takeovers::turn(&client, &seen, &mut self.selectors).await;
         takeovers::release_selected(&client, &seen, &turned).await?;
+        let followed = takeovers::follow(&client, &seen).await;
         let mut phases = Phases::new(&client, &root_namespace, &seen, self.arrival_timeout);
         let (watched, mut selectors) = (self.watched, std::mem::take(&mut self.selectors));
         let changed = tokio::select! {
@@ -274,7 +275,8 @@ impl<'a> Run<'a> {
                 let held = readiness::release(&self.client, &may_be_ready).await;
                 // The lanes are served; the pod is tried again.
                 refused.or(held).map_or(Ok(()), Err)?;
-                let next = [next, released.again_in, turned.again_in, ends, traced.ends_in, others_in];
+                let next =
+                    [next, released.again_in, turned.again_in, followed, ends, traced.ends_in, others_in];
                 Ok(next.into_iter().flatten().min())
             }
             // Somebody was faster, or what was planned by was old: the next plan knows better.

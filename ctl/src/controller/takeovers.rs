@@ -3,6 +3,7 @@
 
 mod agents;
 mod arrivals;
+mod passed;
 mod selected;
 mod services;
 
@@ -27,6 +28,7 @@ use crate::world::Seen;
 use agents::{Agent, Agents};
 
 pub(super) use arrivals::Arrivals;
+pub(super) use passed::follow;
 pub(super) use selected::{go_on, turn};
 pub(super) use services::{Unmade, make as make_services};
 
@@ -113,8 +115,12 @@ pub(super) async fn report(
                 looked.turned.has_arrived(object, &pod.pod.uid)
             }
             (Agent::Running(pod), Ruling::On(takeover)) => {
-                let own = || Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok();
-                let service = takeover.own_service().or_else(own);
+                let service = match takeover.spec.mode {
+                    Mode::Mirror => takeover.own_service(),
+                    Mode::Mesh | Mode::Exchange => {
+                        Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok()
+                    }
+                };
                 arrivals.look(client, looked.root_namespace, seen, service, pod)
             }
             _ => false,
@@ -265,7 +271,7 @@ fn judged(takeover: &Takeover, looked: Looked<'_>) -> (Said, Said) {
     if let Some(why) = looked.unmade.get(&key) {
         let what = match takeover.spec.mode {
             Mode::Mirror => "the Service that its copies go to",
-            Mode::Mesh | Mode::Exchange => "the Service that leads to the pods it had",
+            Mode::Mesh | Mode::Exchange => "the Service that leads to the service's own pods",
         };
         return invalid(format!("{what} cannot be made: {why}"));
     }

@@ -78,6 +78,11 @@ fn spec() -> Value {
                 "rule": "!has(self.by) || self.by == 'routes' || (has(self.mode) && self.mode == 'exchange')",
                 "message": "by its selector all that comes to a service is taken: it is for exchange",
             },
+            {
+                "rule": "!has(self.connections) || size(self.connections) == 0 \
+                         || ((!has(self.by) || self.by == 'routes') && (!has(self.mode) || self.mode != 'mirror'))",
+                "message": "connections are for mesh and exchange, by routes",
+            },
             super::in_hundredths("percent", "percent goes in steps of 0.01"),
         ],
         "properties": {
@@ -88,6 +93,10 @@ fn spec() -> Value {
             "ports": {
                 "type": "array", "minItems": 1, "maxItems": PORTS_MAX, "items": port,
                 "description": "Ports of the Service that are taken.",
+            },
+            "connections": {
+                "type": "array", "maxItems": PORTS_MAX, "items": port,
+                "description": "Ports of the Service that are not HTTP, taken or not: by routes the agent has to know them.",
             },
             "mode": {"type": "string", "enum": ["mesh", "exchange", "mirror"], "description": "What is taken: the requests that a rule matches, all that no lane of the service has, or copies of those."},
             "by": {

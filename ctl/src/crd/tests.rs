@@ -102,7 +102,7 @@ fn check_fields(schema: &Value, given: &Value, at: &str) {
 #[test]
 fn a_takeover_has_every_field_of_its_type_and_no_other() {
     let document = json!({
-        "service": "cart", "ports": [80], "mode": "mesh", "by": "selector", "lane": "dev-alice", "percent": 12.5,
+        "service": "cart", "ports": [80], "connections": [9], "mode": "mesh", "by": "selector", "lane": "dev-alice", "percent": 12.5,
         "rules": [{"when": {"cookie": {"name": "a", "exact": "1"}}}], "owner": {"user": "alice", "machine": "m"},
     });
     let read: crate::takeover::TakeoverSpec = serde_json::from_value(document.clone()).expect("a spec");

@@ -16,7 +16,7 @@ use crate::arrival::{ArrivalError, ReadyPod, is_ready};
 use crate::takeover::selected::SERVICE_LABEL;
 
 /// How long Kubernetes is given to send requests to pods that are ready. One that it does not name by then gets none.
-const NAMED_WITHIN: Duration = Duration::from_secs(5);
+const NAMED_WITHIN: Duration = Duration::from_secs(10);
 /// How often is looked whether it does.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 

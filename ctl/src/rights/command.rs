@@ -245,7 +245,8 @@ fn whole_network() -> Vec<Rule> {
 }
 
 /// Whose takeover has a Service of its own: who has copies, or a service by its selector.
-pub const WITH_A_SERVICE: Whose = Whose::Saying("for mirror, and for exchange outside the mesh");
+pub const WITH_A_SERVICE: Whose =
+    Whose::Saying("for mirror, for exchange outside the mesh, and for services with ports that are not HTTP");
 
 /// Who lets an agent have the controller's image.
 pub const WITHOUT_IMAGE: Whose = Whose::Saying("without --image");

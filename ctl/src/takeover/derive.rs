@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use canary_istio::Object;
 use canary_istio::failover::lane_key;
 use canary_istio::lane::{EXCHANGE, LANE_LABEL};
+use canary_istio::observed::Port;
 use canary_istio::service::{Copies, Labels, Workload};
 use canary_istio::{Observed, ObservedService};
 use canary_rules::lane::{API_VERSION, KIND as LANE};
@@ -12,7 +13,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::judge::{Refusal, judge, refusal};
-use super::{By, LABEL, Mode, Takeover};
+use super::{By, LABEL, Mode, Takeover, passed};
 
 /// What is known beside the Takeovers.
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +166,10 @@ impl Derived {
             let mut labels = service.selector.clone();
             labels.extend(Self::labels(takeover));
             if takeover.spec.mode == Mode::Exchange {
-                service.exchanged.get_or_insert_default();
+                let is_taken = |port: &&Port| takeover.spec.ports.contains(&port.number);
+                let passed = service.ports.iter().filter(|port| passed::is_passed(port)).filter(is_taken);
+                let ports = passed.map(|port| port.number);
+                service.exchanged.get_or_insert_default().ports.extend(ports);
             }
             let name = format!("takeover {}", takeover.metadata.name);
             service.workloads.push(Workload { name, labels });

@@ -1,11 +1,10 @@
 //! Whether a Takeover can be, beside those that are older. Pure.
 
-use canary_istio::observed::Speaks;
 use canary_istio::{Object, ObservedService};
 use canary_rules::wire::LANES_MAX;
 
 use super::derive::{Known, meshes};
-use super::{By, LABEL, Mode, Takeover, is_copied, overlap, selected};
+use super::{By, LABEL, Mode, Takeover, is_copied, overlap, passed, selected};
 
 /// What the lane of a Takeover is called: nobody's pods are in a lane of such a name unless they mean it.
 const LANE_PREFIX: &str = "dev-";
@@ -122,7 +121,7 @@ fn service_refusal(takeover: &Takeover, services: &[ObservedService]) -> Option<
         Ok(service) => service,
         Err(refused) => return Some(refused),
     };
-    let why = meets_strangers(service)?;
+    let why = meets_strangers(takeover, service).or_else(|| has_no_requests(takeover, service))?;
     Some(refusal("Invalid", format!("{}: {why}", takeover.service())))
 }
 
@@ -197,12 +196,19 @@ fn exchange_clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
 }
 
 /// Why clients would meet an agent of a service past its gate.
-fn meets_strangers(service: &ObservedService) -> Option<String> {
+fn meets_strangers(takeover: &Takeover, service: &ObservedService) -> Option<String> {
     if service.headless {
         return Some("it is headless, so clients pick its pods themselves".into());
     }
-    let other = service.ports.iter().find(|port| port.speaks() == Speaks::Other)?;
-    Some(format!("its port {other} is not HTTP, and clients without a sidecar would meet the agent there"))
+    passed::unknown(takeover, service)
+}
+
+/// Why rules find nothing to match at a port that is taken.
+fn has_no_requests(takeover: &Takeover, service: &ObservedService) -> Option<String> {
+    let is_taken = |number: u16| takeover.spec.ports.contains(&number);
+    let mut raw = service.ports.iter().filter(|port| is_taken(port.number) && passed::is_passed(port));
+    let port = raw.next().filter(|_| takeover.spec.mode == Mode::Mesh)?;
+    Some(format!("its port {port} is not HTTP: there are no requests that a rule could match"))
 }
 
 /// Why a Takeover cannot be beside an older one.

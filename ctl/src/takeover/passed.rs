@@ -72,13 +72,15 @@ fn ports(service: &ObservedService) -> Value {
     service.ports.iter().filter(|port| is_passed(port)).map(port).collect()
 }
 
-/// The pods of a namespace that connections may go on to: those of no lane.
+/// The pods of a namespace that connections may go on to: those of no lane that do not end.
 #[must_use]
 pub fn own_pods<'a>(pods: &'a [Object], namespace: &str) -> BTreeSet<&'a str> {
     let is_own = |pod: &&Object| {
-        let labels = &pod.value()["metadata"]["labels"];
-        let lane = labels[LANE_LABEL].as_str().unwrap_or_default();
-        pod.namespace() == namespace && lane.is_empty() && labels[LABEL].is_null()
+        let metadata = &pod.value()["metadata"];
+        let lane = metadata["labels"][LANE_LABEL].as_str().unwrap_or_default();
+        let is_of_nobody = lane.is_empty() && metadata["labels"][LABEL].is_null();
+        // Kubernetes may name it for a moment yet.
+        pod.namespace() == namespace && is_of_nobody && metadata["deletionTimestamp"].is_null()
     };
     pods.iter().filter(is_own).map(Object::name).collect()
 }
@@ -168,13 +170,16 @@ mod tests {
             });
             Object::new(pod).expect("a pod")
         };
+        let mut ending = pod("cart-0", json!({"app": "cart"})).value().clone();
+        ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
         let pods = [
+            Object::new(ending).expect("a pod"),
             pod("cart-1", json!({"app": "cart"})),
             pod("cart-gray", json!({"app": "cart", LANE_LABEL: "gray"})),
             pod("agent", json!({"app": "cart", LANE_LABEL: "exchange", LABEL: "cart-exchange"})),
         ];
         // One that nobody has heard of yet may be an agent.
-        let endpoints: Vec<Value> = ["cart-1", "cart-gray", "agent", "new"]
+        let endpoints: Vec<Value> = ["cart-1", "cart-0", "cart-gray", "agent", "new"]
             .iter()
             .zip(1..)
             .map(|(name, at)| {

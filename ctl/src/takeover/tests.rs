@@ -204,9 +204,40 @@ fn a_service_whose_clients_would_meet_the_agent_is_refused() {
     };
     let headless = with(&|spec| spec["clusterIP"] = "None".into());
     assert!(ruling(&headless, "a").expect("refused").1.contains("shop/cart: it is headless"));
-    let tcp = json!({"name": "tcp-raw", "port": 9000});
-    let raw = with(&|spec| spec["ports"].as_array_mut().expect("ports").push(tcp.clone()));
-    assert!(ruling(&raw, "a").expect("refused").1.contains("its port tcp-raw:9000 is not HTTP"));
+}
+
+#[test]
+fn connections_go_on_by_a_service_of_the_takeovers_own() {
+    let seen = |spec: Value| {
+        let [mut service, workload] = service("cart");
+        service["spec"]["ports"]
+            .as_array_mut()
+            .expect("ports")
+            .push(json!({"name": "tcp-raw", "port": 9000}));
+        let mut takeover = takeover("a", 1, "cart", "alice", header("alice"));
+        for (key, value) in spec.as_object().into_iter().flatten() {
+            takeover["spec"][key] = value.clone();
+        }
+        World { objects: vec![service, workload, takeover] }.see(&MeshConfigs::default()).expect("a world")
+    };
+    let unknown = ruling(&seen(json!({})), "a").expect("refused").1;
+    assert!(
+        unknown.contains("its port tcp-raw:9000 is not HTTP, and its agent does not know it"),
+        "{unknown}"
+    );
+    let known = seen(json!({"connections": [9000]}));
+    assert_eq!(ruling(&known, "a"), None);
+    let Ruling::On(on) = &known.derived.rulings[&("shop".to_owned(), "a".to_owned())] else { panic!("on") };
+    assert_eq!(on.own_service().map(|host| host.name().to_owned()).as_deref(), Some("a"));
+    assert_eq!(known.observed.services[0].exchanged, None);
+    let all = json!({
+        "connections": [9000], "ports": [80, 9000], "mode": "exchange", "rules": [], "lane": null,
+    });
+    let mut all = seen(all);
+    let exchanged = all.observed.services.remove(0).exchanged.expect("it is");
+    assert_eq!(exchanged.ports.into_iter().collect::<Vec<_>>(), [9000], "the others have requests");
+    let raw = ruling(&seen(json!({"connections": [9000], "ports": [9000]})), "a").expect("refused").1;
+    assert!(raw.contains("its port tcp-raw:9000 is not HTTP: there are no requests"), "{raw}");
 }
 
 fn exchange(name: &str, born_s: u32, user: &str) -> Value {

@@ -13,6 +13,7 @@ own pods run on, untouched, and answer whatever your process does not. One devel
 your own requests only, beside others: canaryctl mesh.
 
 Requests are as they would reach the service's pods: path, host, headers, and who called, in x-forwarded-client-cert.
+Connections at a port that is not HTTP come whole, as a database's do; those that are open stay with the pods.
 
 Where the service's pods have no sidecar its selector leads here instead, whatever is spoken at its ports: what
 your process does not take goes on to the pods, requests one by one, other connections as they come. Connections

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::cluster::{Cluster, Ran};
@@ -20,6 +20,8 @@ use crate::shop::Shop;
 
 /// How long until new connections go elsewhere once that is said: kube-proxy's second, and its work.
 const TURNED_WITHIN: Duration = Duration::from_secs(5);
+/// How long rules may stay that nobody reads any more.
+const COLLECTED_WITHIN: Duration = Duration::from_secs(60);
 /// How long an answer may take, a connection and an agent before it.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a query may take to begin, and to be cancelled.
@@ -27,6 +29,12 @@ const SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// How long an idle session is left alone at the least.
 const IDLE_MIN: Duration = Duration::from_secs(3);
 
+/// The Service's ports.
+const BOTH: [u16; 2] = [PORT, UNNAMED_PORT];
+/// A port of the Service that has requests, so that a rule can be for it.
+const HTTP_PORT: u16 = 9187;
+/// Who else develops.
+const BOB: [&str; 4] = ["--as", "bob", "--as-group", "system:masters"];
 /// Some clients, one after the other.
 const CALLS_SOME: usize = 4;
 
@@ -114,7 +122,7 @@ fn who(shop: &Shop, host: &str, port: u16) -> String {
     query(shop.cluster(), host, port, WHO).ok().stdout.trim().to_owned()
 }
 
-/// Clients that come and go one after the other, at each of the Service's ports, until dropped.
+/// Clients that come and go one after the other, at each of some ports, until dropped.
 struct Callers {
     cluster: Cluster,
     ends: Arc<AtomicBool>,
@@ -123,13 +131,14 @@ struct Callers {
 }
 
 impl Callers {
-    fn start(shop: &Shop, host: &str) -> Self {
+    fn start(shop: &Shop, host: &str, ports: &[u16]) -> Self {
         let ends = Arc::new(AtomicBool::new(false));
         let (cluster, host, is_over) = (shop.cluster().clone(), host.to_owned(), ends.clone());
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
+        let ports = ports.to_vec();
         let calling = std::thread::spawn(move || {
-            let ports = [PORT, UNNAMED_PORT].into_iter().cycle();
+            let ports = ports.into_iter().cycle();
             let called = ports.map(|port| query(&cluster, &host, port, WHO));
             let called = called.inspect(|_| {
                 counted.fetch_add(1, Ordering::Relaxed);
@@ -170,8 +179,8 @@ impl Drop for Callers {
 
 /// Waits until new sessions meet a server, and no other.
 #[track_caller]
-fn turned(shop: &Shop, host: &str, to: &str) {
-    for port in [PORT, UNNAMED_PORT] {
+fn turned(shop: &Shop, host: &str, ports: &[u16], to: &str) {
+    for &port in ports {
         let mut in_a_row = 0;
         shop.cluster().until(&format!("new sessions are the {to}'s"), TURNED_WITHIN, || {
             in_a_row = if who(shop, host, port) == to { in_a_row + 1 } else { 0 };
@@ -254,7 +263,7 @@ pub(crate) async fn exchanged(shop: &Shop) {
     let ip = spec["clusterIP"].as_str().expect("an address");
     let by_address = ["-h", ip];
     let mut laptop = postgres::Local::start(shop);
-    turned(shop, ip, "pod");
+    turned(shop, ip, &BOTH, "pod");
     let mut from_before = Session::open(shop, "psql", &[], &by_address);
     assert_eq!(from_before.ask(WHO), "pod");
     from_before.ask("begin; select pg_backend_pid()");
@@ -262,10 +271,10 @@ pub(crate) async fn exchanged(shop: &Shop) {
     let to = laptop.to();
     let args = ["exchange", "db", "-n", shop.namespace(), "--to", &to, "--keep", "3s", "-o", "json"];
     let args = [args.as_slice(), &ALICE].concat();
-    let callers = Callers::start(shop, ip);
+    let callers = Callers::start(shop, ip, &BOTH);
     let mut alice = Beside::new(shop, &args);
     assert_eq!(alice.ready()["curl"], Value::Null, "nobody asks a database so");
-    turned(shop, ip, "laptop");
+    turned(shop, ip, &BOTH, "laptop");
     let copy = query(shop.cluster(), ip, PORT, &format!("copy ({ROWS}) to stdout")).ok().stdout;
     let told =
         query(shop.cluster(), ip, UNNAMED_PORT, &format!("select {SUM} from ({ROWS}) as r")).ok().stdout;
@@ -279,16 +288,16 @@ pub(crate) async fn exchanged(shop: &Shop) {
     let met = callers.end();
     assert!(met["laptop"] >= CALLS_SOME && met["pod"] >= CALLS_SOME, "{met:?}");
     laptop.stop();
-    turned(shop, ip, "pod");
+    turned(shop, ip, &BOTH, "pod");
     laptop.again(shop);
-    turned(shop, ip, "laptop");
+    turned(shop, ip, &BOTH, "laptop");
     let mut meanwhile = Session::open(shop, "psql", &[], &by_address);
     assert_eq!(meanwhile.ask(WHO), "laptop");
 
-    let callers = Callers::start(shop, ip);
+    let callers = Callers::start(shop, ip, &BOTH);
     let ended = alice.interrupt();
     assert_eq!(ended.code(), Some(0));
-    turned(shop, ip, "pod");
+    turned(shop, ip, &BOTH, "pod");
     assert_eq!(meanwhile.asked(WHO), None, "a session goes with whoever had it");
     assert_eq!(from_before.ask(WHO), "pod");
     assert_eq!(from_before.end().code(), Some(0));
@@ -300,16 +309,144 @@ pub(crate) async fn exchanged(shop: &Shop) {
 
     // Gone without a word: what it had open ends, too.
     let mut again = Beside::new(shop, &args);
-    turned(shop, ip, "laptop");
+    turned(shop, ip, &BOTH, "laptop");
     let mut meanwhile = Session::open(shop, "psql", &[], &by_address);
     assert_eq!(meanwhile.ask(WHO), "laptop");
     again.vanish();
     let vanished = Instant::now();
     assert_eq!(meanwhile.asked(WHO), None, "it does not wait for a machine that is gone");
     assert!(vanished.elapsed() < BACK_WITHIN, "a session knew it after {:?}", vanished.elapsed());
-    turned(shop, ip, "pod");
+    turned(shop, ip, &BOTH, "pod");
     println!("a laptop that vanished: its session had ended after {:?}", vanished.elapsed());
     shop.close();
+}
+
+/// In the mesh a developer's own server has the Service's new sessions whichever proxy they come by, beside another's lane at
+/// a port that has requests; clients without a sidecar meet either server, and none is turned away.
+pub(crate) async fn exchanged_in_the_mesh(shop: &Shop) {
+    shop.installed();
+    let shop = &Shop::open_to_all(shop.cluster()).await;
+    let Some(_database) = postgres::Pod::start(shop) else { return shop.close() };
+    let ports = json!([
+        {"name": "tcp-postgres", "port": PORT, "targetPort": PORT},
+        {"name": "http-metrics", "port": HTTP_PORT, "targetPort": HTTP_PORT},
+    ]);
+    let patch = json!({"spec": {"ports": ports}}).to_string();
+    shop.kubectl(&["patch", "service/db", "--type=merge", "-p", &patch]).ok();
+    let ip = spec(shop)["clusterIP"].as_str().expect("an address").to_owned();
+    let forwarded = Beside::new(shop, &["forward", "-n", shop.namespace(), "db", "0:5432", "-o", "json"]);
+    let (host, port) = forwarded.says("local").rsplit_once(':').expect("a port");
+    let by_proxy = [port.parse::<u16>().expect("a number")];
+    turned(shop, host, &by_proxy, "pod");
+    turned(shop, &ip, &[PORT], "pod");
+    let (before, rules) = (kinds(shop), rules(shop));
+    let mut from_before = Session::open(shop, "psql", &[], &["-h", host, "-p", port]);
+    assert_eq!(from_before.ask(WHO), "pod");
+    from_before.ask("begin; select pg_backend_pid()");
+    let mut laptop = postgres::Local::start(shop);
+    let to = laptop.to();
+    let end = ["-n", shop.namespace(), "--to", &to, "--keep", "3s", "-o", "json"];
+    refused(shop, &to);
+
+    // Requests that a rule matches are taken; sessions go on to the pod, by the agent as well.
+    let callers = Callers::start(shop, host, &by_proxy);
+    let strangers = Callers::start(shop, &ip, &[PORT]);
+    let mesh = [&["mesh", "db", "--cookie", "dev=bob"], end.as_slice(), &BOB].concat();
+    let mut bob = Beside::new(shop, &mesh);
+    bob.ready();
+    for calls in [&callers, &strangers] {
+        (0..5).for_each(|_| calls.more());
+    }
+    for met in [callers.end(), strangers.end()] {
+        assert_eq!(met.keys().collect::<Vec<_>>(), ["pod"], "{met:?}");
+    }
+
+    let callers = Callers::start(shop, host, &by_proxy);
+    let strangers = Callers::start(shop, &ip, &[PORT]);
+    let args = [&["exchange", "db", "--port", "5432"], end.as_slice(), &ALICE].concat();
+    let mut alice = Beside::new(shop, &args);
+    assert_eq!(alice.ready()["curl"], Value::Null, "nobody asks a database so");
+    turned(shop, host, &by_proxy, "laptop");
+    let copy = query(shop.cluster(), host, by_proxy[0], &format!("copy ({ROWS}) to stdout")).ok().stdout;
+    assert!(copy.len() > BYTES_MIN, "{} bytes", copy.len());
+    callers.more();
+    strangers.more();
+    let (met, strangers_met) = (callers.end(), strangers.end());
+    assert!(met["laptop"] >= CALLS_SOME && met["pod"] >= CALLS_SOME, "{met:?}");
+    println!("clients without a sidecar met {strangers_met:?}");
+
+    // Nobody listens there for a while: what comes to the agent goes on to the pod.
+    laptop.stop();
+    turned(shop, host, &by_proxy, "pod");
+    turned(shop, &ip, &[PORT], "pod");
+    laptop.again(shop);
+    turned(shop, host, &by_proxy, "laptop");
+
+    // Another pod is the Service's only one: it is the new one then.
+    let names = || shop.kubectl(&["get", "pods", "-l", "app=db", "-o", "name"]).ok().stdout;
+    let old = names().lines().find(|name| name.starts_with("pod/db-")).expect("a pod").to_owned();
+    shop.kubectl(&["rollout", "restart", "deployment/db"]).ok();
+    shop.rolled_out();
+    shop.kubectl(&["wait", &old, "--for=delete", "--timeout=60s"]).ok();
+    laptop.stop();
+    turned(shop, host, &by_proxy, "pod");
+    turned(shop, &ip, &[PORT], "pod");
+    laptop.again(shop);
+    turned(shop, host, &by_proxy, "laptop");
+    assert_eq!(from_before.asked(WHO), None, "its server is gone");
+
+    let callers = Callers::start(shop, host, &by_proxy);
+    let strangers = Callers::start(shop, &ip, &[PORT]);
+    assert_eq!(bob.interrupt().code(), Some(0));
+    assert_eq!(alice.interrupt().code(), Some(0));
+    turned(shop, host, &by_proxy, "pod");
+    turned(shop, &ip, &[PORT], "pod");
+    for calls in [callers, strangers] {
+        calls.more();
+        let met = calls.end();
+        assert!(met["pod"] >= CALLS_SOME, "{met:?}");
+    }
+    shop.cluster().until("nothing is left", BACK_WITHIN, || (kinds(shop) == before).then_some(()));
+    let is_as_before = || (self::rules(shop) == rules).then_some(());
+    shop.cluster().until("the mesh is as before", COLLECTED_WITHIN, is_as_before);
+
+    // Gone without a word.
+    let mut again = Beside::new(shop, &args);
+    turned(shop, host, &by_proxy, "laptop");
+    again.vanish();
+    let vanished = Instant::now();
+    while who(shop, host, by_proxy[0]) != "pod" {
+        assert!(vanished.elapsed() < BACK_WITHIN, "the laptop still answers");
+    }
+    turned(shop, host, &by_proxy, "pod");
+    println!("a laptop that vanished: new sessions are the pod's after {:?}", vanished.elapsed());
+    drop(forwarded);
+    shop.close();
+}
+
+/// Sessions are nothing that a rule could match.
+fn refused(shop: &Shop, to: &str) {
+    let args = ["mesh", "db", "-n", shop.namespace(), "--to", to, "--port", "5432"];
+    let refused = shop.cluster().canaryctl(&[args.as_slice(), &ALICE].concat());
+    let says = format!("cannot take {}/db: its port 5432 is not HTTP", shop.namespace());
+    assert!(refused.code == 1 && refused.stderr.contains(&says), "{refused}");
+    assert!(refused.stderr.contains("exchange db --port 5432 --to PORT"), "{refused}");
+}
+
+/// How many things of each kind there are.
+fn kinds(shop: &Shop) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for name in things(shop).lines() {
+        *kinds.entry(name.split('/').next().unwrap_or(name).to_owned()).or_default() += 1;
+    }
+    kinds
+}
+
+/// The namespace's rules, as the mesh has them.
+fn rules(shop: &Shop) -> Value {
+    let found = shop.cluster().get(&["-n", shop.namespace(), "destinationrules"]);
+    let all = found["items"].as_array().into_iter().flatten();
+    all.map(|rule| json!([rule["metadata"]["name"], rule["spec"]])).collect()
 }
 
 /// What there is of the namespace's workloads, Services and what is the developer's.

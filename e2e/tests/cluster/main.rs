@@ -100,6 +100,7 @@ fn main() -> ExitCode {
     suite.test("a_namespace_that_istio_does_not_look_at_is_left_alone", discovery::left_out);
     suite.test("two_revisions_of_istio_are_beside_each_other", revisions::beside);
     suite.test("the_control_plane_goes_away_and_comes_back", control_plane::restarts);
+    suite.test("nobody_is_led_to_a_lane_before_its_pods_are_endpoints", control_plane::endpoints_late);
     suite.test("an_api_server_that_refuses_is_asked_again", interrupted::refused);
     suite.test("a_controller_that_dies_between_two_writes_leaves_a_mesh_that_serves", interrupted::cut);
     suite.test("a_controller_that_wakes_up_deposed_writes_nothing", rivals::woken);
@@ -135,6 +136,7 @@ fn main() -> ExitCode {
     suite.test("a_laptop_has_all_requests_of_a_service_and_none_fails", laptop::exchanged);
     suite.test("a_laptop_has_all_of_a_service_outside_the_mesh_and_no_connection_fails", outside::exchanged);
     suite.test("a_laptop_has_a_databases_new_sessions_and_open_ones_stay", database::exchanged);
+    suite.test("a_laptop_has_a_databases_new_sessions_in_the_mesh", database::exchanged_in_the_mesh);
     suite.test("a_laptop_gets_copies_of_a_services_requests_and_nobody_can_tell", mirrored::of_a_service);
     suite.test("two_developers_have_one_service_and_nobody_else_notices", colleagues::on_one_service);
     suite.test("a_laptop_that_falls_silent_keeps_nobody_waiting", laptop::silent);

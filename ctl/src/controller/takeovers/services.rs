@@ -1,6 +1,6 @@
-//! The Services that Takeovers have of their own: those that get copies of other ones' requests, and those that lead where
-//! a selector did. They are made before anything leads there, kept as the taken one is, owned by their Takeover, and go
-//! with it.
+//! The Services that Takeovers have of their own: those that get copies of other ones' requests, and those that lead to
+//! the taken one's own pods. They are made before anything leads there, kept as the taken one is, owned by their Takeover,
+//! and go with it.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{RunError, failed};
 use crate::names::FIELD_MANAGER;
-use crate::takeover::{By, Ruling, Takeover, is_copied, ports, receiver, selected};
+use crate::takeover::{By, Mode, Ruling, Takeover, is_copied, passed, ports, receiver, selected};
 use crate::world::Seen;
 
 /// Why Takeovers have none, by their namespace and name.
@@ -23,9 +23,10 @@ pub(in crate::controller) async fn make(client: &Client, seen: &Seen) -> Result<
     let mut unmade = Unmade::new();
     for object in &seen.takeovers {
         let Some(Ruling::On(takeover)) = super::ruling(seen, object) else { continue };
-        let due = match takeover.spec.by {
-            By::Routes => receiver_due(takeover, &seen.observed.services),
-            By::Selector => baseline_due(takeover, &seen.taken),
+        let due = match (takeover.spec.by, takeover.spec.mode) {
+            (By::Selector, _) => baseline_due(takeover, &seen.taken),
+            (By::Routes, Mode::Mirror) => receiver_due(takeover, &seen.observed.services),
+            (By::Routes, Mode::Mesh | Mode::Exchange) => onward_due(takeover, &seen.observed.services),
         };
         let Some(due) = due else { continue };
         let api: Api<Service> = Api::namespaced(client.clone(), object.namespace());
@@ -65,14 +66,29 @@ enum Due {
 
 /// What it takes for a Takeover's copies to be received; nothing where that is so.
 fn receiver_due(takeover: &Takeover, services: &[ObservedService]) -> Option<Due> {
-    let to = takeover.own_service()?;
-    let of = Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok()?;
-    let find = |host: &Host| services.iter().find(|service| service.host == *host);
-    let service = find(&of)?;
-    let Some(found) = find(&to) else { return Some(Due::Made(receiver(takeover, service))) };
+    let (service, found) = with_its_own(takeover, services)?;
+    let Some(found) = found else { return Some(Due::Made(receiver(takeover, service))) };
     let copied = service.ports.iter().filter(|port| is_copied(port));
     let is_so = found.ports.iter().eq(copied);
     (!is_so).then(|| Due::Changed(json!({"spec": {"ports": ports(takeover, service)}})))
+}
+
+/// What it takes for a Takeover's agent to hand connections on; nothing where that is so.
+fn onward_due(takeover: &Takeover, services: &[ObservedService]) -> Option<Due> {
+    let (service, found) = with_its_own(takeover, services)?;
+    let Some(found) = found else { return Some(Due::Made(passed::onward(takeover, service))) };
+    passed::onward_change(found, service).map(Due::Changed)
+}
+
+/// The service that is taken, and the Takeover's own if it is there; none where it has none.
+fn with_its_own<'s>(
+    takeover: &Takeover,
+    services: &'s [ObservedService],
+) -> Option<(&'s ObservedService, Option<&'s ObservedService>)> {
+    let to = takeover.own_service()?;
+    let of = Host::new(&takeover.spec.service, &takeover.metadata.namespace).ok()?;
+    let find = |host: &Host| services.iter().find(|service| service.host == *host);
+    Some((find(&of)?, find(&to)))
 }
 
 /// What it takes for a Takeover's agent to reach who was there before; nothing where that is so.

@@ -174,8 +174,12 @@ fn gate(beside: &Value, taken: &Taken, takeover: &Takeover, agent: &Agent<'_>) -
             Target::Number(number) => (*number, None),
             Target::Name(name) => (NAMED_PORT_FIRST.saturating_add(index), Some(name)),
         };
-        let host = format!("{}.{}.svc.cluster.local", taken.name, taken.namespace);
-        args.push(format!("--port={number}={host}:{}{}", port.number, laptop(port)));
+        let (kind, baseline) = match port.speaks {
+            Speaks::Http | Speaks::Guessed => ("port", &taken.name),
+            Speaks::Other => ("tcp-port", &takeover.metadata.name),
+        };
+        let host = format!("{baseline}.{}.svc.cluster.local", taken.namespace);
+        args.push(format!("--{kind}={number}={host}:{}{}", port.number, laptop(port)));
         let mut declared = json!({"containerPort": number});
         if let Some(name) = named {
             declared["name"] = name.as_str().into();
@@ -269,6 +273,32 @@ mod tests {
         ]);
         assert_eq!(pod["initContainers"][0]["args"], args);
         Taken::read(&service, Ports::Copied(&[9000])).expect_err("there are no requests to copy");
+    }
+
+    #[test]
+    fn an_agent_among_a_services_pods_passes_connections_on_to_the_others() {
+        let ports = json!([
+            {"name": "http", "port": 80, "targetPort": 8080}, {"name": "tcp-db", "port": 5432, "targetPort": "db"},
+            {"name": "tls", "port": 443},
+        ]);
+        let taken = Taken::read(&service(ports), Ports::Several(&[80, 5432])).expect("a service");
+        let document = taken.takeover(What::Everything, "alice", "laptop");
+        let takeover = Takeover::deserialize(&document).expect("a takeover");
+        let agent = Agent { like: None, tag_header: "x-canary-lane" };
+        let container = json!({"name": "agent", "image": "canaryctl:1", "args": ["agent"]});
+        let job = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+        let job = dressed(job, &taken, &takeover, &agent);
+        let gate = &job["spec"]["template"]["spec"]["initContainers"][0];
+        let args = json!([
+            "gate",
+            "--agent",
+            "--tag-header=x-canary-lane",
+            "--port=8080=cart.shop.svc.cluster.local:80=127.0.0.1:15790",
+            "--tcp-port=15801=cart-exchange.shop.svc.cluster.local:5432=127.0.0.1:15790",
+            "--tcp-port=443=cart-exchange.shop.svc.cluster.local:443",
+        ]);
+        assert_eq!(gate["args"], args);
+        assert_eq!(gate["ports"][1], json!({"containerPort": 15801, "name": "db"}));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::failure::{Code, Failure};
 use crate::progress::seconds;
 use crate::rights::command::{WITH_A_SERVICE, WITHOUT_IMAGE};
 use crate::rights::{self, Command, Whose};
-use crate::takeover::{By, LABEL, Takeover, selected};
+use crate::takeover::{By, LABEL, Takeover, passed, selected};
 use crate::takeovers::{Place, Takeovers, once_over, who_am_i};
 use crate::{output, signals, world};
 
@@ -149,8 +149,10 @@ pub(in crate::verb) async fn all(wishes: &[Wish], how: &How, cluster: &Cluster) 
         let wanted: Vec<Value> = wishes.iter().map(|wish| wish.wanted.clone()).collect();
         return output::objects(&wanted, output::Format::Yaml);
     }
-    let has_a_service =
-        |wish: &Wish| wish.wanted["spec"]["mode"] == "mirror" || selected::is_asked_by(&wish.wanted);
+    let has_a_service = |wish: &Wish| {
+        let wanted = &wish.wanted;
+        wanted["spec"]["mode"] == "mirror" || selected::is_asked_by(wanted) || passed::is_asked_by(wanted)
+    };
     let more = wishes.iter().any(has_a_service).then_some(WITH_A_SERVICE);
     how.held(cluster, Command::Mesh, more).await?;
     // What is made from here on is taken back.

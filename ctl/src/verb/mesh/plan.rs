@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::words::short_name;
 use crate::failure::{Code, Failure};
-use crate::takeover::{self, By, Mode, selected};
+use crate::takeover::{self, By, Mode, passed, selected};
 
 /// Longest name of a Takeover and of its Job, in bytes: it is the value of a label.
 const NAME_BYTES_MAX: usize = 63;
@@ -16,7 +16,7 @@ const NAME_BYTES_MAX: usize = 63;
 /// Which ports of a Service are meant.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::verb) enum Ports<'a> {
-    /// This one, or the only one.
+    /// This one, or the only one: of those that have requests.
     One(Option<u16>),
     /// These, or all.
     Several(&'a [u16]),
@@ -100,11 +100,8 @@ impl Taken {
             if speaks == Speaks::Other && matches!(wanted, Ports::Copied(_)) {
                 continue;
             }
-            if speaks == Speaks::Other && by == By::Routes {
-                return Err(cannot(&format!(
-                    "its port {port} is not HTTP, and clients without a sidecar would meet the agent there"
-                )));
-            }
+            let why = passed::why_not(&port).filter(|_| by == By::Routes);
+            why.map_or(Ok(()), |why| Err(cannot(&why)))?;
             let target = match (&value["targetPort"], value["targetPort"].as_u64()) {
                 (Value::String(name), _) => Target::Name(name.clone()),
                 (_, Some(target)) => Target::Number(u16::try_from(target).unwrap_or(number)),
@@ -112,10 +109,24 @@ impl Taken {
             };
             ports.push(TakenPort { number, target, speaks, is_taken: false });
         }
-        let numbers: Vec<u16> = ports.iter().map(|port| port.number).collect();
+        if by == By::Routes {
+            mixed(&ports).map_or(Ok(()), |why| Err(cannot(&why)))?;
+        }
+        let has_requests =
+            |port: &&TakenPort| port.speaks != Speaks::Other || !matches!(wanted, Ports::One(_));
+        let numbers: Vec<u16> = ports.iter().filter(has_requests).map(|port| port.number).collect();
+        let is_raw =
+            |wanted: u16| ports.iter().any(|port| port.number == wanted && port.speaks == Speaks::Other);
         let named = match wanted {
+            Ports::One(Some(port)) if is_raw(port) => {
+                let failure =
+                    cannot(&format!("its port {port} is not HTTP: there are no requests to tell apart"));
+                return Err(failure.help(format!(
+                    "canaryctl -n {namespace} exchange {name} --port {port} --to PORT takes all of its connections"
+                )));
+            }
             Ports::One(Some(port)) => vec![port],
-            Ports::One(None) if ports.len() == 1 => numbers.clone(),
+            Ports::One(None) if numbers.len() == 1 => numbers.clone(),
             Ports::One(None) => Vec::new(),
             Ports::Several([]) | Ports::Copied([]) | Ports::Whole([]) => numbers.clone(),
             Ports::Several(named) | Ports::Copied(named) | Ports::Whole(named) => named.to_vec(),
@@ -134,6 +145,11 @@ impl Taken {
     /// The ports that are taken.
     pub(super) fn taken(&self) -> impl Iterator<Item = &TakenPort> + Clone {
         self.ports.iter().filter(|port| port.is_taken)
+    }
+
+    /// Whether there may be requests at a port that is taken.
+    pub(super) fn has_requests(&self) -> bool {
+        self.taken().any(|port| port.speaks != Speaks::Other)
     }
 
     /// The Takeover that this user asks for.
@@ -156,6 +172,13 @@ impl Taken {
         });
         if self.by == By::Selector {
             takeover["spec"]["by"] = json!(self.by);
+        }
+        if self.by == By::Routes && !matches!(what, What::Copies(_)) {
+            let raw = self.ports.iter().filter(|port| port.speaks == Speaks::Other);
+            let raw: Vec<u16> = raw.map(|port| port.number).collect();
+            if !raw.is_empty() {
+                takeover["spec"]["connections"] = raw.into();
+            }
         }
         match what {
             What::Matched { lane, rules } => {
@@ -189,6 +212,19 @@ impl Taken {
     }
 }
 
+/// Why an agent cannot tell what comes to it: ports that lead to one place, and only some of them to requests.
+fn mixed(ports: &[TakenPort]) -> Option<String> {
+    let is_raw = |port: &TakenPort| port.speaks == Speaks::Other;
+    let pairs = ports.iter().flat_map(|port| ports.iter().map(move |other| (port, other)));
+    let (raw, other) = pairs
+        .filter(|(port, other)| port.target == other.target)
+        .find(|(port, other)| is_raw(port) && !is_raw(other))?;
+    Some(format!(
+        "its ports {} and {} lead to one place, and one of them is not HTTP",
+        raw.number, other.number
+    ))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -209,7 +245,14 @@ pub(super) mod tests {
     #[test]
     fn a_service_whose_requests_cannot_be_told_apart_is_refused() {
         let tcp = service(json!([{"name": "http", "port": 80}, {"name": "tcp-raw", "port": 9000}]));
-        assert!(refused(&tcp, Some(80)).contains("its port tcp-raw:9000 is not HTTP"));
+        assert!(refused(&tcp, Some(9000)).contains("its port 9000 is not HTTP: there are no requests"));
+        let one_place = service(json!([
+            {"name": "http", "port": 80, "targetPort": 8080}, {"name": "tcp-raw", "port": 9000, "targetPort": 8080},
+        ]));
+        assert!(refused(&one_place, Some(80)).contains("its ports 9000 and 80 lead to one place"));
+        let udp =
+            service(json!([{"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]));
+        assert!(refused(&udp, Some(80)).contains("its port dns:53 is UDP"));
         let two = service(json!([{"name": "http", "port": 80}, {"name": "http-b", "port": 81}]));
         assert!(refused(&two, None).contains("which port is meant"));
         assert!(refused(&two, Some(82)).contains("which port is meant"));
@@ -232,6 +275,28 @@ pub(super) mod tests {
             assert_eq!(takeover["spec"], spec);
         }
         Taken::read(&service, Ports::Several(&[80, 82])).expect_err("there is no port 82");
+    }
+
+    #[test]
+    fn connections_are_taken_whole_and_by_an_exchange_alone() {
+        let service = service(json!([{"name": "http", "port": 80}, {"name": "tcp-raw", "port": 9000}]));
+        let rules = [json!({"when": {"header": {"name": "x-dev", "exact": "alice"}}})];
+        let matched = || What::Matched { lane: "dev-alice", rules: &rules };
+        // The only port with requests is meant, and the agent passes on what comes to the other.
+        for (ports, what, taken) in [
+            (Ports::One(None), matched(), json!([80])),
+            (Ports::Several(&[]), What::Everything, json!([80, 9000])),
+            (Ports::Several(&[9000]), What::Everything, json!([9000])),
+        ] {
+            let takeover = Taken::read(&service, ports).expect("a service").takeover(what, "alice", "laptop");
+            assert_eq!(
+                (&takeover["spec"]["ports"], &takeover["spec"]["connections"]),
+                (&taken, &json!([9000]))
+            );
+        }
+        let copied = Taken::read(&service, Ports::Copied(&[])).expect("a service");
+        let mirror = copied.takeover(What::Copies(None), "alice", "laptop");
+        assert_eq!(mirror["spec"]["connections"], Value::Null, "nothing of the Service meets the agent");
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub(super) async fn ready(
     let entry = entry(client, &takeover.metadata.namespace).await;
     let shop = format!("http://{}/", entry.as_deref().unwrap_or("YOUR-SHOP"));
     let curl = match takeover.spec.by {
-        By::Routes => Some(curl(takeover, &shop)),
+        By::Routes if taken.has_requests() => Some(curl(takeover, &shop)),
+        By::Routes => None,
         By::Selector => curl_inside(taken),
     };
     let link = takeover.link().map(|query| format!("{shop}?{query}"));
