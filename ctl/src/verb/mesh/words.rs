@@ -63,6 +63,9 @@ pub(super) async fn ready(
     let whose = takeover.spec.lane.as_ref().map_or(service.clone(), |lane| format!("lane {lane}"));
     let of = takeover.spec.lane.as_ref().map_or(String::new(), |_| format!("{service}, "));
     anstream::println!("{whose} → {to}   {of}{what}  {}", seconds(took));
+    if let Some(note) = guessed(taken, takeover) {
+        anstream::println!("note: {note}");
+    }
     let Some(all) = together.has_come() else { return };
     let others = match takeover.spec.mode {
         _ if all > 1 => {
@@ -128,6 +131,19 @@ fn curl_inside(taken: &Taken) -> Option<String> {
     Some(format!("canaryctl -n {} run -- curl http://{}:{}/", taken.namespace, taken.name, port.number))
 }
 
+/// What does not come of all that is asked for: the mesh looks for requests at a port that does not say what it speaks, and
+/// leads nothing else.
+fn guessed(taken: &Taken, takeover: &Takeover) -> Option<String> {
+    let (mode, by) = (takeover.spec.mode, takeover.spec.by);
+    let port = taken.taken().find(|port| port.speaks == Speaks::Guessed)?.number;
+    (mode == Mode::Exchange && by == By::Routes).then(|| {
+        format!(
+            "port {port} does not say what it speaks: its HTTP comes here, and other connections stay with the pods; \
+             appProtocol: tcp has them come"
+        )
+    })
+}
+
 /// A command that opens a connection instead, by a client of whatever is spoken there.
 fn client_inside(taken: &Taken) -> String {
     let port = taken.taken().next().map_or(String::new(), |port| format!(":{}", port.number));
@@ -139,7 +155,7 @@ mod tests {
     use serde::Deserialize as _;
 
     use super::*;
-    use crate::verb::mesh::plan::Ports;
+    use crate::verb::mesh::plan::{Ports, What};
 
     #[test]
     fn a_user_is_called_by_their_own_name() {
@@ -173,6 +189,24 @@ mod tests {
         assert_eq!(curl(&by_cookie, "http://shop.test/"), "curl http://shop.test/ -H 'cookie: dev=1'");
         let by_query = takeover(json!({"query": {"name": "dev", "exact": "1"}}));
         assert_eq!(curl(&by_query, "http://shop.test/"), "curl http://shop.test/?dev=1");
+    }
+
+    #[test]
+    fn who_exchanges_a_port_that_says_nothing_is_told_what_stays() {
+        let note = |ports: Value, wanted: Ports<'_>| {
+            let service = json!({
+                "metadata": {"name": "db", "namespace": "shop"}, "spec": {"selector": {"app": "db"}, "ports": ports},
+            });
+            let taken = Taken::read(&service, wanted).expect("it can be taken");
+            let takeover = taken.takeover(What::Everything, "alice", "laptop");
+            guessed(&taken, &Takeover::deserialize(&takeover).expect("a takeover"))
+        };
+        let unsaid = json!({"name": "postgres", "port": 5432});
+        let said = json!({"name": "tcp-postgres", "port": 5432});
+        let told = note(json!([unsaid]), Ports::Several(&[])).expect("a note");
+        assert!(told.starts_with("port 5432 does not say what it speaks"), "{told}");
+        assert_eq!(note(json!([said]), Ports::Several(&[])), None);
+        assert_eq!(note(json!([unsaid]), Ports::Whole(&[])), None, "all of it comes");
     }
 
     #[test]
