@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use canary_istio::{
-    Action, Change, Object, ObjectRef, Observed, ObservedService, Phase, SubsetName, own, plugins,
+    Action, Change, Host, Object, ObjectRef, Observed, ObservedService, Phase, SubsetName, own, plugins,
 };
 use kube::Client;
 use serde_json::Value;
 
 use crate::apply::{self, ApplyError, Versions, Written};
-use crate::arrival::{self, ArrivalError, Labelled, News, Sidecars};
+use crate::arrival::{self, ArrivalError, Labelled, News, ReadyPod, Sidecars};
 use crate::steer::PodChange;
 use crate::world::{REVISION_LABEL, Seen};
 
@@ -23,6 +23,7 @@ pub struct Phases<'a> {
     root_namespace: &'a str,
     sidecars: Sidecars,
     services: &'a [ObservedService],
+    rules: &'a [Object],
     timeout: Duration,
     /// Namespaces that Istio does not look at: what is written there, nobody hears of.
     undiscovered: &'a BTreeSet<String>,
@@ -104,6 +105,7 @@ impl<'a> Phases<'a> {
             root_namespace,
             sidecars: Sidecars::of(&seen.pods),
             services: &seen.observed.services,
+            rules: &seen.observed.destination_rules,
             timeout,
             undiscovered: &seen.undiscovered,
             versions: Versions::default(),
@@ -126,7 +128,11 @@ impl<'a> Phases<'a> {
         if news.written.is_empty() && news.labelled.is_empty() {
             return Ok(());
         }
-        self.prove(&news).await.map(drop).map_err(PhaseError::Settle)
+        let proven = async {
+            news.ready = self.endpoints(&news.services).await?;
+            self.prove(&news).await.map(drop)
+        };
+        proven.await.map_err(PhaseError::Settle)
     }
 
     /// Makes the changes of one plan, in one call or several.
@@ -159,9 +165,11 @@ impl<'a> Phases<'a> {
                 done.written.push(written);
             }
             let proven = async {
-                if phase == Phase::Routes {
-                    let led_to = endpoints::known(self.services, &news.services);
-                    news.ready = endpoints::of_lanes(self.client, &led_to).await?;
+                match phase {
+                    Phase::Routes => news.ready = self.endpoints(&news.services).await?,
+                    // Where routes have led for longer, whose pods were not ready then.
+                    Phase::EdgeOn => news.ready = self.endpoints(&with_lanes(self.rules).collect()).await?,
+                    Phase::EdgeOff | Phase::Subsets | Phase::Collect => {}
                 }
                 self.prove(&news).await
             };
@@ -227,6 +235,13 @@ impl<'a> Phases<'a> {
         Ok(refused)
     }
 
+    /// The pods of lanes that these services have requests sent to.
+    async fn endpoints(&self, services: &BTreeSet<Host>) -> Result<Vec<ReadyPod>, ArrivalError> {
+        let services: Vec<&ObservedService> =
+            self.services.iter().filter(|service| services.contains(&service.host)).collect();
+        endpoints::of_lanes(self.client, &services).await
+    }
+
     async fn prove(&self, news: &News) -> Result<usize, ArrivalError> {
         let deadline = std::time::Instant::now() + self.timeout;
         arrival::wait(self.client, self.root_namespace, news, &self.sidecars, deadline).await
@@ -238,14 +253,18 @@ pub(crate) fn comes_or_goes(change: &Change) -> bool {
     change.object.kind == "WasmPlugin" && matches!(change.action, Action::Create { .. } | Action::Delete)
 }
 
-/// All that is ours or has something of ours, as it was seen.
-fn there(observed: &Observed, labelled: &[Labelled], plugins_come_or_go: bool) -> News {
-    let rules = observed.destination_rules.iter().filter(|rule| rule.is_ours());
+/// The services whose rules of ours have subsets of lanes.
+fn with_lanes(rules: &[Object]) -> impl Iterator<Item = Host> {
     let has_lanes = |rule: &&Object| {
         let subsets = rule.spec()["subsets"].as_array();
         subsets.into_iter().flatten().any(|subset| subset["name"].as_str().is_some_and(SubsetName::is_ours))
     };
-    let services = rules.filter(has_lanes).filter_map(|rule| own::service_of(rule.name(), rule.namespace()));
+    let ours = rules.iter().filter(|rule| rule.is_ours()).filter(has_lanes);
+    ours.filter_map(|rule| own::service_of(rule.name(), rule.namespace()))
+}
+
+/// All that is ours or has something of ours, as it was seen.
+fn there(observed: &Observed, labelled: &[Labelled], plugins_come_or_go: bool) -> News {
     let objects = observed.virtual_services.iter().chain(&observed.destination_rules);
     let ours = objects.filter(|object| object.is_ours() || object.is_edited());
     let ours = ours.chain(observed.edge.iter().filter(|plugin| plugins::role_of(plugin).is_some()));
@@ -255,7 +274,7 @@ fn there(observed: &Observed, labelled: &[Labelled], plugins_come_or_go: bool) -
     });
     News {
         written: written.collect(),
-        services: services.collect(),
+        services: with_lanes(&observed.destination_rules).collect(),
         labelled: labelled.to_vec(),
         plugins_come_or_go,
         was_found: true,

@@ -156,10 +156,9 @@ impl<'a> Barrier<'a> {
             }
             self.gone.insert(object.clone());
         }
-        if let Some(Missing::Endpoint { of, .. }) = &missing
-            && self.serves_nobody(of).await
-        {
-            self.gone.insert(of.clone());
+        if let Some(Missing::Endpoints { of, .. }) = &missing {
+            let gone = self.serving_nobody(of).await;
+            self.gone.extend(gone);
         }
         let missing = missing.map(ArrivalError::from);
         self.note_silence(missing.as_ref());
@@ -178,15 +177,20 @@ impl<'a> Barrier<'a> {
         matches!(found, Ok(None))
     }
 
-    /// Looks now and then whether a pod is ready no more.
-    async fn serves_nobody(&mut self, pod: &ObjectRef) -> bool {
+    /// Looks now and then which of these pods end, or are ready no more.
+    async fn serving_nobody(&mut self, pods: &[ObjectRef]) -> Vec<ObjectRef> {
         if self.looked_at_objects.elapsed() < LOOK_EVERY {
-            return false;
+            return Vec::new();
         }
         self.looked_at_objects = Instant::now();
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
-        let found = pods.get_opt(&pod.name).await;
-        found.is_ok_and(|pod| !pod.is_some_and(|pod| super::is_ready(&pod)))
+        let client = self.client;
+        let serves = |pod: &Pod| super::is_ready(pod) && pod.metadata.deletion_timestamp.is_none();
+        let asked = stream::iter(pods.to_vec()).map(|pod| async move {
+            let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
+            let found = api.get_opt(&pod.name).await;
+            found.is_ok_and(|found| !found.as_ref().is_some_and(serves)).then_some(pod)
+        });
+        asked.buffer_unordered(LOOKS_AT_A_TIME).filter_map(future::ready).collect().await
     }
 
     /// Everybody's proxies, as to this marker.
@@ -251,7 +255,7 @@ impl<'a> Barrier<'a> {
 enum Missing {
     Write { pod: String, object: ObjectRef, is_deletion: bool },
     Labels { pod: String, of: ObjectRef },
-    Endpoint { pod: String, of: ObjectRef },
+    Endpoints { pod: String, of: Vec<ObjectRef> },
     Answer(ArrivalError),
 }
 
@@ -260,7 +264,10 @@ impl From<Missing> for ArrivalError {
         match missing {
             Missing::Write { pod, object, .. } => Self::Unheard { pod, object: object.to_string() },
             Missing::Labels { pod, of } => Self::Unheard { pod, object: format!("the labels of {of}") },
-            Missing::Endpoint { pod, of } => Self::Unheard { pod, object: format!("the endpoint of {of}") },
+            Missing::Endpoints { pod, of } => {
+                let first = of.first().map(ToString::to_string).unwrap_or_default();
+                Self::Unheard { pod, object: format!("the endpoint of {first}") }
+            }
             Missing::Answer(error) => error,
         }
     }
@@ -285,8 +292,8 @@ async fn missing(debug: &mut Debug, news: &News, gone: &BTreeSet<ObjectRef>) -> 
             return Ok(Some(Missing::Labels { pod, of: labelled.pod.clone() }));
         }
         let ready: Vec<&ReadyPod> = news.ready.iter().filter(|ready| !gone.contains(&ready.pod)).collect();
-        let absent = judge::absent(&endpoints, &ready);
-        Ok(absent.map(|absent| Missing::Endpoint { pod, of: absent.pod.clone() }))
+        let of: Vec<ObjectRef> = judge::absent(&endpoints, &ready).map(|absent| absent.pod.clone()).collect();
+        Ok((!of.is_empty()).then_some(Missing::Endpoints { pod, of }))
     };
     found.await.unwrap_or_else(|error| Some(Missing::Answer(error)))
 }

@@ -131,14 +131,16 @@ pub(super) fn unlabelled<'l>(endpoints: &Endpoints, labelled: &'l [Labelled]) ->
     })
 }
 
-/// The first pod that is no endpoint to which anything is sent.
-pub(super) fn absent<'p>(endpoints: &Endpoints, pods: &[&'p ReadyPod]) -> Option<&'p ReadyPod> {
+/// The pods that are no endpoint to which anything is sent.
+pub(super) fn absent<'p>(endpoints: &Endpoints, pods: &[&'p ReadyPod]) -> impl Iterator<Item = &'p ReadyPod> {
     let shards = endpoints.values().flat_map(HashMap::values);
     let all = shards.flat_map(|shards| shards.by_registry.values().flatten().flatten());
     let serving = all.filter(|endpoint| !SERVING_NOBODY.contains(&endpoint.health));
     let known: BTreeSet<&str> =
         serving.flat_map(|endpoint| endpoint.addresses.iter().flatten()).map(String::as_str).collect();
-    pods.iter().copied().find(|pod| !pod.addresses.iter().any(|address| known.contains(address.as_str())))
+    pods.iter()
+        .copied()
+        .filter(move |pod| !pod.addresses.iter().any(|address| known.contains(address.as_str())))
 }
 
 /// Whether an istiod knows of a proxy, and that it has acknowledged these parts of what it was sent.
@@ -342,7 +344,7 @@ mod tests {
         let check = |addresses: &[&str], has_arrived: bool| {
             let pod = ObjectRef { kind: "Pod".into(), namespace: "shop".into(), name: "stock-a".into() };
             let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
-            assert_eq!(absent(&endpoints, &[&ReadyPod { pod, addresses }]).is_none(), has_arrived);
+            assert_eq!(absent(&endpoints, &[&ReadyPod { pod, addresses }]).next().is_none(), has_arrived);
         };
         check(&["10.0.0.7"], true);
         check(&["fd00::7", "10.0.0.7"], true);

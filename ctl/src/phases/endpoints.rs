@@ -1,12 +1,13 @@
 //! The pods of lanes that Kubernetes sends requests to: who is led to a lane must find them, and an istiod that has just lost
 //! the API server may not know them yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use canary_istio::lane::LANE_LABEL;
 use canary_istio::service::Labels;
-use canary_istio::{Host, ObjectRef, ObservedService};
+use canary_istio::{ObjectRef, ObservedService};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
@@ -17,10 +18,15 @@ use crate::takeover::selected::SERVICE_LABEL;
 
 /// How long Kubernetes is given to send requests to pods that are ready. One that it does not name by then gets none.
 const NAMED_WITHIN: Duration = Duration::from_secs(10);
-/// How often is looked whether it does.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long after a pod has become ready that is waited for, in seconds: one that is not named by then never is.
+const NEW_FOR_S: i64 = 30;
+/// Shortest and longest pause before is looked again whether it does.
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(100);
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
+/// How many services an API server is asked for by their names.
+const ASKED_BY_NAME_MAX: usize = 32;
 
-/// The pods of lanes that are endpoints of these services. Waits for those that are ready and are none yet.
+/// The pods of lanes that are endpoints of these services. Waits for those that have become ready and are none yet.
 ///
 /// # Errors
 /// When the API server cannot be asked.
@@ -29,6 +35,7 @@ pub(super) async fn of_lanes(
     services: &[&ObservedService],
 ) -> Result<Vec<ReadyPod>, ArrivalError> {
     let deadline = Instant::now() + NAMED_WITHIN;
+    let mut pause = LOOK_EVERY_MIN;
     loop {
         let mut named = Vec::new();
         let mut is_whole = true;
@@ -41,7 +48,7 @@ pub(super) async fn of_lanes(
                 tried: format!("list the pods of lanes in namespace {namespace}"),
                 source: Box::new(source),
             };
-            let there = There::look(client, namespace).await.map_err(failed)?;
+            let there = There::look(client, namespace, &services).await.map_err(failed)?;
             for service in services {
                 let (of_service, all) = there.of(service);
                 named.extend(of_service);
@@ -51,7 +58,8 @@ pub(super) async fn of_lanes(
         if is_whole || Instant::now() >= deadline {
             return Ok(named);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK_EVERY_MAX);
     }
 }
 
@@ -64,14 +72,23 @@ struct There {
 }
 
 impl There {
-    async fn look(client: &Client, namespace: &str) -> Result<Self, kube::Error> {
+    async fn look(
+        client: &Client,
+        namespace: &str,
+        services: &[&ObservedService],
+    ) -> Result<Self, kube::Error> {
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
         let pods = pods.list(&ListParams::default().labels(LANE_LABEL)).await?.items;
         if pods.is_empty() {
             return Ok(Self::of_lists(pods, &[]));
         }
         let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
-        Ok(Self::of_lists(pods, &slices.list(&ListParams::default()).await?.items))
+        let mut which = ListParams::default();
+        if services.len() <= ASKED_BY_NAME_MAX {
+            let names: Vec<&str> = services.iter().map(|service| service.host.name()).collect();
+            which = which.labels(&format!("{SERVICE_LABEL} in ({})", names.join(",")));
+        }
+        Ok(Self::of_lists(pods, &slices.list(&which).await?.items))
     }
 
     fn of_lists(mut pods: Vec<Pod>, slices: &[EndpointSlice]) -> Self {
@@ -92,15 +109,24 @@ impl There {
         Self { pods, endpoints }
     }
 
-    /// Those of a service, and whether these are all that are ready.
+    /// Those of a service, and whether there are none to wait for.
     fn of(&self, service: &ObservedService) -> (Vec<ReadyPod>, bool) {
         let own = self.pods.iter().filter(|pod| selects(&service.selector, pod));
         let endpoints = self.endpoints.get(service.host.name());
         let has_ports = |pod: &Pod| endpoints.and_then(|all| all.get(&pod.name_any())).copied();
         let (named, others): (Vec<&Pod>, Vec<&Pod>) = own.partition(|pod| has_ports(pod).is_some());
         let called = named.into_iter().filter(|pod| has_ports(pod) == Some(true));
-        (called.map(ready).collect(), others.is_empty())
+        (called.map(ready).collect(), !others.into_iter().any(is_new))
     }
+}
+
+/// Whether a pod has become ready just now, as far as is said.
+fn is_new(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut since = conditions
+        .filter(|one| one.type_ == "Ready")
+        .filter_map(|one| one.last_transition_time.as_ref().map(|time| time.0.as_second()));
+    since.next().is_none_or(|since| Timestamp::now().as_second() - since <= NEW_FOR_S)
 }
 
 fn selects(selector: &Labels, pod: &Pod) -> bool {
@@ -115,11 +141,6 @@ fn ready(pod: &Pod) -> ReadyPod {
         pod: ObjectRef { kind: "Pod".into(), namespace, name: pod.name_any() },
         addresses: addresses.map(|one| one.ip.clone()).collect(),
     }
-}
-
-/// Those of some services that are known.
-pub(super) fn known<'s>(services: &'s [ObservedService], hosts: &BTreeSet<Host>) -> Vec<&'s ObservedService> {
-    services.iter().filter(|service| hosts.contains(&service.host)).collect()
 }
 
 #[cfg(test)]
@@ -139,10 +160,15 @@ mod tests {
     }
 
     fn pod(name: &str, app: &str, is_ready: bool) -> Pod {
+        since(name, app, is_ready, Timestamp::now())
+    }
+
+    fn since(name: &str, app: &str, is_ready: bool, time: Timestamp) -> Pod {
         let status = if is_ready { "True" } else { "False" };
+        let ready = json!({"type": "Ready", "status": status, "lastTransitionTime": time.to_string()});
         let pod = json!({
             "metadata": {"name": name, "namespace": "shop", "labels": {"app": app, LANE_LABEL: "gray"}},
-            "status": {"podIPs": [{"ip": "10.0.0.7"}], "conditions": [{"type": "Ready", "status": status}]},
+            "status": {"podIPs": [{"ip": "10.0.0.7"}], "conditions": [ready]},
         });
         serde_json::from_value(pod).expect("a pod")
     }
@@ -181,5 +207,7 @@ mod tests {
         check(ours(), &[slice("cart", &[("a", true)], port())], &[], false);
         check(ours(), &[slice("stock", &[("a", true)], json!([]))], &[], true);
         check(vec![pod("a", "stock", false), pod("b", "cart", true)], &[], &[], true);
+        let long_ago = Timestamp::from_second(1).expect("a time");
+        check(vec![since("a", "stock", true, long_ago)], &[], &[], true);
     }
 }
