@@ -31,6 +31,7 @@ use crate::world::Watched;
 use lease::Leadership;
 use metrics::Metrics;
 use run::Run;
+use takeovers::HandingOn;
 
 /// How long a controller that is told to stop goes on answering: until API servers are sent to others.
 const ANSWERS_ON: Duration = Duration::from_secs(3);
@@ -87,7 +88,9 @@ pub async fn run(client: Client, options: Options) -> Result<(), Failure> {
         leadership.acquire().await;
         tracing::info!(identity = options.identity, "leads");
         metrics.leads.store(true, Ordering::Relaxed);
-        let mut run = Run::new(client.clone(), options.clone(), &watched, metrics.clone());
+        let handing_on = Arc::new(HandingOn::default());
+        let mut run =
+            Run::new(client.clone(), options.clone(), &watched, metrics.clone(), handing_on.clone());
         let renew = async {
             match options.webhook {
                 Some(_) => webhook::renew(&client, &options.namespace).await,
@@ -99,6 +102,7 @@ pub async fn run(client: Client, options: Options) -> Result<(), Failure> {
             biased;
             () = leadership.hold() => {}
             () = run.forever() => {}
+            never = handing_on.follow(&client, &watched) => match never {},
             () = renew => {}
         }
         metrics.leads.store(false, Ordering::Relaxed);

@@ -129,7 +129,9 @@ impl Selectors {
         let slices = Api::<EndpointSlice>::all(client.clone()).list(&ours).await?.items;
         let mut round =
             Round { client, slices, turned: Turned::default(), memory: self, now: Instant::now() };
-        for service in taken {
+        // One that is made for a Takeover leads where that wants it, and is not turned.
+        let is_anybodys = |service: &&Object| service.value()["metadata"]["labels"][LABEL].is_null();
+        for service in taken.iter().filter(is_anybodys) {
             let wanted = wanted(service);
             let baseline = wanted.as_ref().and_then(|wanted| {
                 let own = &wanted.takeover.metadata;

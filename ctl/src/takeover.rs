@@ -27,8 +27,6 @@ pub use derive::{Derived, Known, Ruling, derive};
 
 /// The query parameter of a link that puts whoever opens it into a developer's lane.
 const LINK: &str = "dev-link";
-/// What an exchange has, in words.
-pub const EVERYTHING: &str = "all requests";
 /// The `kind` of Takeover documents.
 pub const KIND: &str = "Takeover";
 /// Label of an agent's pods: the name of the Takeover that they serve.
@@ -142,6 +140,19 @@ pub struct Owner {
     pub machine: String,
 }
 
+/// What an exchange has, in words: of the ports that it takes, those that are not HTTP have connections.
+#[must_use]
+pub fn everything(takeover: &Value) -> &'static str {
+    let spec = &takeover["spec"];
+    let passed = spec["connections"].as_array().map_or(&[][..], Vec::as_slice);
+    let taken = spec["ports"].as_array().map_or(&[][..], Vec::as_slice);
+    match taken.iter().filter(|port| passed.contains(port)).count() {
+        0 => "all requests",
+        all if all == taken.len() => "all connections",
+        _ => "all requests and connections",
+    }
+}
+
 /// What a mirror has, in words; without a percentage, of all requests.
 #[must_use]
 pub fn copies(percent: Option<f64>) -> String {
@@ -175,7 +186,10 @@ impl Takeover {
     pub fn what(&self) -> String {
         match self.spec.mode {
             Mode::Mesh => who_of_rules(&self.rules()),
-            Mode::Exchange => EVERYTHING.into(),
+            Mode::Exchange => {
+                everything(&json!({"spec": {"ports": self.spec.ports, "connections": self.spec.connections}}))
+                    .into()
+            }
             Mode::Mirror => copies(self.spec.percent),
         }
     }

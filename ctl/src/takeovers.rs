@@ -16,7 +16,7 @@ use crate::failure::{Code, Failure};
 use crate::lanes::condition;
 use crate::names::FIELD_MANAGER;
 use crate::takeover::selected::is_asked_by;
-use crate::takeover::{EVERYTHING, KIND, copies};
+use crate::takeover::{KIND, copies, everything};
 use crate::verb::enable::document::who_of_rules;
 use crate::world;
 
@@ -101,7 +101,7 @@ impl InWords {
         let what = match takeover["spec"]["rules"].as_array() {
             Some(rules) if !rules.is_empty() => who_of_rules(rules),
             _ if takeover["spec"]["mode"] == "mirror" => copies(takeover["spec"]["percent"].as_f64()),
-            _ => EVERYTHING.into(),
+            _ => everything(takeover).into(),
         };
         let since = text("/metadata/creationTimestamp").parse::<Timestamp>();
         Self {

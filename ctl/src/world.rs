@@ -69,12 +69,6 @@ impl Seen {
             || self.taken.iter().any(|service| takeover::selected::holder(service.value()).is_some())
     }
 
-    /// Whether a Takeover's agent hands connections on.
-    #[must_use]
-    pub fn has_passed(&self) -> bool {
-        self.takeovers.iter().any(|takeover| takeover::passed::is_asked_by(takeover.value()))
-    }
-
     /// The Lanes that people wrote, and those of Takeovers.
     pub fn all_lanes(&self) -> impl Iterator<Item = &Object> {
         let is_written = |name: &str| self.lanes.iter().any(|lane| lane.name() == name);

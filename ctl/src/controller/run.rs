@@ -17,7 +17,7 @@ use super::held::Held;
 use super::metrics::Metrics;
 use super::releases::{self, Outside};
 use super::report::{Outcome, Reporter};
-use super::takeovers::{self, Arrivals, Looked};
+use super::takeovers::{self, Arrivals, HandingOn, Looked};
 use super::traces::Traces;
 use crate::apply::{ApplyError, Written};
 use crate::arrival::Labelled;
@@ -54,6 +54,7 @@ pub(super) struct Run<'a> {
     outside: Outside,
     arrivals: Arrivals,
     selectors: Selectors,
+    handing_on: Arc<HandingOn>,
     traces: Traces,
     held: Held,
     /// How long a change may take to reach every proxy, after those that did not in time.
@@ -124,7 +125,13 @@ impl RunError {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(client: Client, options: Options, watched: &'a Watched, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        options: Options,
+        watched: &'a Watched,
+        metrics: Arc<Metrics>,
+        handing_on: Arc<HandingOn>,
+    ) -> Self {
         let events = Events::new(client.clone(), &options.identity);
         let reporter = Reporter::new(client.clone(), events.clone());
         let traces = Traces::new(&client, &options.namespace);
@@ -141,6 +148,7 @@ impl<'a> Run<'a> {
             outside,
             arrivals: Arrivals::default(),
             selectors: Selectors::default(),
+            handing_on,
             traces,
             held: Held::default(),
             unsettled: true,
@@ -230,12 +238,13 @@ impl<'a> Run<'a> {
         // Before anything depends on them: what a Lane needs to end in order, and to keep its users.
         self.reporter.hold(&seen, &course).await?;
         takeovers::hold(&self.client, &seen).await?;
-        let unmade = takeovers::make_services(&self.client, &seen).await?;
+        self.handing_on.set(&seen);
+        let mut unmade = takeovers::make_services(&self.client, &seen).await?;
+        unmade.extend(self.handing_on.troubles());
         let client = self.client.clone();
         // No proxy is asked for these.
         let mut turned = takeovers::turn(&client, &seen, &mut self.selectors).await;
         takeovers::release_selected(&client, &seen, &turned).await?;
-        let followed = takeovers::follow(&client, &seen).await;
         let mut phases = Phases::new(&client, &root_namespace, &seen, self.arrival_timeout);
         let (watched, mut selectors) = (self.watched, std::mem::take(&mut self.selectors));
         let changed = tokio::select! {
@@ -275,8 +284,7 @@ impl<'a> Run<'a> {
                 let held = readiness::release(&self.client, &may_be_ready).await;
                 // The lanes are served; the pod is tried again.
                 refused.or(held).map_or(Ok(()), Err)?;
-                let next =
-                    [next, released.again_in, turned.again_in, followed, ends, traced.ends_in, others_in];
+                let next = [next, released.again_in, turned.again_in, ends, traced.ends_in, others_in];
                 Ok(next.into_iter().flatten().min())
             }
             // Somebody was faster, or what was planned by was old: the next plan knows better.

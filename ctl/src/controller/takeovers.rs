@@ -28,7 +28,7 @@ use crate::world::Seen;
 use agents::{Agent, Agents};
 
 pub(super) use arrivals::Arrivals;
-pub(super) use passed::follow;
+pub(super) use passed::HandingOn;
 pub(super) use selected::{go_on, turn};
 pub(super) use services::{Unmade, make as make_services};
 

@@ -45,7 +45,8 @@ pub(super) fn rights(plan: &Plan) -> Vec<Value> {
         rule("events.k8s.io", &["events"], &["create", "patch"]),
         rule("", &["namespaces"], &read),
         // Copies of a service's requests go to a Service of their own, which goes with its Takeover; outside the mesh a
-        // service leads to an agent by its selector and an EndpointSlice.
+        // service leads to an agent by its selector and an EndpointSlice, and in it connections go on to a service's own
+        // pods by a Service without a selector and EndpointSlices.
         rule("", &["services"], &["get", "list", "watch", "create", "patch"]),
         rule("discovery.k8s.io", &["endpointslices"], &["get", "list", "create", "patch", "delete"]),
         rule("apps", &["statefulsets", "daemonsets"], &read),

@@ -244,7 +244,7 @@ fn whole_network() -> Vec<Rule> {
     ]
 }
 
-/// Whose takeover has a Service of its own: who has copies, or a service by its selector.
+/// Whose takeover has a Service of its own: who has copies, a service by its selector, or connections to hand on.
 pub const WITH_A_SERVICE: Whose =
     Whose::Saying("for mirror, for exchange outside the mesh, and for services with ports that are not HTTP");
 

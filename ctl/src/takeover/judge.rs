@@ -191,8 +191,8 @@ fn number_refusal(takeover: &Takeover, before: &[Takeover], known: Known<'_>) ->
 /// Why nobody else can have all requests of a service that somebody has.
 fn exchange_clash(takeover: &Takeover, other: &Takeover) -> Option<Refusal> {
     let is_taken = other.spec.mode == Mode::Exchange && other.service() == takeover.service();
-    let (user, service, since) = (&other.spec.owner.user, other.service(), other.since());
-    is_taken.then(|| refusal("Exchanged", format!("{user} has all requests of {service} since {since}")))
+    let (user, what, service, since) = (&other.spec.owner.user, other.what(), other.service(), other.since());
+    is_taken.then(|| refusal("Exchanged", format!("{user} has {what} of {service} since {since}")))
 }
 
 /// Why clients would meet an agent of a service past its gate.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use canary_istio::lane::LANE_LABEL;
 use canary_istio::observed::{Port, Speaks};
 use canary_istio::{Object, ObservedService};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
@@ -33,28 +34,34 @@ pub fn is_passed(port: &Port) -> bool {
     port.speaks() == Speaks::Other
 }
 
-/// Why a Takeover's agent is none for a Service's ports, if it is not: one that it does not know.
+/// Why a Takeover's agent is none for a Service's ports, if it is not: for one of them it takes it for another kind.
 #[must_use]
 pub fn unknown(takeover: &Takeover, service: &ObservedService) -> Option<String> {
-    let passed = || service.ports.iter().filter(|port| is_passed(port));
-    if let Some(why) = passed().find_map(why_not) {
+    if let Some(why) = service.ports.iter().find_map(why_not) {
         return Some(why);
     }
-    let port = passed().find(|port| !takeover.spec.connections.contains(&port.number))?;
-    Some(format!("its port {port} is not HTTP, and its agent does not know it: begin anew"))
+    let is_known = |port: &Port| takeover.spec.connections.contains(&port.number);
+    let port = service.ports.iter().find(|port| is_passed(port) != is_known(port))?;
+    Some(match is_passed(port) {
+        true => format!("its port {port} is not HTTP, and its agent does not know it: begin anew"),
+        false => format!("its agent takes port {port} for one that is not HTTP: begin anew"),
+    })
 }
 
 /// The Service that leads to the taken one's own pods.
 #[must_use]
 pub fn onward(takeover: &Takeover, service: &ObservedService) -> Value {
-    takeover.own_manifest(&json!({"ports": ports(service)}))
+    // It has addresses of whichever families the slices are for.
+    takeover.own_manifest(&json!({"ipFamilyPolicy": "PreferDualStack", "ports": ports(service)}))
 }
 
-/// What of a Service of [`onward`] is to be written anew, for the taken one says something else by now.
+/// What of a Service of [`onward`] is to be written anew, for the taken one says something else by now. One that has lost its
+/// last such port keeps it: no Service is without.
 #[must_use]
 pub fn onward_change(found: &ObservedService, service: &ObservedService) -> Option<Value> {
-    let passed = service.ports.iter().filter(|port| is_passed(port));
-    (!found.ports.iter().eq(passed)).then(|| json!({"spec": {"ports": ports(service)}}))
+    let mut passed = service.ports.iter().filter(|port| is_passed(port)).peekable();
+    (passed.peek().is_some() && !found.ports.iter().eq(passed))
+        .then(|| json!({"spec": {"ports": ports(service)}}))
 }
 
 /// The Service's ports; where its pods listen the slices say.
@@ -89,12 +96,11 @@ pub fn own_pods<'a>(pods: &'a [Object], namespace: &str) -> BTreeSet<&'a str> {
 #[must_use]
 pub fn slices(
     takeover: &Takeover,
-    onward: &Object,
+    onward: &Service,
     found: &[EndpointSlice],
     own_pods: &BTreeSet<&str>,
-) -> Vec<Value> {
+) -> Vec<EndpointSlice> {
     let metadata = &takeover.metadata;
-    let uid = &onward.value()["metadata"]["uid"];
     let slice = |found: &EndpointSlice| {
         let mut slice = serde_json::to_value(found).ok()?;
         let end = found.name_any();
@@ -104,8 +110,13 @@ pub fn slices(
             let pod = &endpoint["targetRef"];
             pod["kind"] == "Pod" && pod["name"].as_str().is_some_and(|name| own_pods.contains(name))
         });
-        slice["ports"].as_array_mut()?.retain(|port| has_port(onward, port));
-        Some(json!({
+        let ports = slice["ports"].as_array_mut()?;
+        ports.retain(|port| has_port(onward, port));
+        // Pods that lack a port of that name.
+        if ports.is_empty() {
+            return None;
+        }
+        let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {
                 "name": format!("{}-{end}", metadata.name), "namespace": metadata.namespace,
@@ -114,20 +125,21 @@ pub fn slices(
                     LABEL: metadata.name,
                 },
                 "ownerReferences": [
-                    {"apiVersion": "v1", "kind": "Service", "name": metadata.name, "uid": uid},
+                    {"apiVersion": "v1", "kind": "Service", "name": metadata.name, "uid": onward.metadata.uid},
                 ],
             },
             "addressType": slice["addressType"], "endpoints": slice["endpoints"], "ports": slice["ports"],
-        }))
+        });
+        serde_json::from_value(slice).ok()
     };
     found.iter().filter_map(slice).collect()
 }
 
 /// Whether a Service has a port that is called like this one; without a name it is the only one.
-fn has_port(service: &Object, port: &Value) -> bool {
-    let name = |port: &Value| port["name"].as_str().unwrap_or_default().to_owned();
-    let mut ports = service.spec()["ports"].as_array().into_iter().flatten();
-    ports.any(|own| name(own) == name(port))
+fn has_port(service: &Service, port: &Value) -> bool {
+    let name = port["name"].as_str().unwrap_or_default();
+    let mut ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    ports.any(|own| own.name.as_deref().unwrap_or_default() == name)
 }
 
 #[cfg(test)]
@@ -198,7 +210,7 @@ mod tests {
         let made = onward(&takeover, &service);
         let mut written = made.clone();
         written["metadata"]["uid"] = "s-1".into();
-        let written = Object::new(written).expect("a Service");
+        let written: Service = serde_json::from_value(written).expect("a Service");
         let slices = slices(&takeover, &written, &[found], &own_pods(&pods, "shop"));
         insta::assert_yaml_snapshot!((made, slices));
     }

@@ -225,6 +225,8 @@ fn connections_go_on_by_a_service_of_the_takeovers_own() {
         unknown.contains("its port tcp-raw:9000 is not HTTP, and its agent does not know it"),
         "{unknown}"
     );
+    let other = ruling(&seen(json!({"connections": [81, 9000]})), "a").expect("refused").1;
+    assert!(other.contains("its agent takes port http-b:81 for one that is not HTTP"), "{other}");
     let known = seen(json!({"connections": [9000]}));
     assert_eq!(ruling(&known, "a"), None);
     let Ruling::On(on) = &known.derived.rulings[&("shop".to_owned(), "a".to_owned())] else { panic!("on") };
@@ -234,6 +236,8 @@ fn connections_go_on_by_a_service_of_the_takeovers_own() {
         "connections": [9000], "ports": [80, 9000], "mode": "exchange", "rules": [], "lane": null,
     });
     let mut all = seen(all);
+    let Ruling::On(on) = &all.derived.rulings[&("shop".to_owned(), "a".to_owned())] else { panic!("on") };
+    assert_eq!(on.what(), "all requests and connections");
     let exchanged = all.observed.services.remove(0).exchanged.expect("it is");
     assert_eq!(exchanged.ports.into_iter().collect::<Vec<_>>(), [9000], "the others have requests");
     let raw = ruling(&seen(json!({"connections": [9000], "ports": [9000]})), "a").expect("refused").1;

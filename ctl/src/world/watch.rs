@@ -141,6 +141,18 @@ impl Watched {
         News(self.changed.subscribe())
     }
 
+    /// What is known of a namespace's pods: their metadata.
+    #[must_use]
+    pub fn pods(&self, namespace: &str) -> Vec<Object> {
+        let stores = self.stores.iter().filter_map(|kept| match kept {
+            Kept::Metadata(kind, store) if kind.name == "Pod" => Some((kind, store)),
+            _ => None,
+        });
+        let all = stores.flat_map(|(kind, store)| store.state().into_iter().map(move |one| (kind, one)));
+        let own = all.filter(|(_, pod)| pod.metadata.namespace.as_deref() == Some(namespace));
+        own.filter_map(|(kind, pod)| Object::new(json(kind, &*pod)).ok()).collect()
+    }
+
     /// Whether a write of ours, or a later one, was heard of.
     #[must_use]
     pub fn has_heard(&self, write: &Written) -> bool {

@@ -24,6 +24,8 @@ const TURNED_WITHIN: Duration = Duration::from_secs(5);
 const COLLECTED_WITHIN: Duration = Duration::from_secs(60);
 /// How long an answer may take, a connection and an agent before it.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take to hear that there is no server: less than a client waits by itself.
+const REFUSED_WITHIN: Duration = Duration::from_secs(8);
 /// How long a query may take to begin, and to be cancelled.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// How long an idle session is left alone at the least.
@@ -391,9 +393,29 @@ pub(crate) async fn exchanged_in_the_mesh(shop: &Shop) {
     laptop.stop();
     turned(shop, host, &by_proxy, "pod");
     turned(shop, &ip, &[PORT], "pod");
+    assert_eq!(from_before.asked(WHO), None, "its server is gone");
+
+    // Neither is there: whoever calls hears so, and what the agent hands on does not come back to it.
+    shop.kubectl(&["scale", "deployment/db", "--replicas=0"]).ok();
+    shop.cluster().until("the server's pods are gone", SEEN_WITHIN, || {
+        names().lines().all(|name| !name.starts_with("pod/db-")).then_some(())
+    });
+    for (host, port) in [(host, by_proxy[0]), (ip.as_str(), PORT)] {
+        let asked = Instant::now();
+        let ran = query(shop.cluster(), host, port, WHO);
+        assert!(ran.code != 0 && asked.elapsed() < REFUSED_WITHIN, "after {:?}: {ran}", asked.elapsed());
+    }
+    shop.kubectl(&["scale", "deployment/db", "--replicas=1"]).ok();
+    shop.rolled_out();
+    for (host, port) in [(host, by_proxy[0]), (ip.as_str(), PORT)] {
+        shop.cluster().until("somebody answers again", TURNED_WITHIN, || {
+            (query(shop.cluster(), host, port, WHO).code == 0).then_some(())
+        });
+    }
+    turned(shop, host, &by_proxy, "pod");
+    turned(shop, &ip, &[PORT], "pod");
     laptop.again(shop);
     turned(shop, host, &by_proxy, "laptop");
-    assert_eq!(from_before.asked(WHO), None, "its server is gone");
 
     let callers = Callers::start(shop, host, &by_proxy);
     let strangers = Callers::start(shop, &ip, &[PORT]);

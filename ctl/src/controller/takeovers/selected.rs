@@ -9,7 +9,7 @@ use kube::Client;
 use tokio::time::sleep;
 
 use super::agents::{Agent, Agents};
-use super::{follow, release_selected};
+use super::release_selected;
 use crate::controller::run::{SETTLE, hear};
 use crate::failure::chain;
 use crate::selectors::{Selectors, Turned, Wanted};
@@ -46,8 +46,8 @@ async fn round(client: &Client, seen: &Seen, selectors: &mut Selectors) -> Resul
     selectors.round(client, &seen.taken, wanted).await
 }
 
-/// Goes on with that for as long as it is polled, and with what agents hand connections on to: neither waits for the
-/// proxies of a mesh.
+/// Goes on with that for as long as it is polled, if there is anything to turn: no service waits for the proxies of a
+/// mesh that it is not in.
 pub(in crate::controller) async fn go_on(
     client: &Client,
     (watched, configs): (&Watched, &MeshConfigs),
@@ -55,7 +55,7 @@ pub(in crate::controller) async fn go_on(
     selectors: &mut Selectors,
     turned: &mut Turned,
 ) -> Infallible {
-    if !begun.has_selected() && !begun.has_passed() {
+    if !begun.has_selected() {
         return pending().await;
     }
     let mut news = watched.news();
@@ -67,7 +67,6 @@ pub(in crate::controller) async fn go_on(
         hear(watched, &mut news, &turned.written).await;
         let Ok(seen) = watched.world().see(configs) else { continue };
         *turned = turn(client, &seen, selectors).await;
-        follow(client, &seen).await;
         if let Err(error) = release_selected(client, &seen, turned).await {
             tracing::info!(error = %chain(&error), "a takeover stays a moment longer");
         }

@@ -127,6 +127,25 @@ mod tests {
     }
 
     #[test]
+    fn a_way_on_is_made_once_and_follows_the_services_ports() {
+        let mut mesh = takeover("mesh");
+        let cart = services(vec![]);
+        assert_eq!(onward_due(&mesh, &cart), None, "there is nothing to hand on");
+        mesh.spec.connections = vec![9];
+        let Some(Due::Made(made)) = onward_due(&mesh, &cart) else { panic!("it is to be made") };
+        assert_eq!(onward_due(&mesh, &services(vec![made.clone()])), None);
+        let mut older = made.clone();
+        older["spec"]["ports"][0]["port"] = 8.into();
+        let ports = json!([{"name": "tcp-a", "port": 9, "protocol": "TCP"}]);
+        let changed = Due::Changed(json!({"spec": {"ports": ports}}));
+        assert_eq!(onward_due(&mesh, &services(vec![older])), Some(changed));
+        let mut without = services(vec![made]);
+        let cart = without.iter_mut().find(|service| service.host.name() == "cart").expect("it is there");
+        cart.ports.retain(|port| port.number != 9);
+        assert_eq!(onward_due(&mesh, &without), None, "no Service is without ports");
+    }
+
+    #[test]
     fn a_receiver_is_made_once_and_follows_the_services_ports() {
         let mirror = takeover("mirror");
         let Some(Due::Made(made)) = receiver_due(&mirror, &services(vec![])) else {
