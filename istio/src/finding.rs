@@ -23,7 +23,8 @@ pub enum Severity {
     Info,
     /// Planned all the same, with the limit that the finding states.
     Warning,
-    /// No lane is routed at the service: its requests stay with the baseline.
+    /// No lane is routed at the service: its requests stay with the baseline. Where [`Finding::refused`] says that an
+    /// exchange alone is refused, lanes are routed all the same.
     Refused,
 }
 
@@ -35,6 +36,15 @@ impl fmt::Display for Severity {
             Self::Refused => "refused",
         })
     }
+}
+
+/// Who gets nothing of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused<'a> {
+    /// Neither lanes nor an exchange.
+    Everybody(&'a Host),
+    /// An exchange; lanes have what they would have without it.
+    Exchange(&'a Host),
 }
 
 /// Something about the mesh that a user should know.
@@ -176,6 +186,19 @@ pub enum Finding {
         /// Where to: a subset or a port of it, or another host.
         to: String,
     },
+    /// A traffic policy with a setting that a port's own settings cannot repeat.
+    #[error(
+        "{object} uses {setting} for {host}, which settings of a port cannot say: who is to have connections there \
+         would not get them"
+    )]
+    PortsAlike {
+        /// The DestinationRule.
+        object: ObjectRef,
+        /// The service.
+        host: Host,
+        /// The setting, as a field's path.
+        setting: &'static str,
+    },
     /// A user's route pins a subset that leaves out some of the baseline.
     #[error(
         "route {route} of {object} pins subset {subset} of {host}: where lane pods are lacking, requests of \
@@ -284,23 +307,14 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// The service that gets no route for what it says.
+    /// Who gets nothing for what it says, if anybody does not.
     #[must_use]
-    pub fn refused(&self) -> Option<&Host> {
-        match self {
-            Self::PortNotHttp { host, .. }
-            | Self::Headless { host }
-            | Self::MeshHttpRoute { host }
-            | Self::NoHttpRoutes { host, .. }
-            | Self::ConnectionsLed { host, .. }
-            | Self::ForeignRule { host, .. }
-            | Self::PartialRule { host, .. }
-            | Self::Unrankable { host, .. }
-            | Self::NameTaken { host, .. }
-            | Self::SubsetTaken { host, .. }
-            | Self::RulesApart { host, .. } => Some(host),
-            _ => None,
-        }
+    pub fn refused(&self) -> Option<Refused<'_>> {
+        let host = self.host().filter(|_| self.severity() == Severity::Refused)?;
+        Some(match self {
+            Self::ConnectionsLed { .. } | Self::PortsAlike { .. } => Refused::Exchange(host),
+            _ => Refused::Everybody(host),
+        })
     }
 
     /// The service that it is about, if it is about one.
@@ -320,6 +334,7 @@ impl Finding {
             | Self::NoHttpRoutes { host, .. }
             | Self::HalfQualified { host, .. }
             | Self::ConnectionsLed { host, .. }
+            | Self::PortsAlike { host, .. }
             | Self::PinnedSubset { host, .. }
             | Self::ForeignRule { host, .. }
             | Self::PartialRule { host, .. }
@@ -401,6 +416,7 @@ table! {
     HalfQualified => "CC125", Warning, "write the name alone or the fully qualified name";
     MirrorsApart => "CC126", Warning, "move their `mirror` and `mirrors` into the delegate's routes";
     ConnectionsLed => "CC127", Refused, "let those routes lead to the service itself, without a subset";
+    PortsAlike => "CC128", Refused, "remove that setting, or exchange ports of HTTP alone";
     PinnedSubset => "CC130", Warning, "keep lane pods running, or let the route name no subset";
     SubsetOfLanePods => "CC131", Warning, "give that subset no weight, or let its pods be no members";
     ForeignRule => "CC132", Refused, "move it to the service's namespace, or remove it";

@@ -33,7 +33,7 @@ mod virtual_services;
 
 pub use change::{Action, Change, Expects, Phase};
 pub use compile::{CompileError, compile};
-pub use finding::{Finding, Severity};
+pub use finding::{Finding, Refused, Severity};
 pub use lane::{LaneRouting, MemberError, Mode, RefusalStatus, ServiceKey};
 pub use observed::{Object, ObjectRef, Observed, ObservedService};
 pub use plan::{Destination, HostPlan, HttpRoute, RoutingPlan, Subset, SubsetName, Tier, TierOf};

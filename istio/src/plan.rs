@@ -147,6 +147,11 @@ impl HostPlan {
     /// Leads everything to the baseline; the workloads stay what they are.
     pub fn unroute(&mut self) {
         self.unroute_requests();
+        self.end_exchange();
+    }
+
+    /// Leads nothing to who has what no lane claims; their workloads stay what they are, and nobody meets them.
+    pub(crate) fn end_exchange(&mut self) {
         let workloads = self.exchange.take().map(|exchange| exchange.workloads);
         let idle = |workload| IdleWorkload { workload, lane: EXCHANGE.into() };
         self.idle.extend(workloads.into_iter().flatten().map(idle));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::change::{Change, Phase};
 use crate::compile::{CompileError, compile};
 use crate::failover::{self, PodLabels};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Refused};
 use crate::hosts::Exported;
 use crate::lane::LaneRouting;
 use crate::observed::{Object, Observed, ObservedService};
@@ -112,7 +112,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Judges every host that a lane touches and plans its rules. A host that is refused loses its lanes'
-    /// routes; the baseline's preference for its own stays wherever it can hold.
+    /// routes; the baseline's preference for its own stays wherever it can hold. What concerns an exchange alone
+    /// takes nothing from lanes.
     fn plan_hosts(&mut self, routing: &mut RoutingPlan, by_host: &ByHost) -> Vec<HostRules> {
         let mesh = &self.observed.mesh;
         let mut rules = Vec::with_capacity(routing.hosts.len());
@@ -144,7 +145,12 @@ impl<'a> Planner<'a> {
             }
             let mut planned = plan_rules(&self.rules, host, service, mesh, true);
             findings.append(&mut planned.findings);
-            if findings.iter().any(|finding| finding.severity() == Severity::Refused) {
+            if findings.iter().any(|finding| matches!(finding.refused(), Some(Refused::Exchange(_)))) {
+                host.end_exchange();
+                planned = plan_rules(&self.rules, host, service, mesh, true);
+                findings.append(&mut planned.findings);
+            }
+            if findings.iter().any(|finding| matches!(finding.refused(), Some(Refused::Everybody(_)))) {
                 host.unroute();
                 planned = match steerable {
                     true => plan_rules(&self.rules, host, service, mesh, false),

@@ -18,7 +18,12 @@ pub(crate) use sweep::sweep;
 
 /// Why endpoints under a policy cannot be ranked: the setting that prevents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unrankable(pub(crate) &'static str);
+pub(crate) enum Unrankable {
+    /// Nobody can be preferred.
+    Everywhere(&'static str),
+    /// Ports cannot be apart; without those everybody else can be preferred.
+    Apart(&'static str),
+}
 
 /// What holds beside the policy itself.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +110,7 @@ fn setting_apart(
 ) -> Result<Edit, Unrankable> {
     if policy["proxyProtocol"].is_object() {
         // A port's settings cannot say it.
-        return Err(Unrankable("proxyProtocol"));
+        return Err(Unrankable::Apart("proxyProtocol"));
     }
     let item = Map::from_iter([("port".to_owned(), json!({"number": port}))]);
     let mut entry = Value::Object(item.clone());
@@ -193,7 +198,7 @@ fn rank_balancer(
 ) -> Result<(), Unrankable> {
     let balancer = &policy["loadBalancer"];
     if balancer["simple"] == "PASSTHROUGH" {
-        return Err(Unrankable("loadBalancer.simple: PASSTHROUGH"));
+        return Err(Unrankable::Everywhere("loadBalancer.simple: PASSTHROUGH"));
     }
     let zones = &balancer["zoneAwareLbSetting"];
     let (name, setting) = match zones.is_object() {
@@ -201,10 +206,10 @@ fn rank_balancer(
         false => ("localityLbSetting", &balancer["localityLbSetting"]),
     };
     if zones.is_object() && zones["enabled"] == false {
-        return Err(Unrankable("loadBalancer.zoneAwareLbSetting.enabled: false"));
+        return Err(Unrankable::Everywhere("loadBalancer.zoneAwareLbSetting.enabled: false"));
     }
     if setting["distribute"].as_array().is_some_and(|list| !list.is_empty()) {
-        return Err(Unrankable("loadBalancer.localityLbSetting.distribute"));
+        return Err(Unrankable::Everywhere("loadBalancer.localityLbSetting.distribute"));
     }
     let field = |key| [at, &[Step::Key("loadBalancer"), Step::Key(name), Step::Key(key)]].concat();
     if !setting.is_object() || setting["enabled"] == false {

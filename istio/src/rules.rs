@@ -70,13 +70,13 @@ pub(crate) fn plan_rules(
     if index.by_name(host.host.namespace(), &own::name(&host.host)).is_some() {
         out.own = None;
     }
-    if let Err(Unrankable(setting)) = planned {
+    if let Err(unrankable) = planned {
         let object = holding.rules.first().map(|(_, rule)| rule.object.reference().clone());
+        let host = host.host.clone();
         out = HostRules { findings: out.findings, ..HostRules::default() };
-        out.findings.extend(object.map(|object| Finding::Unrankable {
-            object,
-            host: host.host.clone(),
-            setting,
+        out.findings.extend(object.map(|object| match unrankable {
+            Unrankable::Everywhere(setting) => Finding::Unrankable { object, host, setting },
+            Unrankable::Apart(setting) => Finding::PortsAlike { object, host, setting },
         }));
     }
     out

@@ -9,7 +9,7 @@ mod services;
 
 use std::time::Duration;
 
-use canary_istio::{Host, Object};
+use canary_istio::{Finding, Host, Object, Refused};
 use canary_rules::settings::MeshSettings;
 use jiff::Timestamp;
 use kube::Client;
@@ -265,8 +265,6 @@ fn judged(takeover: &Takeover, looked: Looked<'_>) -> (Said, Said) {
     let invalid = |message: String| {
         (said("False", "Invalid", message), said("False", "Invalid", "no request is taken"))
     };
-    let is_of =
-        |host: &Host| host.name() == takeover.spec.service && host.namespace() == takeover.metadata.namespace;
     let key = (takeover.metadata.namespace.clone(), takeover.metadata.name.clone());
     if let Some(why) = looked.unmade.get(&key) {
         let what = match takeover.spec.mode {
@@ -279,7 +277,7 @@ fn judged(takeover: &Takeover, looked: Looked<'_>) -> (Said, Said) {
         return (accepted, said("True", "Programmed", "its agent may come: the Service follows it"));
     }
     // What gets no route for a lane gets none here.
-    if let Some(finding) = course.plan.findings.iter().find(|finding| finding.refused().is_some_and(is_of)) {
+    if let Some(finding) = refusing(takeover, &course.plan.findings) {
         return invalid(format!("{finding}; {}", finding.help()));
     }
     let is_on = match (takeover.spec.mode, course.lanes.get(takeover.lane())) {
@@ -293,6 +291,17 @@ fn judged(takeover: &Takeover, looked: Looked<'_>) -> (Said, Said) {
         _ => said("Unknown", "Working", "changes are on their way to the proxies"),
     };
     (accepted, programmed)
+}
+
+/// What refuses a Takeover by routes. Lanes and copies do not mind what is in an exchange's way alone.
+fn refusing<'a>(takeover: &Takeover, findings: &'a [Finding]) -> Option<&'a Finding> {
+    let is_of =
+        |host: &Host| host.name() == takeover.spec.service && host.namespace() == takeover.metadata.namespace;
+    findings.iter().find(|finding| match finding.refused() {
+        Some(Refused::Everybody(host)) => is_of(host),
+        Some(Refused::Exchange(host)) => is_of(host) && takeover.spec.mode == Mode::Exchange,
+        None => false,
+    })
 }
 
 /// How long a Takeover may still go without an agent, in seconds; nothing while it has one.
@@ -320,6 +329,9 @@ fn left_s(status: &Value, now_unix_s: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use canary_istio::ObjectRef;
+    use serde::Deserialize as _;
+
     use super::*;
 
     #[track_caller]
@@ -341,5 +353,33 @@ mod tests {
         check(["False", "Gone"], "True", Some(50));
         check(["False", STARTING], "True", Some(650));
         check(["False", "Gone"], "Unknown", Some(650));
+    }
+
+    /// Checks whom something in the way refuses, of an exchange, a mesh and a mirror.
+    #[track_caller]
+    fn check_refused(finding: &Finding, service: &str, want: [bool; 3]) {
+        let is_refused = ["exchange", "mesh", "mirror"].map(|mode| {
+            let takeover = Takeover::deserialize(json!({
+                "apiVersion": "canaryctl.io/v1alpha1", "kind": "Takeover",
+                "metadata": {"name": "a", "namespace": "shop"},
+                "spec": {"service": service, "ports": [80], "mode": mode, "owner": {"user": "alice"}},
+            }));
+            refusing(&takeover.expect("a takeover"), std::slice::from_ref(finding)).is_some()
+        });
+        assert_eq!(is_refused, want, "{finding}");
+    }
+
+    #[test]
+    fn what_is_in_an_exchanges_way_alone_refuses_nobody_else() {
+        let host = || "cart.shop".parse::<Host>().expect("a host");
+        let object =
+            || ObjectRef { kind: "VirtualService".into(), namespace: "shop".into(), name: "a".into() };
+        let led = Finding::ConnectionsLed { object: object(), host: host(), to: "legacy".into() };
+        check_refused(&led, "cart", [true, false, false]);
+        check_refused(&led, "stock", [false; 3]);
+        let alike = Finding::PortsAlike { object: object(), host: host(), setting: "proxyProtocol" };
+        check_refused(&alike, "cart", [true, false, false]);
+        check_refused(&Finding::Headless { host: host() }, "cart", [true; 3]);
+        check_refused(&Finding::NoBaseline { host: host() }, "cart", [false; 3]);
     }
 }

@@ -10,9 +10,9 @@ use super::cell;
 const INTRODUCTION: &str = "# What check says
 
 `canaryctl check`, `canaryctl check --pre` and `canaryctl doctor` say what stands in the way of lanes, each with a code and
-a line that mends it. What is *refused* has no lanes, and its requests stay with the baseline; what is an *error* does not
-work; a *warning* works within the limit that is stated. A code never changes its meaning. With an error, or something
-refused, the exit code is 3.
+a line that mends it. What is *refused* has no lanes, and its requests stay with the baseline, but CC127 and CC128 refuse
+an exchange alone and no lane; what is an *error* does not work; a *warning* works within the limit that is stated. A code
+never changes its meaning. With an error, or something refused, the exit code is 3.
 
 ";
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::finding::Severity;
 use crate::simulate::apply;
 use crate::testing::header;
 

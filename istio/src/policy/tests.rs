@@ -196,13 +196,14 @@ fn a_port_apart_that_cannot_be_ranked_says_why() {
     let of = |policy: Value| {
         let mesh = Mesh::default();
         let apart = Apart { ports: [5432].into(), keys: vec![EXCHANGE_KEY.into()] };
-        ranked(&policy, Scope::Rule(&apart), plain(&mesh)).map_err(|Unrankable(setting)| setting)
+        ranked(&policy, Scope::Rule(&apart), plain(&mesh))
     };
-    assert_eq!(of(json!({"proxyProtocol": {"version": "V1"}})), Err("proxyProtocol"));
+    assert_eq!(of(json!({"proxyProtocol": {"version": "V1"}})), Err(Unrankable::Apart("proxyProtocol")));
     let balancer = json!({"simple": "PASSTHROUGH"});
     assert_eq!(
         of(json!({"portLevelSettings": [{"port": {"number": 5432}, "loadBalancer": balancer}]})),
-        Err("loadBalancer.simple: PASSTHROUGH")
+        Err(Unrankable::Everywhere("loadBalancer.simple: PASSTHROUGH")),
+        "nobody else can be preferred there either"
     );
     let said = json!({"proxyProtocol": {}, "portLevelSettings": [{"port": {"number": 5432}}]});
     assert!(of(said).is_ok(), "it does not hold there anyway");
@@ -241,7 +242,10 @@ fn a_subset_with_a_balancer_of_its_own_ranks() {
 fn some_settings_leave_no_order() {
     let of = |policy: Value| {
         let mesh = Mesh::default();
-        ranked(&policy, Scope::Rule(&Apart::default()), plain(&mesh)).expect_err("unrankable").0
+        match ranked(&policy, Scope::Rule(&Apart::default()), plain(&mesh)) {
+            Err(Unrankable::Everywhere(setting)) => setting,
+            other => panic!("{other:?}"),
+        }
     };
     assert_eq!(of(json!({"loadBalancer": {"simple": "PASSTHROUGH"}})), "loadBalancer.simple: PASSTHROUGH");
     let distribute = json!([{"from": "a/*", "to": {"a/*": 100}}]);

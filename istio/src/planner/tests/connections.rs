@@ -9,7 +9,7 @@ use crate::lane::{EXCHANGE, LANE_LABEL};
 use crate::observed::Port;
 use crate::service::{Exchanged, Labels, Workload};
 use crate::testing::effective::effective;
-use crate::testing::{lane, mesh_of};
+use crate::testing::{lane, mesh_of, strict};
 
 /// A database: its sessions, and a port of the cluster's own.
 fn db() -> Observed {
@@ -273,4 +273,51 @@ fn routes_that_lead_connections_past_it_refuse_it() {
     idle.services = exchanged(db(), &[]).services;
     idle.services[0].exchanged = None;
     assert!(!codes(&idle).contains(&"CC127"), "only who has connections minds");
+}
+
+/// Checks that an exchange of 9000 is refused by itself: what lanes have is as if nobody had asked for it.
+#[track_caller]
+fn check_refused_alone(before: &Observed, code: &str) {
+    let lanes = [lane("gray"), strict("only")];
+    let mut refused = exchanged(before.clone(), &[9000]);
+    let mut unasked = refused.clone();
+    unasked.services[0].exchanged = None;
+    let plan = settle(&mut refused, &lanes);
+    settle(&mut unasked, &lanes);
+    let finding = plan.findings.iter().find(|finding| finding.refused().is_some());
+    let host = &before.services[0].host;
+    assert_eq!(finding.map(|one| (one.code(), one.refused())), Some((code, Some(Refused::Exchange(host)))));
+    assert_eq!(texts(&refused), texts(&unasked));
+    assert_eq!(planned(&lanes, &refused).changes, [], "that is all");
+    let routes: String = refused.virtual_services.iter().map(|object| object.spec().to_string()).collect();
+    let subsets = effective(&refused, "front", HostName::from(host)).subsets;
+    let names: Vec<&Value> = subsets.iter().map(|subset| &subset["name"]).collect();
+    assert!(routes.contains("canary-gray") && routes.contains("strict lane only"), "{routes}");
+    assert_eq!(names, ["canary-gray"]);
+    assert_eq!(ranks(&refused), [(None, baseline())], "nobody meets the agent");
+}
+
+#[test]
+fn an_exchange_that_cannot_have_connections_takes_nothing_from_lanes() {
+    let tcp = json!([{"match": [{"port": 9000}], "route": [{"destination": {"host": "legacy"}}]}]);
+    let led =
+        json!({"hosts": ["cart"], "http": [{"route": [{"destination": {"host": "cart"}}]}], "tcp": tcp});
+    check_refused_alone(&with_service(cart(), led.clone()), "CC127");
+    let policy = json!({"proxyProtocol": {"version": "V1"}});
+    let rule = json!({"host": "cart", "trafficPolicy": policy});
+    check_refused_alone(&with_rule(cart(), rule.clone()), "CC128");
+    check_refused_alone(&with_rule(with_service(cart(), led), rule), "CC127");
+    let wide = json!({"host": "*.local", "trafficPolicy": policy});
+    check_refused_alone(&with(cart(), "DestinationRule", "istio-system", wide), "CC128");
+}
+
+#[test]
+fn what_refuses_everybody_is_found_behind_what_refuses_an_exchange() {
+    let subset = json!({"name": "all", "trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}});
+    let policy = json!({"proxyProtocol": {"version": "V1"}});
+    let rule = json!({"host": "cart", "trafficPolicy": policy, "subsets": [subset]});
+    let mut mesh = exchanged(with_rule(cart(), rule), &[9000]);
+    let plan = settle(&mut mesh, &[lane("gray")]);
+    let found: Vec<&str> = plan.findings.iter().map(Finding::code).collect();
+    assert_eq!((found, mesh.virtual_services), (vec!["CC128", "CC134"], vec![]));
 }

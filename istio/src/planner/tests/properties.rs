@@ -87,12 +87,15 @@ fn check_pinned(observed: &Observed, plan: &ClusterPlan) -> Result<(), TestCaseE
     for service in &observed.services {
         let has_lane_pods =
             service.workloads.iter().any(|one| one.labels.contains_key(crate::lane::LANE_LABEL));
-        let is_refused = plan.findings.iter().any(|finding| {
-            finding.severity() == Severity::Refused && finding.to_string().contains(&service.host.to_string())
-        });
-        if !has_lane_pods || is_refused {
+        let mut refused = plan.findings.iter().filter_map(Finding::refused);
+        if !has_lane_pods || refused.clone().any(|refused| refused == Refused::Everybody(&service.host)) {
             continue;
         }
+        let mut service = service.clone();
+        if refused.any(|refused| refused == Refused::Exchange(&service.host)) {
+            service.exchanged = None;
+        }
+        let service = &service;
         for client in NAMESPACES {
             let policy = effective(observed, client, HostName::from(&service.host)).policy;
             let ports = policy["portLevelSettings"].as_array().into_iter().flatten();
