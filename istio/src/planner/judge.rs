@@ -11,15 +11,17 @@ pub(super) fn speaks_http(service: &ObservedService) -> bool {
     service.ports.iter().any(|port| port.speaks() != Speaks::Other)
 }
 
-/// Whether connections are all that there is, and nobody is there but who has them all or is about to come or to end.
+/// Whether connections are all that there is, and nobody is there but who has some of them or is about to come or to
+/// end. Nothing tells who has datagrams.
 pub(super) fn is_of_connections(host: &HostPlan, service: &ObservedService) -> bool {
-    let is_theirs = |exchange: &Exchange| {
-        service.ports.iter().all(|port| !port.udp && exchange.ports.contains(&port.number))
+    let has_some = |exchange: &Exchange| {
+        let mut ports = service.ports.iter();
+        ports.all(|port| !port.udp) && !exchange.ports.is_empty()
     };
     !speaks_http(service)
         && host.subsets.is_empty()
         && host.idle.iter().all(|idle| idle.lane == EXCHANGE)
-        && host.exchange.as_ref().is_none_or(is_theirs)
+        && host.exchange.as_ref().is_none_or(has_some)
 }
 
 /// Whether proxies can at least put the baseline first. Where there are no requests they need to for an exchange: its

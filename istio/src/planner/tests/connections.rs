@@ -222,10 +222,13 @@ fn without_a_memory_of_it_nothing_of_it_stays() {
 }
 
 #[test]
-fn a_service_without_requests_is_given_only_whole() {
-    assert_eq!(codes(&exchanged(db(), &[5432])), ["CC110"], "requests are all that it could be without 6379");
+fn of_a_service_without_requests_any_ports_are_given_but_none_beside_datagrams_or_lanes() {
+    let mesh = check(&db(), &[5432], &[(None, baseline()), (Some(5432), agent())]);
+    assert_eq!((codes(&mesh), mesh.virtual_services), (vec![], vec![]), "the pods keep 6379");
+    assert_eq!(codes(&exchanged(db(), &[])), ["CC110"], "requests are all that it could be");
     let mut datagrams = db();
     datagrams.services[0].ports[1].udp = true;
+    assert_eq!(codes(&exchanged(datagrams.clone(), &[5432])), ["CC110"]);
     assert_eq!(codes(&exchanged(datagrams, &[5432, 6379])), ["CC110"]);
     let mut laned = exchanged(db(), &[5432, 6379]);
     laned.services[0].workloads.extend(mesh_of(&[("db.shop", &["v2:gray"])]).services.remove(0).workloads);
