@@ -24,6 +24,8 @@ pub struct Phases<'a> {
     sidecars: Sidecars,
     services: &'a [ObservedService],
     rules: &'a [Object],
+    /// Whether users may be led to lanes by it.
+    leads: bool,
     timeout: Duration,
     /// Namespaces that Istio does not look at: what is written there, nobody hears of.
     undiscovered: &'a BTreeSet<String>,
@@ -106,10 +108,17 @@ impl<'a> Phases<'a> {
             sidecars: Sidecars::of(&seen.pods),
             services: &seen.observed.services,
             rules: &seen.observed.destination_rules,
+            leads: true,
             timeout,
             undiscovered: &seen.undiscovered,
             versions: Versions::default(),
         }
+    }
+
+    /// For changes that take lanes away, by whoever may know nothing of their pods.
+    #[must_use]
+    pub fn taking_back(self) -> Self {
+        Self { leads: false, ..self }
     }
 
     /// Waits until every proxy has what is of ours in a mesh as it was seen, and these labels: a run before may have
@@ -235,8 +244,11 @@ impl<'a> Phases<'a> {
         Ok(refused)
     }
 
-    /// The pods of lanes that these services have requests sent to.
+    /// The pods of lanes that these services have requests sent to, where anybody is led there.
     async fn endpoints(&self, services: &BTreeSet<Host>) -> Result<Vec<ReadyPod>, ArrivalError> {
+        if !self.leads {
+            return Ok(Vec::new());
+        }
         let services: Vec<&ObservedService> =
             self.services.iter().filter(|service| services.contains(&service.host)).collect();
         endpoints::of_lanes(self.client, &services).await

@@ -263,7 +263,7 @@ async fn restore(client: &Client, root_namespace: &str, deadline: Instant) -> Re
         };
         let changes: Vec<&Change> = course.plan.changes.iter().collect();
         let timeout = deadline.saturating_duration_since(Instant::now());
-        let mut phases = Phases::new(client, root_namespace, &seen, timeout);
+        let mut phases = Phases::new(client, root_namespace, &seen, timeout).taking_back();
         if changes.is_empty() {
             let labelled: Vec<&PodChange> = course.pods.iter().collect();
             let done = phases.unlabel(&labelled, &mut Vec::new()).await;
