@@ -3,6 +3,7 @@
 pub mod agent;
 #[cfg(target_os = "linux")]
 pub mod device;
+mod dns;
 pub mod environment;
 mod forwarded;
 pub mod job;

@@ -1,7 +1,6 @@
 //! A TUN device and what is at its other end: a TCP/IP stack in this process, and where its connections go. Knows
 //! nothing of whose network the device is in.
 
-mod dns;
 pub(super) mod door;
 pub(super) mod kernel;
 mod outside;

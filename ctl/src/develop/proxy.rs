@@ -1,5 +1,6 @@
 //! What this machine's programs talk to: SOCKS and HTTP on one port, told apart by the first byte.
 
+mod datagrams;
 mod http;
 mod pac;
 mod socks;

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::dns::{self, Answer, Kind};
 use super::{HERE, HERE_NAME};
+use crate::develop::dns::{self, Answer, Kind};
 use crate::develop::range::Range;
 use crate::develop::routes;
 

@@ -1,4 +1,5 @@
-//! SOCKS5, RFC 1928: CONNECT to a name or an address. Names are the cluster's to resolve.
+//! SOCKS5, RFC 1928: CONNECT to a name or an address. Names are the cluster's to resolve, and who asks DNS by UDP ASSOCIATE
+//! is answered by it.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,21 +8,34 @@ use canary_tunnel::{Client, DialError, Problem, Target, splice};
 use fast_socks5::server::{Socks5ServerProtocol, SocksServerError};
 use fast_socks5::util::target_addr::TargetAddr;
 use fast_socks5::{ReplyError, Socks5Command};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{ASK_TIMEOUT, is_timeout};
+use super::{ASK_TIMEOUT, datagrams, is_timeout};
 
 /// The address that we are bound to is the agent's; nobody here could use it.
 const BOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 pub(super) async fn serve(connection: TcpStream, dial: &Client) -> io::Result<()> {
+    let (here, program) = (connection.local_addr()?, connection.peer_addr()?);
     let asked = timeout(ASK_TIMEOUT, async {
         let greeted = Socks5ServerProtocol::accept_no_auth(connection).await?;
         greeted.read_command().await
     });
     let (asked, command, target) =
         asked.await.map_err(|_| io::ErrorKind::TimedOut)?.map_err(|error| failed(&error))?;
+    if matches!(command, Socks5Command::UDPAssociate) {
+        let socket = datagrams::bind(here).await?;
+        let mut connection =
+            asked.reply_success(socket.local_addr()?).await.map_err(|error| failed(&error))?;
+        let mut rest = [0; 1];
+        return tokio::select! {
+            error = datagrams::serve(socket, program.ip(), dial) => Err(error),
+            // It lasts as long as the connection by which it was asked for.
+            ended = connection.read(&mut rest) => ended.map(drop),
+        };
+    }
     if !matches!(command, Socks5Command::TCPConnect) {
         return asked.reply_error(&ReplyError::CommandNotSupported).await.map_err(|error| failed(&error));
     }

@@ -94,9 +94,9 @@ async fn socks_clients_are_told_why_not() {
         let error = refused.map(drop).expect_err("no connection").to_string();
         assert!(error.contains(want), "{error}");
     }
-    // UDP is not carried.
+    // Nobody of the cluster comes here this way.
     let mut connection = TcpStream::connect(proxy).await.expect("a connection");
-    connection.write_all(b"\x05\x01\0\x05\x03\0\x01\0\0\0\0\0\0").await.expect("sent");
+    connection.write_all(b"\x05\x01\0\x05\x02\0\x01\0\0\0\0\0\0").await.expect("sent");
     let mut answer = [0; 4];
     connection.read_exact(&mut answer).await.expect("an answer");
     assert_eq!(answer, *b"\x05\0\x05\x07", "command not supported");
@@ -153,4 +153,44 @@ async fn browsers_get_a_file_that_names_this_proxy() {
     let said = answer(proxy, "GET /proxy.pac HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(said.contains("application/x-ns-proxy-autoconfig"), "{said}");
     assert!(said.contains(&format!("SOCKS5 {proxy}; PROXY {proxy}")), "{said}");
+}
+
+#[tokio::test]
+async fn socks_clients_ask_the_clusters_dns_by_datagrams() {
+    let mut asks = TcpStream::connect(proxy().await).await.expect("a connection");
+    asks.write_all(&[5, 1, 0]).await.expect("sent");
+    let mut chosen = [0; 2];
+    asks.read_exact(&mut chosen).await.expect("an answer");
+    asks.write_all(&[5, 3, 0, 1, 0, 0, 0, 0, 0, 0]).await.expect("sent");
+    let mut bound = [0; 10];
+    asks.read_exact(&mut bound).await.expect("an answer");
+    assert_eq!((chosen, &bound[..4]), ([5, 0], &[5, 0, 0, 1][..]));
+    let relay = SocketAddr::from(([127, 0, 0, 1], u16::from_be_bytes([bound[8], bound[9]])));
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let header = |port: u8| [0, 0, 0, 1, 10, 96, 0, 10, 0, port];
+    let query = |id: u8, name: &[u8]| {
+        let question = [&[0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, name.len() as u8][..], name, &[0, 0, 1, 0, 1]];
+        question.concat()
+    };
+    // Nobody carries the first one; it would be the first to be answered.
+    for (port, id, name) in [(80, 1, &b"localhost"[..]), (53, 2, b"localhost")] {
+        let asked = [header(port).as_slice(), &query(id, name)].concat();
+        socket.send_to(&asked, relay).await.expect("sent");
+    }
+    let mut answer = [0; 512];
+    let (len, from) =
+        timeout(ASK_TIMEOUT, socket.recv_from(&mut answer)).await.expect("in time").expect("one");
+    assert_eq!((from, &answer[..12]), (relay, &[&header(53)[..], &[0, 2]].concat()[..]));
+    assert_eq!(answer[len - 4..len], [127, 0, 0, 1]);
+    // It ends with the connection that asked for it.
+    drop(asks);
+    let mut is_over = false;
+    for _ in 0..500 {
+        sleep(Duration::from_millis(10)).await;
+        is_over = tokio::net::UdpSocket::bind(relay).await.is_ok();
+        if is_over {
+            break;
+        }
+    }
+    assert!(is_over, "the port is free again");
 }
