@@ -11,8 +11,10 @@ use serde_json::Value;
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long before a flow was seen to go wrong matters, in seconds.
-const BEFORE_S: i64 = 5;
+/// How long before a flow was seen to go wrong matters, in seconds: one that has no answer began a while ago.
+const BEFORE_S: i64 = 35;
+/// How long proxies keep to themselves what they say.
+const SAID_WITHIN: Duration = Duration::from_secs(2);
 /// How long proxies' words may be asked for in vain.
 const ASKED_FOR: Duration = Duration::from_secs(30);
 
@@ -241,6 +243,7 @@ impl Cluster {
             ["logs", "-n", namespace, "-l", "shop=yes", "-c", "istio-proxy", "--prefix", "--tail=-1", &since];
         let gateway = ["logs", "-n", "istio-system", "-l", "istio=ingressgateway", "--tail=-1", &since];
         let slices = ["get", "endpointslices,pods", "-n", namespace, "-o", "yaml"];
+        std::thread::sleep(SAID_WITHIN);
         let deadline = Instant::now() + ASKED_FOR;
         // The API server may be what is away.
         let asked = |args: &[&str]| loop {
