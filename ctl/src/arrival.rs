@@ -31,7 +31,7 @@ use barrier::{Barrier, Round};
 pub use debug::Istiods;
 pub use marker::objects;
 pub use sidecars::{AWAITED_ANNOTATION, Sidecars};
-pub(crate) use sidecars::{PROXY, has_proxy, is_ready};
+pub(crate) use sidecars::{PROXY, addresses, has_proxy, is_ready};
 
 /// Shortest and longest pause between two questions.
 const ASK_EVERY_MIN: Duration = Duration::from_millis(40);

@@ -4,6 +4,7 @@
 //! Knows documents only. Which of them can be is [`derive`]'s; what becomes of them is the controller's.
 
 use canary_istio::Host;
+use canary_istio::observed::Port;
 use canary_rules::lane::{API_VERSION, Rule, hundredths};
 use canary_rules::name::LaneName;
 use serde::{Deserialize, Serialize};
@@ -140,17 +141,30 @@ pub struct Owner {
     pub machine: String,
 }
 
-/// What an exchange has, in words: of the ports that it takes, those that are not HTTP have connections.
+/// What an exchange of these ports has, in words: at those of them that are not HTTP there are connections.
 #[must_use]
-pub fn everything(takeover: &Value) -> &'static str {
-    let spec = &takeover["spec"];
-    let passed = spec["connections"].as_array().map_or(&[][..], Vec::as_slice);
-    let taken = spec["ports"].as_array().map_or(&[][..], Vec::as_slice);
-    match taken.iter().filter(|port| passed.contains(port)).count() {
+pub fn everything<P: PartialEq>(taken: &[P], connections: &[P]) -> &'static str {
+    match taken.iter().filter(|port| connections.contains(port)).count() {
         0 => "all requests",
         all if all == taken.len() => "all connections",
         _ => "all requests and connections",
     }
+}
+
+/// A port of a Service of a Takeover's own, as the taken one says it; where pods listen, if it selects any.
+fn own_port(port: &Port, target: Option<u16>) -> Value {
+    let mut own = json!({"port": port.number});
+    if let Some(target) = target {
+        own["targetPort"] = target.into();
+    }
+    own["protocol"] = "TCP".into();
+    if let Some(name) = &port.name {
+        own["name"] = name.as_str().into();
+    }
+    if let Some(protocol) = &port.app_protocol {
+        own["appProtocol"] = protocol.as_str().into();
+    }
+    own
 }
 
 /// What a mirror has, in words; without a percentage, of all requests.
@@ -186,10 +200,7 @@ impl Takeover {
     pub fn what(&self) -> String {
         match self.spec.mode {
             Mode::Mesh => who_of_rules(&self.rules()),
-            Mode::Exchange => {
-                everything(&json!({"spec": {"ports": self.spec.ports, "connections": self.spec.connections}}))
-                    .into()
-            }
+            Mode::Exchange => everything(&self.spec.ports, &self.spec.connections).into(),
             Mode::Mirror => copies(self.spec.percent),
         }
     }

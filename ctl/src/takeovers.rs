@@ -101,7 +101,10 @@ impl InWords {
         let what = match takeover["spec"]["rules"].as_array() {
             Some(rules) if !rules.is_empty() => who_of_rules(rules),
             _ if takeover["spec"]["mode"] == "mirror" => copies(takeover["spec"]["percent"].as_f64()),
-            _ => everything(takeover).into(),
+            _ => {
+                let ports = |field: &str| takeover["spec"][field].as_array().map_or(&[][..], Vec::as_slice);
+                everything(ports("ports"), ports("connections")).into()
+            }
         };
         let since = text("/metadata/creationTimestamp").parse::<Timestamp>();
         Self {

@@ -66,22 +66,24 @@ pub(crate) fn rank(
     around: Around,
     edits: &mut Vec<Edit>,
 ) -> Result<(), Unrankable> {
-    match scope {
-        Scope::Rule(_) => {
+    let none = Apart::default();
+    let apart = match scope {
+        Scope::Rule(apart) => {
             rank_balancer(policy, at, keys, detects_outliers(policy, around), around, edits)?;
             keep_endpoints(policy, at, edits);
+            apart
         }
-        Scope::Subset { detects_outliers } if policy["loadBalancer"].is_object() => {
-            let detects = detects_outliers || policy["outlierDetection"].is_object();
-            rank_balancer(policy, at, keys, detects, around, edits)?;
+        Scope::Subset { detects_outliers } => {
+            let own = policy["outlierDetection"].is_object();
+            if policy["loadBalancer"].is_object() {
+                rank_balancer(policy, at, keys, detects_outliers || own, around, edits)?;
+            }
+            if own {
+                count_ready(policy, at, edits);
+            }
+            &none
         }
-        Scope::Subset { .. } => {}
-    }
-    if matches!(scope, Scope::Subset { .. }) && policy["outlierDetection"].is_object() {
-        count_ready(policy, at, edits);
-    }
-    let none = Apart::default();
-    let apart = if let Scope::Rule(apart) = scope { apart } else { &none };
+    };
     for entry in policy["portLevelSettings"].as_array().into_iter().flatten() {
         if entry["port"].is_object() {
             let port = Map::from_iter([("port".to_owned(), entry["port"].clone())]);

@@ -110,6 +110,12 @@ pub(crate) fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
+/// A pod's addresses, one of a family at the most.
+pub(crate) fn addresses(pod: &Pod) -> Vec<String> {
+    let all = pod.status.iter().flat_map(|status| status.pod_ips.iter().flatten());
+    all.map(|one| one.ip.clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -1,6 +1,8 @@
 //! DNS as a resolver's clients speak it, RFC 1035: one question, and addresses in the answer. Pure.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+
+use canary_tunnel::{DialError, Problem};
 
 /// Bytes of a header.
 const HEADER: usize = 12;
@@ -44,6 +46,18 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// What a tunnel's answer for a name comes to.
+    pub(super) fn resolved(name: &str, found: Result<Vec<IpAddr>, DialError>) -> Self {
+        match found {
+            Ok(found) => Self::Addresses(only_4(found.into_iter())),
+            Err(error) if error.problem() == Some(Problem::NoSuchName) => Self::NoSuchName,
+            Err(error) => {
+                tracing::debug!(name, "{error}");
+                Self::Failed
+            }
+        }
+    }
+
     fn code(&self) -> u8 {
         match self {
             Self::Addresses(_) => 0,
@@ -52,6 +66,18 @@ impl Answer {
             Self::NotImplemented => 4,
         }
     }
+}
+
+/// Each address of IPv4 once.
+pub(super) fn only_4(addresses: impl Iterator<Item = IpAddr>) -> Vec<Ipv4Addr> {
+    let mut found: Vec<Ipv4Addr> = Vec::new();
+    for address in addresses {
+        match address {
+            IpAddr::V4(address) if !found.contains(&address) => found.push(address),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Reads a query; nothing where it is none, or asks in another way.
@@ -67,9 +93,12 @@ pub(super) fn read(query: &[u8]) -> Option<Question> {
 
 /// The message that answers a query.
 pub(super) fn answer(query: &[u8], answer: &Answer) -> Option<Vec<u8>> {
-    let (.., end) = question(query)?;
+    let (_, kind, _, end) = question(query)?;
     let addresses = match answer {
-        Answer::Addresses(addresses) => addresses.get(..addresses.len().min(ADDRESSES_MAX))?,
+        // Who asks for others hears that the name has none.
+        Answer::Addresses(addresses) if kind == TYPE_A => {
+            addresses.get(..addresses.len().min(ADDRESSES_MAX))?
+        }
         _ => &[],
     };
     let mut message = Vec::with_capacity(end + addresses.len() * ANSWER);

@@ -13,7 +13,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
-use crate::arrival::{ArrivalError, ReadyPod, is_ready};
+use crate::arrival::{ArrivalError, ReadyPod, addresses, is_ready};
 use crate::takeover::selected::SERVICE_LABEL;
 
 /// How long Kubernetes is given to send requests to pods that are ready. One that it does not name by then gets none.
@@ -36,19 +36,19 @@ pub(super) async fn of_lanes(
 ) -> Result<Vec<ReadyPod>, ArrivalError> {
     let deadline = Instant::now() + NAMED_WITHIN;
     let mut pause = LOOK_EVERY_MIN;
+    let mut by_namespace: BTreeMap<&str, Vec<&ObservedService>> = BTreeMap::new();
+    for service in services {
+        by_namespace.entry(service.host.namespace()).or_default().push(service);
+    }
     loop {
         let mut named = Vec::new();
         let mut is_whole = true;
-        let mut by_namespace: BTreeMap<&str, Vec<&ObservedService>> = BTreeMap::new();
-        for service in services {
-            by_namespace.entry(service.host.namespace()).or_default().push(service);
-        }
-        for (namespace, services) in by_namespace {
+        for (namespace, services) in &by_namespace {
             let failed = |source| ArrivalError::Api {
                 tried: format!("list the pods of lanes in namespace {namespace}"),
                 source: Box::new(source),
             };
-            let there = There::look(client, namespace, &services).await.map_err(failed)?;
+            let there = There::look(client, namespace, services).await.map_err(failed)?;
             for service in services {
                 let (of_service, all) = there.of(service);
                 named.extend(of_service);
@@ -134,12 +134,10 @@ fn selects(selector: &Labels, pod: &Pod) -> bool {
 }
 
 fn ready(pod: &Pod) -> ReadyPod {
-    let status = pod.status.as_ref();
-    let addresses = status.and_then(|status| status.pod_ips.as_ref()).into_iter().flatten();
     let namespace = pod.namespace().unwrap_or_default();
     ReadyPod {
         pod: ObjectRef { kind: "Pod".into(), namespace, name: pod.name_any() },
-        addresses: addresses.map(|one| one.ip.clone()).collect(),
+        addresses: addresses(pod),
     }
 }
 

@@ -4,7 +4,7 @@ use canary_istio::ObservedService;
 use canary_istio::observed::{Port, Speaks};
 use serde_json::{Value, json};
 
-use super::{LABEL, Takeover};
+use super::{LABEL, Takeover, own_port};
 
 /// Where the agent's pod listens for the first port that is taken; the next ones follow.
 pub(super) const POD_PORT_FIRST: u16 = 15_800;
@@ -27,19 +27,8 @@ pub fn pod_port(takeover: &Takeover, number: u16) -> u16 {
 
 /// The receiver's ports: those of the service at which there are requests.
 pub(crate) fn ports(takeover: &Takeover, service: &ObservedService) -> Value {
-    let port = |port: &Port| {
-        let mut own = json!({
-            "port": port.number, "targetPort": pod_port(takeover, port.number), "protocol": "TCP",
-        });
-        if let Some(name) = &port.name {
-            own["name"] = name.as_str().into();
-        }
-        if let Some(protocol) = &port.app_protocol {
-            own["appProtocol"] = protocol.as_str().into();
-        }
-        own
-    };
-    service.ports.iter().filter(|port| is_copied(port)).map(port).collect()
+    let own = |port| own_port(port, Some(pod_port(takeover, port.number)));
+    service.ports.iter().filter(|port| is_copied(port)).map(own).collect()
 }
 
 /// The receiver, which goes with its Takeover.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use canary_istio::lane::LANE_LABEL;
-use canary_istio::observed::{Port, Speaks};
+use canary_istio::observed::Port;
 use canary_istio::{Object, ObservedService};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -13,7 +13,7 @@ use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::selected::{KEPT_BY, SERVICE_LABEL};
-use super::{LABEL, Takeover};
+use super::{LABEL, Takeover, is_copied, own_port};
 use crate::develop::job::MANAGED_BY;
 
 /// Whether a Takeover hands connections on, whatever becomes of it.
@@ -31,7 +31,7 @@ pub fn why_not(port: &Port) -> Option<String> {
 /// Whether connections to a port are handed on whole: nobody looks for requests there.
 #[must_use]
 pub fn is_passed(port: &Port) -> bool {
-    port.speaks() == Speaks::Other
+    !is_copied(port)
 }
 
 /// Why a Takeover's agent is none for a Service's ports, if it is not: for one of them it takes it for another kind.
@@ -66,28 +66,18 @@ pub fn onward_change(found: &ObservedService, service: &ObservedService) -> Opti
 
 /// The Service's ports; where its pods listen the slices say.
 fn ports(service: &ObservedService) -> Value {
-    let port = |port: &Port| {
-        let mut own = json!({"port": port.number, "protocol": "TCP"});
-        if let Some(name) = &port.name {
-            own["name"] = name.as_str().into();
-        }
-        if let Some(protocol) = &port.app_protocol {
-            own["appProtocol"] = protocol.as_str().into();
-        }
-        own
-    };
-    service.ports.iter().filter(|port| is_passed(port)).map(port).collect()
+    service.ports.iter().filter(|port| is_passed(port)).map(|port| own_port(port, None)).collect()
 }
 
-/// The pods of a namespace that connections may go on to: those of no lane that do not end.
+/// Of a namespace's pods, those that connections may go on to: of no lane, and none that ends.
 #[must_use]
-pub fn own_pods<'a>(pods: &'a [Object], namespace: &str) -> BTreeSet<&'a str> {
+pub fn own_pods(pods: &[Object]) -> BTreeSet<&str> {
     let is_own = |pod: &&Object| {
         let metadata = &pod.value()["metadata"];
         let lane = metadata["labels"][LANE_LABEL].as_str().unwrap_or_default();
         let is_of_nobody = lane.is_empty() && metadata["labels"][LABEL].is_null();
         // Kubernetes may name it for a moment yet.
-        pod.namespace() == namespace && is_of_nobody && metadata["deletionTimestamp"].is_null()
+        is_of_nobody && metadata["deletionTimestamp"].is_null()
     };
     pods.iter().filter(is_own).map(Object::name).collect()
 }
@@ -211,7 +201,7 @@ mod tests {
         let mut written = made.clone();
         written["metadata"]["uid"] = "s-1".into();
         let written: Service = serde_json::from_value(written).expect("a Service");
-        let slices = slices(&takeover, &written, &[found], &own_pods(&pods, "shop"));
+        let slices = slices(&takeover, &written, &[found], &own_pods(&pods));
         insta::assert_yaml_snapshot!((made, slices));
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerPort, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-use crate::arrival::is_ready;
+use crate::arrival::{addresses, is_ready};
 use crate::takeover::{LABEL, selected};
 
 /// What there is of a Takeover's agent; what serves more counts as more.
@@ -79,10 +79,7 @@ fn read(pod: &Pod) -> Agent {
             pod: selected::Pod {
                 name: pod.metadata.name.clone().unwrap_or_default(),
                 uid: pod.metadata.uid.clone().unwrap_or_default(),
-                addresses: status
-                    .and_then(|status| status.pod_ips.as_ref())
-                    .map(|all| all.iter().map(|one| one.ip.clone()).collect())
-                    .unwrap_or_default(),
+                addresses: addresses(pod),
                 ports: ports(pod),
             },
         }),

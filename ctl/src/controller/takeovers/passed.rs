@@ -91,7 +91,7 @@ async fn round(client: &Client, watched: &Watched, takeovers: &[Takeover]) -> Un
         let (namespace, name) = (takeover.metadata.namespace.as_str(), takeover.metadata.name.as_str());
         let pods = pods.entry(namespace).or_insert_with(|| watched.pods(namespace));
         let agent = agents.of_takeover(namespace, name);
-        match lead(client, takeover, &passed::own_pods(pods, namespace), &agent).await {
+        match lead(client, takeover, &passed::own_pods(pods), &agent).await {
             Ok(()) => {}
             // Somebody was faster: the next look sees it.
             Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
@@ -136,15 +136,7 @@ async fn lead(
     let led = api.list(&of(name)).await?.items;
     let wanted = passed::slices(takeover, &onward, &taken, own_pods);
     for slice in &wanted {
-        let is_so = |led: &&EndpointSlice| {
-            let owner =
-                |slice: &EndpointSlice| slice.owner_references().first().map(|owner| owner.uid.clone());
-            led.name_any() == slice.name_any()
-                && led.endpoints == slice.endpoints
-                && led.ports == slice.ports
-                && owner(led) == owner(slice)
-        };
-        if !led.iter().any(|led| is_so(&led)) {
+        if !led.iter().any(|led| is_same(led, slice)) {
             let applied = PatchParams { force: true, ..params.clone() };
             api.patch(&slice.name_any(), &applied, &Patch::Apply(slice)).await?;
         }
@@ -158,4 +150,13 @@ async fn lead(
         }
     }
     Ok(())
+}
+
+/// Whether an EndpointSlice is there as it is wanted.
+fn is_same(led: &EndpointSlice, wanted: &EndpointSlice) -> bool {
+    let owner = |slice: &EndpointSlice| slice.owner_references().first().map(|owner| owner.uid.clone());
+    led.name_any() == wanted.name_any()
+        && led.endpoints == wanted.endpoints
+        && led.ports == wanted.ports
+        && owner(led) == owner(wanted)
 }

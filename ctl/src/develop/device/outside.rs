@@ -2,17 +2,17 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use canary_tunnel::{Client, DialError, Problem, Target};
+use canary_tunnel::{Client, Target};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::{HERE, HERE_NAME};
-use crate::develop::dns::{self, Answer, Kind};
+use crate::develop::dns::{self, Answer, Kind, only_4};
 use crate::develop::range::Range;
 use crate::develop::routes;
 
@@ -110,11 +110,7 @@ impl Outside {
     pub(super) async fn ask(&self, query: &[u8]) -> Option<Vec<u8>> {
         let question = dns::read(query)?;
         let answer = match question.kind {
-            Kind::Addresses => self.look_up(&question.name).await,
-            Kind::Addresses6 => match self.look_up(&question.name).await {
-                Answer::Addresses(_) => Answer::Addresses(Vec::new()),
-                other => other,
-            },
+            Kind::Addresses | Kind::Addresses6 => self.look_up(&question.name).await,
             Kind::Other => Answer::NotImplemented,
         };
         dns::answer(query, &answer)
@@ -142,19 +138,13 @@ impl Outside {
     }
 
     async fn of_cluster(&self, name: &str) -> Answer {
-        match self.tunnel.resolve(name).await {
-            Ok(found) => {
-                let addresses = only_4(found.into_iter());
-                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                let room = SEEN_MAX.saturating_sub(seen.len());
-                seen.extend(addresses.iter().take(room));
-                Answer::Addresses(addresses)
-            }
-            Err(error) => match error.problem() {
-                Some(Problem::NoSuchName) => Answer::NoSuchName,
-                _ => failed(name, &error),
-            },
+        let answer = Answer::resolved(name, self.tunnel.resolve(name).await);
+        if let Answer::Addresses(addresses) = &answer {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = SEEN_MAX.saturating_sub(seen.len());
+            seen.extend(addresses.iter().take(room));
         }
+        answer
     }
 
     fn is_seen(&self, address: Ipv4Addr) -> bool {
@@ -162,27 +152,11 @@ impl Outside {
     }
 }
 
-fn failed(name: &str, error: &DialError) -> Answer {
-    tracing::debug!(name, "{error}");
-    Answer::Failed
-}
-
 async fn of_machine(name: &str) -> Answer {
     match lookup_host((name, 0)).await {
         Ok(found) => Answer::Addresses(only_4(found.map(|address| address.ip()))),
         Err(_) => Answer::NoSuchName,
     }
-}
-
-fn only_4(addresses: impl Iterator<Item = IpAddr>) -> Vec<Ipv4Addr> {
-    let mut found: Vec<Ipv4Addr> = Vec::new();
-    for address in addresses {
-        match address {
-            IpAddr::V4(address) if !found.contains(&address) => found.push(address),
-            _ => {}
-        }
-    }
-    found
 }
 
 /// Who is asked for a name, one after the other.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use canary_tunnel::{Client, Problem};
+use canary_tunnel::Client;
 use fast_socks5::parse_udp_request;
 use fast_socks5::util::target_addr::TargetAddr;
 use tokio::net::UdpSocket;
@@ -66,20 +66,9 @@ async fn answer(query: &[u8], cluster: &Client) -> Option<Vec<u8>> {
     let question = dns::read(query)?;
     let found = match question.kind {
         Kind::Other => Answer::NotImplemented,
-        Kind::Addresses | Kind::Addresses6 => match cluster.resolve(&question.name).await {
-            Ok(found) => {
-                let of_kind = found.into_iter().filter_map(|address| match address {
-                    IpAddr::V4(address) if question.kind == Kind::Addresses => Some(address),
-                    IpAddr::V4(_) | IpAddr::V6(_) => None,
-                });
-                Answer::Addresses(of_kind.collect())
-            }
-            Err(error) if error.problem() == Some(Problem::NoSuchName) => Answer::NoSuchName,
-            Err(error) => {
-                tracing::info!("{error}");
-                Answer::Failed
-            }
-        },
+        Kind::Addresses | Kind::Addresses6 => {
+            Answer::resolved(&question.name, cluster.resolve(&question.name).await)
+        }
     };
     dns::answer(query, &found)
 }

@@ -275,19 +275,24 @@ mod tests {
         Taken::read(&service, Ports::Copied(&[9000])).expect_err("there are no requests to copy");
     }
 
+    /// The agent's Job of who exchanges these ports of a Service.
+    fn exchanged(ports: Value, wanted: Ports<'_>) -> Value {
+        let taken = Taken::read(&service(ports), wanted).expect("a service");
+        let document = taken.takeover(What::Everything, "alice", "laptop");
+        let takeover = Takeover::deserialize(&document).expect("a takeover");
+        let agent = Agent { like: None, tag_header: "x-canary-lane" };
+        let container = json!({"name": "agent", "image": "canaryctl:1", "args": ["agent"]});
+        let job = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+        dressed(job, &taken, &takeover, &agent)
+    }
+
     #[test]
     fn an_agent_among_a_services_pods_passes_connections_on_to_the_others() {
         let ports = json!([
             {"name": "http", "port": 80, "targetPort": 8080}, {"name": "tcp-db", "port": 5432, "targetPort": "db"},
             {"name": "tls", "port": 443},
         ]);
-        let taken = Taken::read(&service(ports), Ports::Several(&[80, 5432])).expect("a service");
-        let document = taken.takeover(What::Everything, "alice", "laptop");
-        let takeover = Takeover::deserialize(&document).expect("a takeover");
-        let agent = Agent { like: None, tag_header: "x-canary-lane" };
-        let container = json!({"name": "agent", "image": "canaryctl:1", "args": ["agent"]});
-        let job = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
-        let job = dressed(job, &taken, &takeover, &agent);
+        let job = exchanged(ports, Ports::Several(&[80, 5432]));
         let gate = &job["spec"]["template"]["spec"]["initContainers"][0];
         let args = json!([
             "gate",
@@ -307,13 +312,7 @@ mod tests {
             {"name": "http", "port": 80, "targetPort": "web"}, {"port": 81, "targetPort": 80},
             {"name": "tcp-db", "port": 5432},
         ]);
-        let taken = Taken::read(&service(ports), Ports::Whole(&[80, 5432])).expect("a service");
-        let document = taken.takeover(What::Everything, "alice", "laptop");
-        let takeover = Takeover::deserialize(&document).expect("a takeover");
-        let agent = Agent { like: None, tag_header: "x-canary-lane" };
-        let container = json!({"name": "agent", "image": "canaryctl:1", "args": ["agent"]});
-        let job = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
-        let job = dressed(job, &taken, &takeover, &agent);
+        let job = exchanged(ports, Ports::Whole(&[80, 5432]));
         let template = &job["spec"]["template"];
         assert_eq!(template["metadata"]["labels"], json!({"canaryctl.io/takeover": "cart-exchange"}));
         let gate = &template["spec"]["initContainers"][0];

@@ -62,6 +62,13 @@ pub(super) struct TakenPort {
     pub(super) is_taken: bool,
 }
 
+impl TakenPort {
+    /// Whether there may be requests at it.
+    fn has_requests(&self) -> bool {
+        self.speaks != Speaks::Other
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     Number(u16),
@@ -112,11 +119,9 @@ impl Taken {
         if by == By::Routes {
             mixed(&ports).map_or(Ok(()), |why| Err(cannot(&why)))?;
         }
-        let has_requests =
-            |port: &&TakenPort| port.speaks != Speaks::Other || !matches!(wanted, Ports::One(_));
+        let has_requests = |port: &&TakenPort| port.has_requests() || !matches!(wanted, Ports::One(_));
         let numbers: Vec<u16> = ports.iter().filter(has_requests).map(|port| port.number).collect();
-        let is_raw =
-            |wanted: u16| ports.iter().any(|port| port.number == wanted && port.speaks == Speaks::Other);
+        let is_raw = |wanted: u16| ports.iter().any(|port| port.number == wanted && !port.has_requests());
         let named = match wanted {
             Ports::One(Some(port)) if is_raw(port) => {
                 let failure =
@@ -149,7 +154,7 @@ impl Taken {
 
     /// Whether there may be requests at a port that is taken.
     pub(super) fn has_requests(&self) -> bool {
-        self.taken().any(|port| port.speaks != Speaks::Other)
+        self.taken().any(TakenPort::has_requests)
     }
 
     /// The Takeover that this user asks for.
@@ -174,7 +179,7 @@ impl Taken {
             takeover["spec"]["by"] = json!(self.by);
         }
         if self.by == By::Routes && !matches!(what, What::Copies(_)) {
-            let raw = self.ports.iter().filter(|port| port.speaks == Speaks::Other);
+            let raw = self.ports.iter().filter(|port| !port.has_requests());
             let raw: Vec<u16> = raw.map(|port| port.number).collect();
             if !raw.is_empty() {
                 takeover["spec"]["connections"] = raw.into();
@@ -214,11 +219,10 @@ impl Taken {
 
 /// Why an agent cannot tell what comes to it: ports that lead to one place, and only some of them to requests.
 fn mixed(ports: &[TakenPort]) -> Option<String> {
-    let is_raw = |port: &TakenPort| port.speaks == Speaks::Other;
     let pairs = ports.iter().flat_map(|port| ports.iter().map(move |other| (port, other)));
     let (raw, other) = pairs
         .filter(|(port, other)| port.target == other.target)
-        .find(|(port, other)| is_raw(port) && !is_raw(other))?;
+        .find(|(port, other)| !port.has_requests() && other.has_requests())?;
     Some(format!(
         "its ports {} and {} lead to one place, and one of them is not HTTP",
         raw.number, other.number

@@ -189,12 +189,19 @@ fn a_wider_rule_is_copied_with_settings_for_the_port() {
     assert_eq!((&entry["tls"], &entry["connectionPool"]), (&policy["tls"], &policy["connectionPool"]));
 }
 
-#[test]
-fn what_others_did_meanwhile_stays() {
+/// A database with a rule of a user's, the same with somebody who has its connections, and the rule as it is by then, taken
+/// out of that mesh to be written anew.
+fn a_users_rule_in_use() -> (Observed, Observed, Value) {
     let before = with_rule(db(), json!({"host": "db", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}));
     let mut mesh = exchanged(before.clone(), &[5432, 6379]);
     settle(&mut mesh, &[]);
-    let mut value = mesh.destination_rules.remove(0).into_value();
+    let rule = mesh.destination_rules.remove(0).into_value();
+    (before, mesh, rule)
+}
+
+#[test]
+fn what_others_did_meanwhile_stays() {
+    let (before, mut mesh, mut value) = a_users_rule_in_use();
     let theirs = json!({"port": {"number": 8080}, "tls": {"mode": "SIMPLE"}});
     value["spec"]["trafficPolicy"]["portLevelSettings"].as_array_mut().expect("ports").push(theirs.clone());
     value["spec"]["trafficPolicy"]["tls"]["mode"] = json!("SIMPLE");
@@ -210,10 +217,7 @@ fn what_others_did_meanwhile_stays() {
 
 #[test]
 fn without_a_memory_of_it_nothing_of_it_stays() {
-    let before = with_rule(db(), json!({"host": "db", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}));
-    let mut mesh = exchanged(before.clone(), &[5432, 6379]);
-    settle(&mut mesh, &[]);
-    let mut value = mesh.destination_rules.remove(0).into_value();
+    let (before, mut mesh, mut value) = a_users_rule_in_use();
     value["metadata"]["annotations"] = Value::Null;
     mesh.destination_rules.push(Object::new(value).expect("an object"));
     mesh.services = before.services.clone();
