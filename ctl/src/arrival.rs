@@ -36,6 +36,8 @@ pub(crate) use sidecars::{PROXY, addresses, has_proxy, is_ready};
 /// Shortest and longest pause between two questions.
 const ASK_EVERY_MIN: Duration = Duration::from_millis(40);
 const ASK_EVERY_MAX: Duration = Duration::from_millis(500);
+/// How long is waited before anybody is told what for.
+const TOLD_AFTER: Duration = Duration::from_secs(3);
 /// How many late proxies an error names.
 const NAMED_MAX: usize = 10;
 
@@ -203,6 +205,22 @@ pub async fn wait(
     sidecars: &Sidecars,
     deadline: Instant,
 ) -> Result<usize, ArrivalError> {
+    wait_and_tell(client, root_namespace, news, sidecars, deadline, |_| {}).await
+}
+
+/// The same, and tells what it waits for, again and again, once that has taken a moment.
+///
+/// # Errors
+/// As for [`wait`].
+pub async fn wait_and_tell(
+    client: &Client,
+    root_namespace: &str,
+    news: &News,
+    sidecars: &Sidecars,
+    deadline: Instant,
+    tell: impl Fn(&ArrivalError),
+) -> Result<usize, ArrivalError> {
+    let began = Instant::now();
     let mut barrier = Barrier::new(client, root_namespace, news, sidecars);
     let mut pause = ASK_EVERY_MIN;
     let mut waits_for = None;
@@ -213,6 +231,9 @@ pub async fn wait(
             Ok(Ok(Round::Waits(error))) => waits_for = Some(error),
             Ok(Err(error)) => return Err(error),
             Err(_) => {}
+        }
+        if let Some(error) = waits_for.as_ref().filter(|_| began.elapsed() >= TOLD_AFTER) {
+            tell(error);
         }
         if Instant::now() >= deadline {
             return Err(waits_for.unwrap_or(ArrivalError::NoAnswer));

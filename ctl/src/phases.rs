@@ -11,6 +11,7 @@ use canary_istio::{
 };
 use kube::Client;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::apply::{self, ApplyError, Versions, Written};
 use crate::arrival::{self, ArrivalError, Labelled, News, ReadyPod, Sidecars};
@@ -31,6 +32,8 @@ pub struct Phases<'a> {
     undiscovered: &'a BTreeSet<String>,
     /// What objects became by changes of the plan at hand.
     versions: Versions,
+    /// What a proof waits for that takes a while.
+    waits: watch::Sender<Option<String>>,
 }
 
 /// What was done.
@@ -112,7 +115,14 @@ impl<'a> Phases<'a> {
             timeout,
             undiscovered: &seen.undiscovered,
             versions: Versions::default(),
+            waits: watch::Sender::default(),
         }
+    }
+
+    /// What is waited for, in words, from when that has taken a moment until it is through.
+    #[must_use]
+    pub fn waits(&self) -> watch::Receiver<Option<String>> {
+        self.waits.subscribe()
     }
 
     /// For changes that take lanes away, by whoever may know nothing of their pods.
@@ -256,7 +266,19 @@ impl<'a> Phases<'a> {
 
     async fn prove(&self, news: &News) -> Result<usize, ArrivalError> {
         let deadline = std::time::Instant::now() + self.timeout;
-        arrival::wait(self.client, self.root_namespace, news, &self.sidecars, deadline).await
+        let tell = |what: Option<String>| {
+            self.waits.send_if_modified(|before| {
+                let is_news = *before != what;
+                *before = what;
+                is_news
+            });
+        };
+        let waits = |error: &ArrivalError| tell(Some(error.to_string()));
+        let proven =
+            arrival::wait_and_tell(self.client, self.root_namespace, news, &self.sidecars, deadline, waits);
+        let proven = proven.await;
+        tell(None);
+        proven
     }
 }
 

@@ -1,6 +1,7 @@
 //! What became of each Lane, in its status; and the finalizer that lets it end in order.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use canary_istio::{Finding, Object};
 use jiff::Timestamp;
@@ -21,6 +22,8 @@ const FINDINGS_MAX: usize = 32;
 
 /// The reason of a condition that waits for something.
 const STUCK: &str = "Stuck";
+/// The reason of one that is being seen to.
+const WORKING: &str = "Working";
 
 /// Longest form of a Lane, as JSON, that is kept for the time that it is changed into what cannot be, in bytes: what an
 /// API server stores of an object has a limit, and the form is in it twice then.
@@ -31,6 +34,8 @@ const IN_FORCE_BYTES_MAX: usize = 256 * 1024;
 pub(super) enum Outcome {
     /// It has just begun.
     Working,
+    /// It has begun a while ago, and waits for this.
+    Waiting(String),
     /// So many proxies have all of it.
     Done(usize),
     /// It could not go on.
@@ -42,17 +47,23 @@ pub(super) struct Reporter {
     client: Client,
     events: Events,
     /// Lanes as this run's writes left them: what was seen before is older.
-    latest: HashMap<String, Object>,
+    latest: Mutex<HashMap<String, Object>>,
 }
 
 impl Reporter {
     pub(super) fn new(client: Client, events: Events) -> Self {
-        Self { client, events, latest: HashMap::new() }
+        Self { client, events, latest: Mutex::default() }
     }
 
     /// Forgets what earlier runs wrote: by now it is seen.
-    pub(super) fn begin(&mut self) {
-        self.latest.clear();
+    pub(super) fn begin(&self) {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// A Lane as it is now, as far as that is known.
+    fn now(&self, lane: &Object) -> Object {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.get(lane.name()).unwrap_or(lane).clone()
     }
 
     fn lanes(&self) -> Api<DynamicObject> {
@@ -61,7 +72,7 @@ impl Reporter {
     }
 
     /// Puts the finalizer on Lanes that are on, before anything is made for them.
-    pub(super) async fn hold(&mut self, seen: &Seen, course: &Course) -> Result<(), RunError> {
+    pub(super) async fn hold(&self, seen: &Seen, course: &Course) -> Result<(), RunError> {
         for lane in &seen.lanes {
             let is_on = matches!(course.lanes.get(lane.name()), Some(Verdict::On(_)));
             if is_on && !finalizers::holds(lane, FINALIZER) {
@@ -73,37 +84,41 @@ impl Reporter {
     }
 
     /// Lets deleted Lanes go, once no proxy routes by them.
-    pub(super) async fn release(&mut self, seen: &Seen, course: &Course) -> Result<(), RunError> {
+    pub(super) async fn release(&self, seen: &Seen, course: &Course) -> Result<(), RunError> {
         for lane in &seen.lanes {
             let goes = matches!(course.lanes.get(lane.name()), Some(Verdict::Going(Going::Deleted)));
-            let now = self.latest.get(lane.name()).unwrap_or(lane);
-            if goes && finalizers::holds(now, FINALIZER) {
-                let released = finalizers::release(&self.client, now, FINALIZER).await?;
+            let now = self.now(lane);
+            if goes && finalizers::holds(&now, FINALIZER) {
+                let released = finalizers::release(&self.client, &now, FINALIZER).await?;
                 self.keep(released.as_ref());
             }
         }
         Ok(())
     }
 
-    fn keep(&mut self, lane: Option<&DynamicObject>) {
+    fn keep(&self, lane: Option<&DynamicObject>) {
         let value = lane.and_then(|lane| serde_json::to_value(lane).ok()).map(|mut value| {
             value["kind"] = canary_rules::lane::KIND.into();
             value
         });
         if let Some(Ok(lane)) = value.map(Object::new) {
-            self.latest.insert(lane.name().to_owned(), lane);
+            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            latest.insert(lane.name().to_owned(), lane);
         }
     }
 
     /// Writes the statuses that say something else than before.
     pub(super) async fn report(
-        &mut self,
+        &self,
         seen: &Seen,
         course: &Course,
         outcome: &Outcome,
     ) -> Result<(), RunError> {
         for lane in &seen.lanes {
             let Some(verdict) = course.lanes.get(lane.name()) else { continue };
+            if matches!(outcome, Outcome::Waiting(_)) && !is_waited_for(&self.now(lane)) {
+                continue;
+            }
             let findings = findings_of(&course.plan, lane.name()).take(FINDINGS_MAX);
             let findings: Vec<Value> = findings.map(finding).collect();
             let status = status(lane, verdict, outcome, findings);
@@ -164,7 +179,9 @@ fn status(lane: &Object, verdict: &Verdict, outcome: &Outcome, findings: Vec<Val
         Verdict::On(_) | Verdict::Going(_) => said("True", "Valid", ""),
     };
     let programmed = match (verdict, outcome) {
-        (Verdict::On(on), Outcome::Working | Outcome::Done(_)) if !on.faults.is_empty() => {
+        (Verdict::On(on), Outcome::Working | Outcome::Waiting(_) | Outcome::Done(_))
+            if !on.faults.is_empty() =>
+        {
             let generation = &lane.value()["status"]["inForce"]["generation"];
             said("False", KEPT, format!("the lane stays on as it was before, in generation {generation}"))
         }
@@ -177,7 +194,10 @@ fn status(lane: &Object, verdict: &Verdict, outcome: &Outcome, findings: Vec<Val
         }
         // Whoever waits wants to know what for, also while it is tried again.
         (_, Outcome::Working) => stuck_before(lane)
-            .unwrap_or_else(|| said("Unknown", "Working", "changes are on their way to the proxies")),
+            .unwrap_or_else(|| said("Unknown", WORKING, "changes are on their way to the proxies")),
+        (_, Outcome::Waiting(why)) => {
+            said("Unknown", WORKING, format!("changes are on their way to the proxies: {why}"))
+        }
         (_, Outcome::Stuck(why)) => said("False", STUCK, why.clone()),
         (Verdict::On(_), Outcome::Done(_)) => said("True", "Programmed", "every proxy has it"),
     };
@@ -215,6 +235,12 @@ fn status(lane: &Object, verdict: &Verdict, outcome: &Outcome, findings: Vec<Val
         status["proxies"] = json!({"total": reached, "reached": reached});
     }
     status
+}
+
+/// Whether nobody has been told yet what became of a Lane as it is written now.
+fn is_waited_for(lane: &Object) -> bool {
+    let before = crate::lanes::condition(lane.value(), "Programmed");
+    !matches!(before.status.as_str(), "True" | "False")
 }
 
 /// What the last run said of this generation, if it could not go on.
@@ -286,6 +312,21 @@ mod tests {
         assert_eq!(said(&kept, "Accepted"), "False Invalid there is no lane `nobody`");
         let stays = "False Kept the lane stays on as it was before, in generation 3";
         assert_eq!(said(&kept, "Programmed"), stays);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_said_where_nothing_has_come_of_it_yet() {
+        let waiting = Outcome::Waiting("1 proxy has not confirmed it: web.shop".into());
+        let told = status(&lane(&Value::Null), &on(&[]), &waiting, Vec::new());
+        let says =
+            "Unknown Working changes are on their way to the proxies: 1 proxy has not confirmed it: web.shop";
+        assert_eq!(said(&told, "Programmed"), says);
+        assert!(is_waited_for(&lane(&Value::Null)));
+        assert!(is_waited_for(&lane(&told)), "it may wait for another one next");
+        for outcome in [Outcome::Done(3), Outcome::Stuck("no istiod".into())] {
+            let told = status(&lane(&Value::Null), &on(&[]), &outcome, Vec::new());
+            assert!(!is_waited_for(&lane(&told)), "{outcome:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One run after the other: look, plan, change, report.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use canary_istio::observed::manifests::ManifestError;
 use canary_istio::{Change, ObjectRef, Phase};
 use jiff::Timestamp;
 use kube::Client;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Options;
@@ -49,7 +51,7 @@ pub(super) struct Run<'a> {
     watched: &'a Watched,
     news: News,
     metrics: Arc<Metrics>,
-    reporter: Reporter,
+    reporter: Arc<Reporter>,
     events: Events,
     outside: Outside,
     arrivals: Arrivals,
@@ -133,7 +135,7 @@ impl<'a> Run<'a> {
         handing_on: Arc<HandingOn>,
     ) -> Self {
         let events = Events::new(client.clone(), &options.identity);
-        let reporter = Reporter::new(client.clone(), events.clone());
+        let reporter = Arc::new(Reporter::new(client.clone(), events.clone()));
         let traces = Traces::new(&client, &options.namespace);
         let outside = Outside::new(&client, &options.namespace);
         Self {
@@ -247,9 +249,11 @@ impl<'a> Run<'a> {
         takeovers::release_selected(&client, &seen, &turned).await?;
         let mut phases = Phases::new(&client, &root_namespace, &seen, self.arrival_timeout);
         let (watched, mut selectors) = (self.watched, std::mem::take(&mut self.selectors));
+        let (reporter, waits) = (self.reporter.clone(), phases.waits());
         let changed = tokio::select! {
             changed = self.change(&mut phases, &seen, &course) => changed,
             never = takeovers::go_on(&client, (watched, &configs), &seen, &mut selectors, &mut turned) => match never {},
+            never = tell_of_waits(&reporter, waits, &seen, &course) => match never {},
         };
         self.selectors = selectors;
         self.unheard.append(&mut turned.written);
@@ -414,6 +418,21 @@ pub(super) async fn hear(watched: &Watched, news: &mut News, written: &[Written]
     };
     // If it takes long, a conflict says so.
     let _ = tokio::time::timeout(HEAR_WITHIN, heard).await;
+}
+
+/// Says in lanes what is waited for for their sake.
+async fn tell_of_waits(
+    reporter: &Reporter,
+    mut waits: watch::Receiver<Option<String>>,
+    seen: &Seen,
+    course: &Course,
+) -> Infallible {
+    loop {
+        let Ok(()) = waits.changed().await else { return std::future::pending().await };
+        let Some(why) = waits.borrow_and_update().clone() else { continue };
+        let told = reporter.report(seen, course, &Outcome::Waiting(why)).await;
+        told.unwrap_or_else(|error| tracing::debug!(%error, "nobody is told what is waited for"));
+    }
 }
 
 fn lanes_on(course: &Course) -> usize {
