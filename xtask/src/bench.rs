@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::step::Step;
 use crate::tools::{Chromium, Envoy, Sshd};
-use crate::{build, filter, lab, process, tools, workspace};
+use crate::{build, filter, lab, process, workspace};
 
 /// Where the results of a full run go, from the checkout's root.
 const DOCUMENT: &str = "docs/benchmarks.md";
@@ -19,7 +19,6 @@ const CLUSTER_QUICK_ENV: &str = "CANARY_BENCH_QUICK";
 /// The same for a developer's connection, and what is measured there.
 const TUNNEL_DOCUMENT_ENV: &str = "CANARY_BENCH_TUNNEL_DOCUMENT";
 const TUNNEL_CANARYCTL_ENV: &str = "CANARY_BENCH_CANARYCTL";
-const TUNNEL_BYTES_ENV: &str = "CANARY_BENCH_BYTES";
 const TUNNEL_SSHD_ENV: &str = "CANARY_BENCH_SSHD";
 
 /// Measure the filter beside other ways to do the same, and write that into docs/benchmarks.md
@@ -80,7 +79,7 @@ fn of_tunnel() -> Result<()> {
     on_a_lab(&[
         (TUNNEL_DOCUMENT_ENV, workspace::root().join(DOCUMENT)),
         (TUNNEL_CANARYCTL_ENV, canaryctl),
-        (TUNNEL_BYTES_ENV, bytes()?),
+        (build::BYTES_ENV, build::bytes(true)?),
         (TUNNEL_SSHD_ENV, Sshd::ensure()?.folder().to_owned()),
     ])
 }
@@ -100,19 +99,6 @@ fn on_a_lab(what: &[(&str, PathBuf)]) -> Result<()> {
     let mut measured = tests();
     measured.envs(what.iter().map(|(name, path)| (*name, path)));
     process::run(&mut lab::beside_a_lab(&measured, "", lab::Optimised::Yes)?)
-}
-
-/// Builds the program at both ends of a developer's connection, so that its image needs nothing else.
-fn bytes() -> Result<PathBuf> {
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    tools::ensure_rust_target(&target)?;
-    let step = Step::start("bytes", &format!("compiling for {target}"));
-    let mut cargo = workspace::cargo();
-    cargo.args(["build", "--quiet", "--release", "--package", "canary-tunnel", "--example", "bytes"]);
-    process::run(cargo.args(["--target", &target]))?;
-    let bytes = workspace::target_dir().join(&target).join("release").join("examples").join("bytes");
-    step.done("built", &workspace::show(&bytes));
-    Ok(bytes)
 }
 
 fn of_filter(args: &Args) -> Result<()> {

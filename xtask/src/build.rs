@@ -14,6 +14,9 @@ pub(crate) const FILTER_ENV: &str = "CANARY_FILTER";
 /// Tells canaryctl's build where the playground is that it is to embed, and the tests which to run.
 pub(crate) const PLAYGROUND_ENV: &str = "CANARY_PLAYGROUND";
 
+/// Tells the tests which program to carry bytes with.
+pub(crate) const BYTES_ENV: &str = "CANARY_BYTES";
+
 /// Tells the tests which canaryctl to run.
 pub(crate) const CTL_ENV: &str = "CANARY_CTL";
 
@@ -80,4 +83,23 @@ pub(crate) fn canaryctl_static(filter: &Filter, release: bool) -> Result<PathBuf
     let binary = workspace::target_dir().join(&target).join(profile).join("canaryctl");
     step.done("built", &workspace::show(&binary));
     Ok(binary)
+}
+
+/// Builds the program that sends and takes bytes, at both ends of a developer's connection, so that its image needs
+/// nothing else.
+pub(crate) fn bytes(release: bool) -> Result<PathBuf> {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    tools::ensure_rust_target(&target)?;
+    let step = Step::start("bytes", &format!("compiling for {target}"));
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--quiet", "--package", "canary-tunnel", "--example", "bytes"]);
+    cargo.args(["--target", &target]);
+    if release {
+        cargo.arg("--release");
+    }
+    process::run(&mut cargo)?;
+    let profile = if release { "release" } else { "debug" };
+    let bytes = workspace::target_dir().join(&target).join(profile).join("examples").join("bytes");
+    step.done("built", &workspace::show(&bytes));
+    Ok(bytes)
 }

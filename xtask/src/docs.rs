@@ -1,5 +1,5 @@
 //! Holds the documents to the checkout: every file and heading that they link to exists, and every address that they
-//! name is one.
+//! name is one. `source.rs#a_name` is a test of that name in a source.
 
 mod markdown;
 
@@ -54,6 +54,13 @@ fn fault(from: &Path, link: &str, pages: &HashMap<PathBuf, Page>) -> Option<&'st
     };
     if !path.exists() {
         return Some("there is no such file");
+    }
+    if let Some(test) = anchor.filter(|_| path.extension().is_some_and(|extension| extension == "rs")) {
+        let names = |source: String| {
+            source.contains(&format!("\"{test}\"")) || source.contains(&format!("fn {test}("))
+        };
+        let is_there = std::fs::read_to_string(&path).is_ok_and(names);
+        return (!is_there).then_some("the source has no such test");
     }
     let page = pages.get(&path);
     let is_there = anchor.is_none_or(|anchor| page.is_none_or(|page| page.anchors.contains(anchor)));
@@ -116,6 +123,8 @@ mod tests {
         check("README.md", Some("there is no such file"));
         check("../README.md#three", Some("the document has no such heading"));
         check("#two-words", Some("the document has no such heading"));
+        check("../xtask/src/docs.rs#addresses_elsewhere_have_a_form", None);
+        check("../xtask/src/docs.rs#addresses_elsewhere", Some("the source has no such test"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::develop::Beside;
 use crate::flows::Caller;
 use crate::judge::Rules;
+use crate::link::Link;
 use crate::load::Load;
 use crate::shop::Shop;
 use crate::takeovers::{AGENTS, arrived, over, things_at_rest};
@@ -30,6 +31,8 @@ pub(crate) struct Local {
     process: Child,
     to: String,
     config: tempfile::NamedTempFile,
+    /// What starts programs where it is.
+    entered: Vec<String>,
 }
 
 impl Local {
@@ -44,6 +47,21 @@ impl Local {
 
     /// One that says this version of itself.
     pub(crate) async fn called(service: &str, version: &str, cluster: &Cluster, namespace: &str) -> Self {
+        Self::entered(Vec::new(), service, version, cluster, namespace).await
+    }
+
+    /// cart, at the other end of a link.
+    pub(crate) async fn far(link: &Link, cluster: &Cluster, namespace: &str) -> Self {
+        Self::entered(link.entered().into(), "cart", "laptop", cluster, namespace).await
+    }
+
+    async fn entered(
+        entered: Vec<String>,
+        service: &str,
+        version: &str,
+        cluster: &Cluster,
+        namespace: &str,
+    ) -> Self {
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let to = free.local_addr().expect("an address").to_string();
         drop(free);
@@ -53,8 +71,8 @@ impl Local {
             "behaviour": {"calls": [], "forward": []},
         });
         std::fs::write(config.path(), says.to_string()).expect("a file");
-        let process = Self::run(cluster, &config);
-        Self { process, to, config }
+        let process = Self::run(cluster, &entered, &config);
+        Self { process, to, config, entered }
     }
 
     /// Where it listens.
@@ -62,8 +80,13 @@ impl Local {
         &self.to
     }
 
-    fn run(cluster: &Cluster, config: &tempfile::NamedTempFile) -> Child {
-        cluster.start("canaryctl", &["demo-app", "--config", config.path().to_str().expect("a path")])
+    fn run(cluster: &Cluster, entered: &[String], config: &tempfile::NamedTempFile) -> Child {
+        let args = ["demo-app", "--config", config.path().to_str().expect("a path")];
+        if entered.is_empty() {
+            return cluster.start("canaryctl", &args);
+        }
+        let entered: Vec<&str> = entered.iter().map(String::as_str).collect();
+        cluster.start("nsenter", &[&entered, &["canaryctl"][..], &args].concat())
     }
 
     fn stop(&mut self) {
@@ -72,7 +95,7 @@ impl Local {
     }
 
     fn again(&mut self, cluster: &Cluster) {
-        self.process = Self::run(cluster, &self.config);
+        self.process = Self::run(cluster, &self.entered, &self.config);
     }
 }
 
@@ -91,7 +114,7 @@ fn mesh<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
 }
 
 /// Who answers for cart.
-async fn cart(caller: &Caller, user: &str) -> String {
+pub(crate) async fn cart(caller: &Caller, user: &str) -> String {
     let answer = caller.send(&[("x-dev", user)]).await;
     assert_eq!(answer.failure, None, "{user}");
     answer.version("cart").expect("cart is in the chain").to_owned()

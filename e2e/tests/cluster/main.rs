@@ -6,6 +6,7 @@
 
 mod bench;
 mod bug_reports;
+mod bytes;
 mod charts;
 mod cluster;
 mod colleagues;
@@ -20,6 +21,7 @@ mod doctor;
 mod documents;
 mod errands;
 mod explains;
+mod far;
 mod faults;
 mod faulty_api;
 mod flows;
@@ -28,6 +30,7 @@ mod jobs;
 mod judge;
 mod lanes;
 mod laptop;
+mod link;
 mod load;
 mod manifests;
 mod measured;
@@ -140,6 +143,11 @@ fn main() -> ExitCode {
     suite.test("a_laptop_gets_copies_of_a_services_requests_and_nobody_can_tell", mirrored::of_a_service);
     suite.test("two_developers_have_one_service_and_nobody_else_notices", colleagues::on_one_service);
     suite.test("a_laptop_that_falls_silent_keeps_nobody_waiting", laptop::silent);
+    suite.test("a_laptop_whose_network_is_cut_is_answered_for_and_comes_back", far::cut);
+    suite.test("a_laptop_behind_a_link_that_loses_packets_loses_nothing", far::lossy);
+    suite.test("a_laptop_whose_clock_jumps_keeps_what_it_has", far::clock);
+    suite.test("a_laptop_is_spoken_to_by_websockets_and_grpc", protocols::to_a_laptop);
+    suite.test("a_gibibyte_arrives_whole_each_way_and_is_kept_nowhere", far::gibibyte);
     suite.test("what_a_developers_file_names_comes_and_goes_at_once", laptop::together);
     suite.test("a_new_service_from_here_answers_says_when_it_cannot_and_goes_by_itself", laptop::previewed);
     suite.test("takeovers_get_nothing_of_clients_without_a_sidecar", takeovers::strangers);

@@ -1,6 +1,6 @@
 //! Other ways to speak than plain HTTP/1, beside a lane that comes and goes.
 
-use canary_localmesh::Tree;
+use canary_localmesh::{Protocol, Tree};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -8,11 +8,14 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use crate::flows::path;
+use crate::develop::Beside;
+use crate::flows::{Caller, path};
 use crate::judge::{Lane, Rules, lane_pods_saw_only};
+use crate::laptop::{ALICE, Local};
 use crate::load::Load;
 use crate::manifests::{self, Service};
 use crate::shop::{GRAY_SERVICES, Shop};
+use crate::takeovers::{over, things_at_rest};
 
 const BASELINE: &str = "web-v1 cart-v1 stock-v1 price-v1";
 const GRAY: &str = "web-gray cart-v1 stock-gray price-gray";
@@ -23,8 +26,8 @@ const DESK: Service = Service { name: "desk", calls: &["quote"], forward: &["tra
 const QUOTE: Service = Service { name: "quote", calls: &["price"], forward: &["x-request-id"], grpc: false };
 const QUOTES: Lane = Lane { services: &["quote", "price"], end: "-gray" };
 
-pub(crate) async fn grpc(shop: &Shop) {
-    shop.installed();
+/// Starts desk and quote; returns the host of desk at the gateway.
+async fn desk_opens(shop: &Shop) -> String {
     let (namespace, host) = (shop.namespace(), format!("desk.{}", shop.host()));
     shop.cluster().apply(&[
         manifests::http_service(namespace, "desk"),
@@ -39,15 +42,26 @@ pub(crate) async fn grpc(shop: &Shop) {
     shop.cluster().apply(&manifests::entry(namespace, "desk", &host, "desk"));
     shop.rolled_out();
     shop.answers(&host).await;
+    host
+}
+
+fn desk_closes(shop: &Shop) {
+    shop.kubectl(&["delete", "gateways.networking.istio.io,vs", "desk"]).ok();
+    shop.kubectl(&["delete", "deploy", "desk-v1", "quote-v1"]).ok();
+    shop.kubectl(&["delete", "svc", "desk", "quote"]).ok();
+}
+
+pub(crate) async fn grpc(shop: &Shop) {
+    shop.installed();
+    let (namespace, host) = (shop.namespace(), desk_opens(shop).await);
     let load = Load::of_host(shop, &host, QUOTES, Rules::Off);
     shop.cluster().apply(&[manifests::deployment(namespace, &QUOTE, "gray", Some("gray"), 1)]);
     shop.gray("gray", "gray", &["price"]);
     load.beside_a_lane_that_comes_and_goes(shop).await;
     load.end().await.clean(500);
     lane_pods_saw_only(shop, "gray", "gray", 200);
-    shop.kubectl(&["delete", "gateways.networking.istio.io,vs", "desk"]).ok();
-    shop.kubectl(&["delete", "deploy", "desk-v1", "quote-v1", "quote-gray"]).ok();
-    shop.kubectl(&["delete", "svc", "desk", "quote"]).ok();
+    shop.kubectl(&["delete", "deploy", "quote-gray"]).ok();
+    desk_closes(shop);
     shop.remove("gray");
 }
 
@@ -109,4 +123,44 @@ pub(crate) async fn websockets(shop: &Shop) {
     load.end().await.clean(100);
     lane_pods_saw_only(shop, "gray", "gray", 100);
     shop.remove("gray");
+}
+
+/// Has the requests of a service with `dev=alice`, until dropped.
+fn mesh<'s>(shop: &'s Shop, service: &str, local: &Local) -> Beside<'s> {
+    let args = ["mesh", service, "-n", shop.namespace(), "--to", local.to(), "--cookie", "dev=alice"];
+    Beside::new(shop, &[args.as_slice(), &ALICE, &["-o", "json"]].concat())
+}
+
+/// A laptop that is spoken to by WebSocket, and by gRPC.
+pub(crate) async fn to_a_laptop(shop: &Shop) {
+    shop.installed();
+    let before = things_at_rest(shop).await;
+    let web = Local::called("web", "laptop", shop.cluster(), shop.namespace()).await;
+    let mut alice = tokio::task::block_in_place(|| mesh(shop, "web", &web));
+    for _ in 0..20 {
+        let (mut socket, called) = Socket::open(shop, "dev=alice").await;
+        assert_eq!([called, socket.call().await], ["web-laptop", "web-laptop"]);
+        assert_eq!(Socket::open(shop, "dev=bob").await.1, BASELINE);
+    }
+    let (mut kept, _) = Socket::open(shop, "dev=alice").await;
+    tokio::task::block_in_place(|| alice.interrupt());
+    assert!(
+        kept.0.send(Message::text("call")).await.is_err()
+            || kept.0.next().await.is_none_or(|told| told.is_err())
+    );
+    assert_eq!(Socket::open(shop, "dev=alice").await.1, BASELINE);
+    over(shop, &before).await;
+
+    let host = desk_opens(shop).await;
+    let quote = Local::called("quote", "laptop", shop.cluster(), shop.namespace()).await;
+    let mut alice = tokio::task::block_in_place(|| mesh(shop, "quote", &quote));
+    let caller = Caller::of_host(shop, &host, Protocol::Http1);
+    for _ in 0..50 {
+        let (own, others) = (caller.send(&[("cookie", "dev=alice")]).await, caller.send(&[]).await);
+        assert_eq!((own.failure.as_deref(), others.failure.as_deref()), (None, None));
+        assert_eq!([own.path(), others.path()], ["desk-v1 quote-laptop", "desk-v1 quote-v1 price-v1"]);
+    }
+    tokio::task::block_in_place(|| alice.interrupt());
+    desk_closes(shop);
+    over(shop, &before).await;
 }

@@ -7,13 +7,15 @@ use std::thread;
 use anyhow::{Result, bail};
 
 use super::{Outcome, Shop, Tier, cargo_test};
-use crate::build::CTL_ENV;
+use crate::build::{self, BYTES_ENV, CTL_ENV};
 use crate::supply::Advisories;
-use crate::tools::{Axe, Chromium};
+use crate::tools::{Axe, Chromium, Faketime};
 use crate::{
     arrows, browser, docs, filter, fuzz, lab, playground, process, rules_in_node, supply, workspace,
 };
 
+/// Names the library that stands for a clock.
+const FAKETIME_ENV: &str = "CANARY_FAKETIME";
 /// Which of the cluster's tests are run, as `1/2`; all without it.
 const PART_ENV: &str = "CANARY_PART";
 
@@ -129,15 +131,17 @@ fn cluster(shop: &Shop) -> Result<Outcome> {
     cargo.args(["test", "--package", "canary-e2e", "--test", "cluster"]);
     cargo
         .env(browser::BROWSER_ENV, Chromium::ensure()?.program())
-        .env(browser::DRIVER_ENV, browser::driver()?);
+        .env(browser::DRIVER_ENV, browser::driver()?)
+        .env(CTL_ENV, shop.canaryctl()?);
     if let Some(kubeconfig) = shop.kubeconfig() {
-        cargo.env("CANARY_KUBECONFIG", kubeconfig).env(CTL_ENV, shop.canaryctl()?);
+        cargo.env("CANARY_KUBECONFIG", kubeconfig);
         return cargo_test::run(&mut cargo);
     }
     if let Some(why) = lab::impossible_here() {
         let other = "--kubeconfig FILE runs it on a cluster with Istio";
         return Ok(Outcome::skipped(format!("{why}; {other}")));
     }
+    cargo.env(FAKETIME_ENV, Faketime::ensure()?.library()).env(BYTES_ENV, build::bytes(false)?);
     // Built before the lab is up: compiling takes the processors that the lab's first minute needs.
     process::run(workspace::cargo().args([
         "test",

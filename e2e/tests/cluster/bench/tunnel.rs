@@ -5,7 +5,6 @@
 //! is compared byte by byte by the programs at both ends, and nothing else is asserted.
 
 mod costs;
-mod link;
 mod report;
 mod sshd;
 mod ways;
@@ -19,20 +18,18 @@ use canary_e2e::bench::{document, usage};
 use canary_lab::ImageSpec;
 use serde_json::json;
 
+use crate::bytes;
 use crate::cluster::Cluster;
-use link::Link;
+use crate::link::Link;
 use sshd::Sshd;
 use ways::{Open, Place, WAYS};
 
 /// Names the document to write into.
 pub(crate) const DOCUMENT_ENV: &str = "CANARY_BENCH_TUNNEL_DOCUMENT";
-/// The canaryctl to measure, and the program at both ends: static ones, which are made images of.
+/// The canaryctl to measure: a static one, which an image is made of.
 const CANARYCTL_ENV: &str = "CANARY_BENCH_CANARYCTL";
-const PROGRAM_ENV: &str = "CANARY_BENCH_BYTES";
 
 const CANARYCTL_IMAGE: &str = "canary-lab.test/canaryctl:bench";
-const PROGRAM_IMAGE: &str = "canary-lab.test/bytes:bench";
-const PORT: u16 = 9000;
 /// How long the pod may take to be ready.
 const READY: &str = "--timeout=120s";
 
@@ -163,34 +160,28 @@ fn measure(cluster: &Cluster) -> Results {
 
 /// A pod without a sidecar that serves, in a namespace of its own.
 fn place(cluster: &Cluster) -> Place {
-    let path =
-        |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by cargo xtask bench"));
-    let (canaryctl, program) = (path(CANARYCTL_ENV), path(PROGRAM_ENV));
-    let image = |name: &str, path: &str| ImageSpec::new(name, "/program").file(path, "/program");
-    let images = [image(CANARYCTL_IMAGE, &canaryctl), image(PROGRAM_IMAGE, &program)];
-    cluster.lab().expect("CANARY_LAB names a lab").load(&images, &[]).expect("the images are loaded");
+    let canaryctl = std::env::var(CANARYCTL_ENV);
+    let canaryctl = canaryctl.unwrap_or_else(|_| panic!("{CANARYCTL_ENV} is set by cargo xtask bench"));
+    let image = ImageSpec::new(CANARYCTL_IMAGE, "/program").file(&canaryctl, "/program");
+    cluster.lab().expect("CANARY_LAB names a lab").load(&[image], &[]).expect("the image is loaded");
+    let program_image = bytes::image(cluster);
     let namespace = format!("bytes-{:08x}", fastrand::u32(..));
     cluster.apply(&[
         json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": namespace, "labels": {"canary-test": "yes"}},
         }),
-        json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bytes", "namespace": namespace},
-            "spec": {
-                "terminationGracePeriodSeconds": 0,
-                "containers": [{"name": "bytes", "image": PROGRAM_IMAGE, "args": ["serve", PORT.to_string()]}],
-            },
-        }),
+        bytes::pod(&namespace, program_image),
     ]);
-    let sshd = Sshd::start(cluster, &namespace, PROGRAM_IMAGE);
+    let sshd = Sshd::start(cluster, &namespace, program_image);
     cluster
         .kubectl(&["-n", &namespace, "wait", "--for=condition=Ready", "pod/bytes", "pod/sshd", READY])
         .ok();
     let pod = cluster.get(&["-n", &namespace, "pod", "bytes"]);
     let address = pod["status"]["podIP"].as_str().expect("an address").parse().expect("an address");
-    let pod = SocketAddr::new(address, PORT);
-    Place { cluster: cluster.clone(), namespace, pod, program, canaryctl, image: CANARYCTL_IMAGE, sshd }
+    let pod = SocketAddr::new(address, bytes::PORT);
+    let (cluster, program) = (cluster.clone(), bytes::program());
+    Place { cluster, namespace, pod, program, canaryctl, image: CANARYCTL_IMAGE, sshd }
 }
 
 fn starts(place: &Place) -> [Vec<f64>; WAYS.len()] {

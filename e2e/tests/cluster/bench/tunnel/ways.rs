@@ -1,15 +1,16 @@
 //! The ways into a cluster that are measured, each with the program at its end that asks.
 
-use std::io::{BufReader, Write as _};
+use std::io::BufReader;
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::link::Link;
 use super::sshd::{PORT as SSH_PORT, Sshd};
+use crate::bytes::{Asks, line};
 use crate::cluster::Cluster;
+use crate::link::Link;
 
 /// A way into the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +53,7 @@ pub(super) struct Place {
 
 /// A way that is open, and the program that asks over it.
 pub(super) struct Open {
-    asks: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    asks: Option<Asks>,
     /// What keeps the way open, where those are other programs; the last one was started last.
     keeps: Vec<Child>,
     /// From the first command to the first byte that came back.
@@ -76,7 +75,7 @@ impl Open {
             (keeps, local.unwrap_or_else(|| panic!("{said}")).to_owned())
         };
         let began = Instant::now();
-        let (keeps, mut asks) = match way {
+        let (keeps, asks) = match way {
             Way::Direct => (Vec::new(), start(&place.program, &["ask", &pod])),
             Way::PortForward => {
                 let (keeps, local) = forwarded("bytes", place.pod.port());
@@ -113,34 +112,27 @@ impl Open {
                 (Vec::new(), start(&place.canaryctl, &args))
             }
         };
-        let input = asks.stdin.take();
-        let mut output = BufReader::new(asks.stdout.take().expect("a pipe"));
-        assert_eq!(line(&mut output), "ready", "{}", way.name());
-        Self { asks, input, output, keeps, took: began.elapsed() }
+        let asks = Asks::of(asks, way.name());
+        Self { asks: Some(asks), keeps, took: began.elapsed() }
     }
 
     /// What the program answers.
     #[track_caller]
     pub(super) fn ask(&mut self, what: &str) -> Vec<f64> {
-        let input = self.input.as_mut().expect("it is open");
-        writeln!(input, "{what}").expect("it takes a line");
-        let said = line(&mut self.output);
-        let numbers = said.split(' ').map(|number| number.parse().unwrap_or_else(|_| panic!("{said}")));
-        numbers.collect()
+        self.asks.as_mut().expect("it is open").ask(what)
     }
 
     /// The programs that a user has running for it, but for the one that asks.
     pub(super) fn programs(&self, way: Way) -> Vec<u32> {
-        let own = (way == Way::Run).then(|| self.asks.id());
+        let own = self.asks.as_ref().filter(|_| way == Way::Run).map(Asks::id);
         self.keeps.iter().map(Child::id).chain(own).collect()
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // It ends with its input, and takes its agent along.
-        drop(self.input.take());
-        let _ = self.asks.wait();
+        // Before what keeps its way open.
+        drop(self.asks.take());
         for keeps in self.keeps.iter_mut().rev() {
             let pid = rustix::process::Pid::from_child(keeps);
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
@@ -161,11 +153,4 @@ fn start(place: &Place, from: Option<&Link>, program: &str, args: &[&str]) -> Ch
     };
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
     command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
-}
-
-/// The next line; of a program that has ended, none.
-fn line(output: &mut impl std::io::BufRead) -> String {
-    let mut line = String::new();
-    output.read_line(&mut line).expect("text");
-    line.trim_end().to_owned()
 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -27,19 +28,39 @@ const TUNSETIFF: Opcode = 0x4004_54ca;
 const IFF_TUN: u16 = 0x1;
 const IFF_NO_PI: u16 = 0x1000;
 
+/// Of how many packets it is said how many are lost.
+const ALL: u32 = 1000;
+
 /// A machine at the other end of a long way, until dropped.
-pub(super) struct Link {
+pub(crate) struct Link {
     namespace: String,
+    quality: Arc<Quality>,
+}
+
+/// What the way is like now.
+struct Quality {
+    /// How long a packet takes, in microseconds.
+    late_us: AtomicU64,
+    /// How many of [`ALL`] packets are lost.
+    lost: AtomicU32,
+}
+
+impl Quality {
+    fn late(&self) -> Duration {
+        Duration::from_micros(self.late_us.load(Ordering::Relaxed))
+    }
 }
 
 impl Link {
     /// A way of this round trip that loses so many packets of a thousand in each direction. `number` tells links apart.
-    pub(super) fn new(number: usize, round_trip: Duration, lost: u32) -> Self {
+    pub(crate) fn new(number: usize, round_trip: Duration, lost: u32) -> Self {
         let namespace = format!("canary-far-{}-{number}", std::process::id());
         let (near, far) = (format!("canfar{number}"), "far0");
         let (node, machine) = (format!("192.168.8{number}.1"), format!("192.168.8{number}.2"));
         ip(&["netns", "add", &namespace]);
-        let link = Self { namespace };
+        let quality = Quality { late_us: AtomicU64::new(0), lost: AtomicU32::new(0) };
+        let link = Self { namespace, quality: Arc::new(quality) };
+        link.becomes(round_trip, lost);
         let here = device(&near);
         let there = link.inside(|| device(far));
         ip(&["addr", "add", &node, "peer", &machine, "dev", &near]);
@@ -51,13 +72,25 @@ impl Link {
         inside(&["route", "add", "default", "dev", far]);
         for (from, to) in [(&here, &there), (&there, &here)] {
             let file = |device: &OwnedFd| File::from(device.try_clone().expect("a descriptor"));
-            carry(file(from), file(to), round_trip / 2, lost);
+            carry(file(from), file(to), link.quality.clone());
         }
         link
     }
 
+    /// From now on the way is like this.
+    pub(crate) fn becomes(&self, round_trip: Duration, lost: u32) {
+        let late_us = u64::try_from(round_trip.as_micros() / 2).expect("not that long");
+        self.quality.late_us.store(late_us, Ordering::Relaxed);
+        self.quality.lost.store(lost, Ordering::Relaxed);
+    }
+
+    /// From now on nothing comes through, and nobody is told so.
+    pub(crate) fn cut(&self) {
+        self.quality.lost.store(ALL, Ordering::Relaxed);
+    }
+
     /// What starts a program there.
-    pub(super) fn entered(&self) -> [String; 2] {
+    pub(crate) fn entered(&self) -> [String; 2] {
         [format!("--net=/run/netns/{}", self.namespace), "--".into()]
     }
 
@@ -111,7 +144,7 @@ struct UnderWay {
 }
 
 /// Carries packets from one device to another until either is gone.
-fn carry(mut from: File, mut to: File, late: Duration, lost: u32) {
+fn carry(mut from: File, mut to: File, quality: Arc<Quality>) {
     let under_way = Arc::new(UnderWay::default());
     let arriving = under_way.clone();
     std::thread::spawn(move || {
@@ -120,13 +153,13 @@ fn carry(mut from: File, mut to: File, late: Duration, lost: u32) {
         while let Ok(len @ 1..) = from.read(&mut packet) {
             let now = Instant::now();
             let queued = taken.saturating_duration_since(now).as_secs_f64() * f64::from(RATE);
-            if chance.u32(..1000) < lost || queued > QUEUE_BYTES_MAX as f64 {
+            if chance.u32(..ALL) < quality.lost.load(Ordering::Relaxed) || queued > QUEUE_BYTES_MAX as f64 {
                 continue;
             }
             let bytes = u32::try_from(len).expect("a packet");
             taken = taken.max(now) + Duration::from_secs(bytes.into()) / RATE;
             let mut packets = arriving.packets.lock().expect("no panic");
-            packets.push_back((taken + late, packet[..len].to_vec()));
+            packets.push_back((taken + quality.late(), packet[..len].to_vec()));
             arriving.come.notify_one();
         }
     });
