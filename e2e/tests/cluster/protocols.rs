@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::develop::Beside;
-use crate::flows::{Caller, path};
+use crate::flows::{Caller, deployment_of, path};
 use crate::judge::{Lane, Rules, lane_pods_saw_only};
 use crate::laptop::{ALICE, Local};
 use crate::load::Load;
@@ -135,11 +135,14 @@ fn mesh<'s>(shop: &'s Shop, service: &str, local: &Local) -> Beside<'s> {
 pub(crate) async fn to_a_laptop(shop: &Shop) {
     shop.installed();
     let before = things_at_rest(shop).await;
+    // An app that is no pod calls itself by its machine.
+    let here = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let here = deployment_of(&here);
     let web = Local::called("web", "laptop", shop.cluster(), shop.namespace()).await;
     let mut alice = tokio::task::block_in_place(|| mesh(shop, "web", &web));
     for _ in 0..20 {
         let (mut socket, called) = Socket::open(shop, "dev=alice").await;
-        assert_eq!([called, socket.call().await], ["web-laptop", "web-laptop"]);
+        assert_eq!([called, socket.call().await], [here, here]);
         assert_eq!(Socket::open(shop, "dev=bob").await.1, BASELINE);
     }
     let (mut kept, _) = Socket::open(shop, "dev=alice").await;
@@ -158,7 +161,8 @@ pub(crate) async fn to_a_laptop(shop: &Shop) {
     for _ in 0..50 {
         let (own, others) = (caller.send(&[("cookie", "dev=alice")]).await, caller.send(&[]).await);
         assert_eq!((own.failure.as_deref(), others.failure.as_deref()), (None, None));
-        assert_eq!([own.path(), others.path()], ["desk-v1 quote-laptop", "desk-v1 quote-v1 price-v1"]);
+        assert_eq!((own.version("desk"), own.version("quote")), (Some("v1"), Some("laptop")));
+        assert_eq!(others.path(), "desk-v1 quote-v1 price-v1");
     }
     tokio::task::block_in_place(|| alice.interrupt());
     desk_closes(shop);
