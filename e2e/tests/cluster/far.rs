@@ -2,7 +2,7 @@
 //! is carried by the gigabyte.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use canary_localmesh::Protocol;
@@ -223,12 +223,23 @@ pub(crate) async fn gibibyte(shop: &Shop) {
     });
 }
 
+/// A program of this machine that serves, until dropped.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn exchanged(shop: &Shop, served: &Served<'_>) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = free.local_addr().expect("an address").port().to_string();
     drop(free);
     let program = bytes::program();
-    let mut local = shop.cluster().start(&program, &["serve", &port]);
+    let _local = Serving(shop.cluster().start(&program, &["serve", &port]));
     let args = ["exchange", "bytes", "-n", shop.namespace(), "--to", &port, "--keep", "3s", "-o", "json"];
     let mut alice = Beside::new(shop, &[args.as_slice(), &ALICE].concat());
     // The pod that has answered so far says nothing any more.
@@ -240,8 +251,6 @@ fn exchanged(shop: &Shop, served: &Served<'_>) {
     kept_nowhere("exchange", &alice);
     drop(asks);
     assert_eq!(alice.interrupt().code(), Some(0));
-    local.kill().expect("killed");
-    local.wait().expect("it ends");
 }
 
 fn carried(by: &str, asks: &mut Asks) {

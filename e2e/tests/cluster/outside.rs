@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use canary_localmesh::{Client, Protocol, Tree};
 use serde_json::{Value, json};
@@ -88,12 +89,21 @@ async fn calls(address: SocketAddr, protocol: Protocol, anew: bool, heard: Arc<M
         }
         let asked = Instant::now();
         let answer = who(&client).await;
-        if has_ended(&heard, answer.map_err(|why| format!("{protocol:?} after {:?}: {why}", asked.elapsed())))
-        {
+        let failed = |why| format!("{protocol:?}, {} after {:?}: {why}", where_it_stood(), asked.elapsed());
+        if has_ended(&heard, answer.map_err(failed)) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The time, and the pods' addresses at which nobody is: what tells later whom a connection that failed was led to.
+fn where_it_stood() -> String {
+    let failed = Command::new("ip").args(["neigh", "show", "nud", "failed"]).output();
+    let failed =
+        failed.map_or(String::new(), |said| String::from_utf8_lossy(&said.stdout).replace('\n', "; "));
+    let unix_ms = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+    format!("at {unix_ms} ms, nobody at [{failed}],")
 }
 
 /// Writes down an answer; whether it was the last that is wanted.
