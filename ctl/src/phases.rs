@@ -32,8 +32,8 @@ pub struct Phases<'a> {
     undiscovered: &'a BTreeSet<String>,
     /// What objects became by changes of the plan at hand.
     versions: Versions,
-    /// What a proof waits for that takes a while.
-    waits: watch::Sender<Option<String>>,
+    /// What a proof waits for that takes a while, in words.
+    waits: watch::Sender<String>,
 }
 
 /// What was done.
@@ -119,9 +119,9 @@ impl<'a> Phases<'a> {
         }
     }
 
-    /// What is waited for, in words, from when that has taken a moment until it is through.
+    /// What is waited for, in words, each time that it is something else, once it has taken a moment.
     #[must_use]
-    pub fn waits(&self) -> watch::Receiver<Option<String>> {
+    pub fn waits(&self) -> watch::Receiver<String> {
         self.waits.subscribe()
     }
 
@@ -266,19 +266,15 @@ impl<'a> Phases<'a> {
 
     async fn prove(&self, news: &News) -> Result<usize, ArrivalError> {
         let deadline = std::time::Instant::now() + self.timeout;
-        let tell = |what: Option<String>| {
+        let tell = |waits_for: &ArrivalError| {
+            let now = waits_for.to_string();
             self.waits.send_if_modified(|before| {
-                let is_news = *before != what;
-                *before = what;
+                let is_news = *before != now;
+                *before = now;
                 is_news
             });
         };
-        let waits = |error: &ArrivalError| tell(Some(error.to_string()));
-        let proven =
-            arrival::wait_and_tell(self.client, self.root_namespace, news, &self.sidecars, deadline, waits);
-        let proven = proven.await;
-        tell(None);
-        proven
+        arrival::wait_and_tell(self.client, self.root_namespace, news, &self.sidecars, deadline, tell).await
     }
 }
 

@@ -85,21 +85,31 @@ pub(crate) fn canaryctl_static(filter: &Filter, release: bool) -> Result<PathBuf
     Ok(binary)
 }
 
-/// Builds the program that sends and takes bytes, at both ends of a developer's connection, so that its image needs
-/// nothing else.
+/// Builds the program that sends and takes bytes, at both ends of a developer's connection.
 pub(crate) fn bytes(release: bool) -> Result<PathBuf> {
+    static_program("bytes", "canary-tunnel", "--example", "bytes", release)
+}
+
+/// Builds a program of the tests, a `--bin` or an `--example`, that needs nothing else in its image. `step` is what it is
+/// called meanwhile.
+pub(crate) fn static_program(
+    step: &str,
+    package: &str,
+    kind: &str,
+    name: &str,
+    release: bool,
+) -> Result<PathBuf> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     tools::ensure_rust_target(&target)?;
-    let step = Step::start("bytes", &format!("compiling for {target}"));
+    let step = Step::start(step, &format!("compiling for {target}"));
     let mut cargo = workspace::cargo();
-    cargo.args(["build", "--quiet", "--package", "canary-tunnel", "--example", "bytes"]);
-    cargo.args(["--target", &target]);
+    cargo.args(["build", "--quiet", "--package", package, kind, name, "--target", &target]);
     if release {
         cargo.arg("--release");
     }
     process::run(&mut cargo)?;
-    let profile = if release { "release" } else { "debug" };
-    let bytes = workspace::target_dir().join(&target).join(profile).join("examples").join("bytes");
-    step.done("built", &workspace::show(&bytes));
-    Ok(bytes)
+    let folder = workspace::target_dir().join(&target).join(if release { "release" } else { "debug" });
+    let program = if kind == "--example" { folder.join("examples") } else { folder }.join(name);
+    step.done("built", &workspace::show(&program));
+    Ok(program)
 }

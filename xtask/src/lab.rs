@@ -8,8 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::step::Step;
-use crate::tools::{self, Envoy};
+use crate::tools::Envoy;
 use crate::{build, filter, process, workspace};
 
 /// The images of the app that tests run in pods, the local mesh's app in its real surroundings, and what is in
@@ -152,7 +151,7 @@ fn ingredients(optimised: Optimised) -> Result<Vec<OsString>> {
 /// The images that pods of ours run, each of one static program; canaryctl is a program of the lab too.
 fn images(optimised: Optimised) -> Result<Vec<OsString>> {
     let canaryctl = build::canaryctl_static(&filter::build()?, optimised == Optimised::Yes)?;
-    let app = app()?;
+    let app = build::static_program("app", "canary-localmesh", "--bin", APP, false)?;
     let apps = APP_IMAGES.map(|(name, env)| (name, &app, env));
     let mut all = Vec::new();
     for (name, program, env) in apps.into_iter().chain([(CANARYCTL_IMAGE, &canaryctl, "")]) {
@@ -163,19 +162,6 @@ fn images(optimised: Optimised) -> Result<Vec<OsString>> {
     }
     all.extend(["--program".into(), canaryctl.into()]);
     Ok(all)
-}
-
-/// The app as a static program, which needs nothing else in its image.
-fn app() -> Result<PathBuf> {
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    tools::ensure_rust_target(&target)?;
-    let step = Step::start("app", &format!("compiling for {target}"));
-    let mut cargo = workspace::cargo();
-    cargo.args(["build", "--quiet", "--package", "canary-localmesh", "--bin", APP, "--target", &target]);
-    process::run(&mut cargo)?;
-    let app = workspace::target_dir().join(&target).join("debug").join(APP);
-    step.done("built", &workspace::show(&app));
-    Ok(app)
 }
 
 /// `canary-lab` takes this process's place, so that Ctrl-C and its exit code are its own.

@@ -423,13 +423,13 @@ pub(super) async fn hear(watched: &Watched, news: &mut News, written: &[Written]
 /// Says in lanes what is waited for for their sake.
 async fn tell_of_waits(
     reporter: &Reporter,
-    mut waits: watch::Receiver<Option<String>>,
+    mut waits: watch::Receiver<String>,
     seen: &Seen,
     course: &Course,
 ) -> Infallible {
     loop {
         let Ok(()) = waits.changed().await else { return std::future::pending().await };
-        let Some(why) = waits.borrow_and_update().clone() else { continue };
+        let why = waits.borrow_and_update().clone();
         let told = reporter.report(seen, course, &Outcome::Waiting(why)).await;
         told.unwrap_or_else(|error| tracing::debug!(%error, "nobody is told what is waited for"));
     }

@@ -5,7 +5,7 @@
 
 mod changes;
 mod controller;
-mod processes;
+pub(crate) mod processes;
 mod push;
 mod releases;
 mod sidecars;

@@ -30,6 +30,17 @@ enum Access {
     Kubeconfig(PathBuf),
 }
 
+/// A program that is ended when dropped.
+pub(crate) struct Holding(pub(crate) Child);
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What a command printed and how it ended.
 pub(crate) struct Ran {
     pub(crate) command: String,

@@ -2,11 +2,11 @@
 //! document shows it.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Child;
 use std::time::Duration;
 
 use canary_localmesh::Protocol;
 
+use crate::cluster::Holding;
 use crate::documents::{file, lasting};
 use crate::flows::Caller;
 use crate::judge::Rules;
@@ -26,17 +26,6 @@ struct Terminal<'s> {
     shop: &'s Shop,
     user: &'static str,
     shown: String,
-}
-
-/// A verb that goes on until Ctrl-C.
-struct Holding(Child);
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl<'s> Terminal<'s> {

@@ -2,17 +2,19 @@
 //! is carried by the gigabyte.
 
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use canary_localmesh::Protocol;
 
+use crate::bench::processes;
 use crate::bytes::{self, Asks, Served};
+use crate::cluster::Holding;
 use crate::develop::Beside;
 use crate::flows::Caller;
 use crate::judge::Rules;
-use crate::laptop::{ALICE, BACK_WITHIN, Local, cart};
-use crate::link::Link;
+use crate::laptop::{ALICE, BACK_WITHIN, Local, cart, exchange, meshing};
+use crate::link::{self, Link};
 use crate::load::Load;
 use crate::shop::Shop;
 use crate::takeovers::{AGENTS, arrived, over, things_at_rest};
@@ -37,8 +39,6 @@ const GIBIBYTE: u64 = 1 << 30;
 const BODY: u64 = 128 << 20;
 /// The most memory that an end of the tunnel may ever have had, in bytes.
 const MEMORY_MAX: u64 = 96 << 20;
-/// What is in the command line of every agent.
-const AGENT: &str = "--secret-sha256=";
 
 /// Names a canaryctl that has a C library, and a library that stands for that one's clock.
 const DYNAMIC_ENV: &str = "CANARY_CTL";
@@ -55,10 +55,9 @@ fn far<'s>(shop: &'s Shop, link: &Link, args: &[&str]) -> Beside<'s> {
     Beside::of(shop, "nsenter", &[&entered, &["canaryctl"][..], args].concat())
 }
 
-/// What has cart's requests with `x-dev: alice`.
-fn mesh<'a>(shop: &'a Shop, local: &'a Local) -> Vec<&'a str> {
-    let args = ["mesh", "cart", "-n", shop.namespace(), "--to", local.to(), "--header", "x-dev=alice"];
-    [args.as_slice(), &ALICE, &["-o", "json"]].concat()
+/// The same, to have cart's requests with `x-dev: alice`.
+fn mesh<'s>(shop: &'s Shop, link: &Link, local: &Local) -> Beside<'s> {
+    far(shop, link, &[&meshing(shop, local)[..], &["-o", "json"]].concat())
 }
 
 /// What tells a Takeover from another that is made in its place.
@@ -77,7 +76,7 @@ pub(crate) async fn cut(shop: &Shop) {
     let local = Local::far(&link, shop.cluster(), shop.namespace()).await;
     let load = Load::of_lane(shop, AGENTS, Rules::Off);
     let caller = Caller::new(shop, Protocol::Http1);
-    let mut alice = tokio::task::block_in_place(|| far(shop, &link, &mesh(shop, &local)));
+    let mut alice = tokio::task::block_in_place(|| mesh(shop, &link, &local));
     assert_eq!(cart(&caller, "alice").await, "laptop");
     let taken = takeover(shop);
 
@@ -120,9 +119,9 @@ pub(crate) async fn lossy(shop: &Shop) {
     let local = Local::far(&link, shop.cluster(), shop.namespace()).await;
     let caller = Caller::new(shop, Protocol::Http1);
     let served = Served::start(shop);
-    let mut alice = tokio::task::block_in_place(|| far(shop, &link, &mesh(shop, &local)));
+    let mut alice = tokio::task::block_in_place(|| mesh(shop, &link, &local));
     let args = ["connect", "-n", shop.namespace(), "--port", "0", "-o", "json"];
-    let connected = tokio::task::block_in_place(|| far(shop, &link, &args));
+    let mut connected = tokio::task::block_in_place(|| far(shop, &link, &args));
 
     for (round_trip, lost) in LOSSY {
         link.becomes(round_trip, lost);
@@ -132,14 +131,14 @@ pub(crate) async fn lossy(shop: &Shop) {
         }
         let requests = began.elapsed();
         let Some(served) = &served else { continue };
-        let mut asks = tokio::task::block_in_place(|| asks_by(shop, Some(&link), &connected, served));
+        let to = [&served.address(), connected.says("http")];
+        let mut asks = tokio::task::block_in_place(|| asks(shop, Some(&link), &to));
         let took = ["get", "put"].map(|what| asks.ask(&format!("{what} {SOME_BYTES} 1"))[0]);
         println!(
             "{round_trip:?}, {lost} of 1000 lost: 50 requests in {requests:?}, {SOME_BYTES} bytes in {took:.1?} s"
         );
     }
     link.becomes(USUAL.0, USUAL.1);
-    let mut connected = connected;
     for ends in [&mut connected, &mut alice] {
         assert_eq!(tokio::task::block_in_place(|| ends.interrupt()).code(), Some(0));
     }
@@ -147,21 +146,12 @@ pub(crate) async fn lossy(shop: &Shop) {
     over(shop, &before).await;
 }
 
-/// What asks the pod of bytes by somebody's proxy.
+/// What asks for bytes at an address, by a proxy if there is one.
 #[track_caller]
-fn asks_by(shop: &Shop, link: Option<&Link>, connected: &Beside<'_>, served: &Served<'_>) -> Asks {
-    let program = bytes::program();
-    let mut command = match link {
-        Some(link) => {
-            let mut command = shop.cluster().command("nsenter");
-            command.args(link.entered()).arg(&program);
-            command
-        }
-        None => shop.cluster().command(&program),
-    };
-    command.args(["ask", &served.address(), connected.says("http")]);
-    let asks = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
-    Asks::of(asks, "connect")
+fn asks(shop: &Shop, from: Option<&Link>, to: &[&str]) -> Asks {
+    let mut command = link::command(shop.cluster(), from, &bytes::program());
+    command.arg("ask").args(to).stdin(Stdio::piped()).stdout(Stdio::piped());
+    Asks::of(command.spawn().expect("it starts"), &to.join(" by "))
 }
 
 /// The most memory that a process has ever had, in bytes.
@@ -172,20 +162,9 @@ fn peak(process: u32) -> u64 {
     peak.map_or(0, |kibibytes| kibibytes << 10)
 }
 
-/// The same of whichever agent has had most.
-fn agents_peak() -> u64 {
-    let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let agents = ids.filter(|id| {
-        let said = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&said).contains(AGENT)
-    });
-    agents.map(peak).max().unwrap_or_default()
-}
-
 #[track_caller]
 fn kept_nowhere(what: &str, client: &Beside<'_>) {
-    let (client, agent) = (peak(client.id()), agents_peak());
+    let (client, agent) = (peak(client.id()), processes::agents().map(peak).max().unwrap_or_default());
     println!("{what}: at most {} MiB in canaryctl, {} MiB in its agent", client >> 20, agent >> 20);
     assert!(client > 0 && agent > 0, "they are there");
     assert!(client.max(agent) < MEMORY_MAX, "{client} and {agent} bytes");
@@ -193,8 +172,7 @@ fn kept_nowhere(what: &str, client: &Beside<'_>) {
 
 /// A body that is far longer than what routers take by default, to a laptop that has a service's requests.
 fn uploaded(shop: &Shop, connected: &Beside<'_>, local: &Local) {
-    let args = ["exchange", "cart", "-n", shop.namespace(), "--to", local.to(), "--keep", "3s", "-o", "json"];
-    let mut alice = Beside::new(shop, &[args.as_slice(), &ALICE].concat());
+    let mut alice = exchange(shop, local);
     let body = tempfile::NamedTempFile::new().expect("a file");
     body.as_file().set_len(BODY).expect("room for what is not there");
     let file = body.path().to_str().expect("a path");
@@ -213,7 +191,7 @@ pub(crate) async fn gibibyte(shop: &Shop) {
     let local = Local::called("cart", "laptop", shop.cluster(), shop.namespace()).await;
     tokio::task::block_in_place(|| {
         let mut connected = Beside::connected(shop, &[]);
-        let mut asks = asks_by(shop, None, &connected, &served);
+        let mut asks = asks(shop, None, &[&served.address(), connected.says("http")]);
         carried("connect", &mut asks);
         kept_nowhere("connect", &connected);
         drop(asks);
@@ -223,30 +201,16 @@ pub(crate) async fn gibibyte(shop: &Shop) {
     });
 }
 
-/// A program of this machine that serves, until dropped.
-struct Serving(Child);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn exchanged(shop: &Shop, served: &Served<'_>) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = free.local_addr().expect("an address").port().to_string();
     drop(free);
-    let program = bytes::program();
-    let _local = Serving(shop.cluster().start(&program, &["serve", &port]));
+    let _local = Holding(shop.cluster().start(&bytes::program(), &["serve", &port]));
     let args = ["exchange", "bytes", "-n", shop.namespace(), "--to", &port, "--keep", "3s", "-o", "json"];
     let mut alice = Beside::new(shop, &[args.as_slice(), &ALICE].concat());
     // The pod that has answered so far says nothing any more.
     shop.kubectl(&["delete", "pod/bytes"]).ok();
-    let mut asking = shop.cluster().command(&program);
-    asking.args(["ask", &served.address()]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut asks = Asks::of(asking.spawn().expect("it starts"), "exchange");
+    let mut asks = asks(shop, None, &[&served.address()]);
     carried("exchange", &mut asks);
     kept_nowhere("exchange", &alice);
     drop(asks);
@@ -308,7 +272,7 @@ pub(crate) async fn clock(shop: &Shop) {
         let all = [&with_it, &[canaryctl.as_str()][..], args].concat();
         all.into_iter().map(str::to_owned).collect()
     };
-    let had = typed(&mesh(shop, &local));
+    let had = typed(&[&meshing(shop, &local)[..], &["-o", "json"]].concat());
     let had: Vec<&str> = had.iter().map(String::as_str).collect();
     let mut alice = tokio::task::block_in_place(|| Beside::of(shop, "env", &had));
     let taken = takeover(shop);

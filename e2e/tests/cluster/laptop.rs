@@ -107,10 +107,15 @@ impl Drop for Local {
     }
 }
 
-/// Has cart's requests with `x-dev: alice`, until dropped.
-fn mesh<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
+/// What canaryctl is told to have cart's requests with `x-dev: alice`.
+pub(crate) fn meshing<'a>(shop: &'a Shop, local: &'a Local) -> Vec<&'a str> {
     let args = ["mesh", "cart", "-n", shop.namespace(), "--to", &local.to, "--header", "x-dev=alice"];
-    Beside::new(shop, &[args.as_slice(), &ALICE, &["-o", "json"]].concat())
+    [args.as_slice(), &ALICE].concat()
+}
+
+/// Has them, until dropped.
+fn mesh<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
+    Beside::new(shop, &[&meshing(shop, local)[..], &["-o", "json"]].concat())
 }
 
 /// Who answers for cart.
@@ -121,7 +126,7 @@ pub(crate) async fn cart(caller: &Caller, user: &str) -> String {
 }
 
 /// Has all of cart's requests, until dropped; its agent ends soon after that.
-fn exchange<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
+pub(crate) fn exchange<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
     let args = ["exchange", "cart", "-n", shop.namespace(), "--to", &local.to, "--keep", "3s", "-o", "json"];
     Beside::new(shop, &[args.as_slice(), &ALICE].concat())
 }
@@ -129,8 +134,7 @@ fn exchange<'s>(shop: &'s Shop, local: &Local) -> Beside<'s> {
 /// The same service in another terminal is refused while the first has it.
 #[track_caller]
 fn second_terminal(shop: &Shop, local: &Local) {
-    let args = ["mesh", "cart", "-n", shop.namespace(), "--to", &local.to, "--header", "x-dev=alice"];
-    let refused = shop.cluster().canaryctl(&[args.as_slice(), &ALICE].concat());
+    let refused = shop.cluster().canaryctl(&meshing(shop, local));
     let says = format!("you have {}/cart in another terminal", shop.namespace());
     assert!(refused.code == 5 && refused.stderr.contains(&says), "{refused}");
 }

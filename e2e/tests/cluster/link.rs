@@ -16,6 +16,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::ioctl::{Opcode, Updater, ioctl};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::cluster::Cluster;
+
 /// What the way carries in each direction, in bytes a second: 400 Mbit/s.
 const RATE: u32 = 50_000_000;
 /// What waits for its turn at the most, in bytes; what comes then is lost, as routers have it.
@@ -89,7 +91,7 @@ impl Link {
         self.quality.lost.store(ALL, Ordering::Relaxed);
     }
 
-    /// What starts a program there.
+    /// What nsenter is told to start a program there.
     pub(crate) fn entered(&self) -> [String; 2] {
         [format!("--net=/run/netns/{}", self.namespace), "--".into()]
     }
@@ -116,6 +118,14 @@ impl Drop for Link {
 fn ip(args: &[&str]) {
     let done = Command::new("ip").args(args).status().expect("ip is there");
     assert!(done.success(), "ip {}", args.join(" "));
+}
+
+/// A program at the other end of a link, or of none here.
+pub(crate) fn command(cluster: &Cluster, from: Option<&Link>, program: &str) -> Command {
+    let Some(link) = from else { return cluster.command(program) };
+    let mut command = cluster.command("nsenter");
+    command.args(link.entered()).arg(program);
+    command
 }
 
 /// `struct ifreq`: a name and flags.

@@ -18,6 +18,7 @@ use canary_e2e::bench::{document, usage};
 use canary_lab::ImageSpec;
 use serde_json::json;
 
+use super::processes;
 use crate::bytes;
 use crate::cluster::Cluster;
 use crate::link::Link;
@@ -150,7 +151,7 @@ fn measure(cluster: &Cluster) -> Results {
             for (at, way) in WAYS.into_iter().enumerate() {
                 results.resident[at] = open[at].programs(way).into_iter().map(costs::resident).sum();
             }
-            results.agent_resident = costs::largest("--secret-sha256=");
+            results.agent_resident = processes::agents().map(costs::resident).max().unwrap_or_default();
         }
     }
     cluster.kubectl(&["delete", "namespace", &place.namespace, "--timeout=60s"]);

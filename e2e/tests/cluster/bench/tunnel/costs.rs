@@ -22,14 +22,3 @@ pub(super) fn busy_s() -> f64 {
 pub(super) fn resident(process: u32) -> u64 {
     usage::resident(process).map_or(0, |resident| resident.all)
 }
-
-/// The most memory that a program has whose arguments have this in them, in bytes.
-pub(super) fn largest(what: &str) -> u64 {
-    let processes = fs::read_dir("/proc").expect("Linux").flatten();
-    let of_it =
-        processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).filter(|process| {
-            let said = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&said).contains(what)
-        });
-    of_it.map(resident).max().unwrap_or_default()
-}

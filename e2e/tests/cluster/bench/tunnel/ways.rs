@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::sshd::{PORT as SSH_PORT, Sshd};
 use crate::bytes::{Asks, line};
 use crate::cluster::Cluster;
-use crate::link::Link;
+use crate::link::{self, Link};
 
 /// A way into the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,14 +143,7 @@ impl Drop for Open {
 
 #[track_caller]
 fn start(place: &Place, from: Option<&Link>, program: &str, args: &[&str]) -> Child {
-    let mut command = match from {
-        None => place.cluster.command(program),
-        Some(link) => {
-            let mut command = place.cluster.command("nsenter");
-            command.args(link.entered()).arg(program);
-            command
-        }
-    };
+    let mut command = link::command(&place.cluster, from, program);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
     command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
