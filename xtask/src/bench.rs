@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::build::Statics;
 use crate::step::Step;
 use crate::tools::{Chromium, Envoy, Sshd};
 use crate::{build, filter, lab, process, workspace};
@@ -75,11 +76,11 @@ fn of_cluster(args: &Args) -> Result<()> {
 }
 
 fn of_tunnel() -> Result<()> {
-    let canaryctl = build::canaryctl_static(&filter::build()?, true)?;
+    let Statics { canaryctl, bytes, .. } = Statics::build(&filter::build()?, true)?;
     on_a_lab(&[
         (TUNNEL_DOCUMENT_ENV, workspace::root().join(DOCUMENT)),
         (TUNNEL_CANARYCTL_ENV, canaryctl),
-        (build::BYTES_ENV, build::bytes(true)?),
+        (build::BYTES_ENV, bytes),
         (TUNNEL_SSHD_ENV, Sshd::ensure()?.folder().to_owned()),
     ])
 }
@@ -90,8 +91,8 @@ fn on_a_lab(what: &[(&str, PathBuf)]) -> Result<()> {
         bail!("{why}\nhelp:  cargo xtask bench measures the filter alone, anywhere");
     }
     let tests = || {
-        let mut cargo = workspace::cargo();
-        cargo.args(["test", "--quiet", "--package", "canary-e2e", "--test", "cluster"]);
+        let mut cargo = workspace::cargo_of_all("test");
+        cargo.args(["--quiet", "--test", "cluster"]);
         cargo
     };
     // Built before the lab is up: compiling takes the processors that are measured.

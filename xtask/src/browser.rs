@@ -32,16 +32,14 @@ pub(crate) fn screenshots(_: &Args) -> Result<()> {
 
 /// `cargo test` of the dashboard in this browser; what else it needs is for the caller to say.
 pub(crate) fn cargo_test(chromium: &Chromium) -> Command {
-    let mut cargo = workspace::cargo();
-    cargo
-        .args(["test", "--package", "canary-browser-tests", "--test", "browser"])
-        .env(BROWSER_ENV, chromium.program());
+    let mut cargo = workspace::cargo_of_all("test");
+    cargo.args(["--test", "browser"]).env(BROWSER_ENV, chromium.program());
     cargo
 }
 
 /// Builds what drives the dashboard of a cluster, and returns where it is.
 pub(crate) fn driver() -> Result<PathBuf> {
     const DRIVER: &str = "canary-dashboard-driver";
-    process::run(workspace::cargo().args(["build", "--package", "canary-browser-tests", "--bin", DRIVER]))?;
+    process::run(&mut workspace::build_of_all(DRIVER))?;
     Ok(workspace::target_dir().join("debug").join(DRIVER))
 }

@@ -8,8 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::build::Statics;
 use crate::tools::Envoy;
-use crate::{build, filter, process, workspace};
+use crate::{filter, process, workspace};
 
 /// The images of the app that tests run in pods, the local mesh's app in its real surroundings, and what is in
 /// their environment: the app, the same again as a release would bring it, and one that fails now and then.
@@ -22,7 +23,6 @@ const APP_IMAGES: [(&str, &str); 3] = [
 const CANARYCTL_IMAGE: &str = "canary-lab.test/canaryctl:1";
 /// Names a lab to tests.
 pub(crate) const LAB_ENV: &str = "CANARY_LAB";
-const APP: &str = "canary-mesh-app";
 
 /// A real Kubernetes with a real Istio in one network namespace of this machine (Linux, root)
 #[derive(clap::Args)]
@@ -136,8 +136,9 @@ pub(crate) fn beside_a_lab(command: &Command, suffix: &str, optimised: Optimised
 
 /// Builds `canary-lab` and returns where it is.
 fn program() -> Result<PathBuf> {
-    process::run(workspace::cargo().args(["build", "--quiet", "--package", "canary-lab"]))?;
-    Ok(workspace::target_dir().join("debug").join("canary-lab"))
+    const LAB: &str = "canary-lab";
+    process::run(workspace::build_of_all(LAB).arg("--quiet"))?;
+    Ok(workspace::target_dir().join("debug").join(LAB))
 }
 
 /// What `canary-lab up` is to put into the lab, built or fetched.
@@ -150,8 +151,7 @@ fn ingredients(optimised: Optimised) -> Result<Vec<OsString>> {
 
 /// The images that pods of ours run, each of one static program; canaryctl is a program of the lab too.
 fn images(optimised: Optimised) -> Result<Vec<OsString>> {
-    let canaryctl = build::canaryctl_static(&filter::build()?, optimised == Optimised::Yes)?;
-    let app = build::static_program("app", "canary-localmesh", "--bin", APP, false)?;
+    let Statics { canaryctl, app, .. } = Statics::build(&filter::build()?, optimised == Optimised::Yes)?;
     let apps = APP_IMAGES.map(|(name, env)| (name, &app, env));
     let mut all = Vec::new();
     for (name, program, env) in apps.into_iter().chain([(CANARYCTL_IMAGE, &canaryctl, "")]) {

@@ -44,6 +44,22 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
+/// `cargo VERB` of all packages with all their features, for checks: cargo chooses the features of dependencies by the
+/// packages that are selected, so that with all of them each dependency is built once, whatever targets are chosen then.
+pub(crate) fn cargo_of_all(verb: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.args([verb, "--workspace", "--all-features"]);
+    cargo
+}
+
+/// `cargo build` of a program of any package, with dependencies as tests have them.
+pub(crate) fn build_of_all(program: &str) -> Command {
+    let mut cargo = cargo_of_all("build");
+    // With a test among the targets, dependencies have the features that tests want of them, too.
+    cargo.args(["--bin", program, "--test", "shapes"]);
+    cargo
+}
+
 /// `path` as people would type it from the checkout or their home.
 pub(crate) fn show(path: &Path) -> String {
     if let Ok(inside) = path.strip_prefix(root()) {

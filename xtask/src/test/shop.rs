@@ -44,7 +44,7 @@ impl Shop {
 
     /// canaryctl, with the filter in it.
     pub(super) fn canaryctl(&self) -> Result<PathBuf> {
-        build::canaryctl(&filter::build()?, false)
+        build::canaryctl_of_tests(&filter::build()?)
     }
 
     fn envoy(&self) -> Result<PathBuf> {
@@ -71,12 +71,7 @@ impl Shop {
         self.prometheus.get_or_init(make).clone().map_err(|error| anyhow!(error))
     }
 
-    /// `cargo`, with the environment that tells tests where everything is that they run.
-    pub(super) fn cargo_with_tools(&self) -> Result<Command> {
-        self.with_prometheus(self.cargo_with_proxy()?)
-    }
-
-    /// The same command, told where Prometheus's programs are.
+    /// A command that is told where Prometheus's programs are.
     pub(super) fn with_prometheus(&self, mut command: Command) -> Result<Command> {
         command.env(PROMETHEUS_ENV, self.prometheus()?);
         Ok(command)
@@ -95,9 +90,10 @@ impl Shop {
         Node::ensure()
     }
 
-    /// `cargo`, with the environment that tells tests where the built filter, the playground and Envoy are.
-    pub(super) fn cargo_with_proxy(&self) -> Result<Command> {
-        self.with_proxy(workspace::cargo())
+    /// `cargo test` of all packages, with the environment that tells tests where the built filter, the playground and
+    /// Envoy are.
+    pub(super) fn cargo_test(&self) -> Result<Command> {
+        self.with_proxy(workspace::cargo_of_all("test"))
     }
 
     /// A command with that environment.

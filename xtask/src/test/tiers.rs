@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Result, bail};
 
 use super::{Outcome, Shop, Tier, cargo_test};
-use crate::build::{self, BYTES_ENV, CTL_ENV};
+use crate::build::{BYTES_ENV, CTL_ENV, Statics};
 use crate::supply::Advisories;
 use crate::tools::{Axe, Chromium, Faketime};
 use crate::{
@@ -64,9 +64,9 @@ fn supply(_: &Shop) -> Result<Outcome> {
 
 fn clippy(_: &Shop) -> Result<Outcome> {
     let deny = ["--", "--deny", "warnings"];
-    process::run(
-        workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--all-features"]).args(deny),
-    )?;
+    process::run(workspace::cargo_of_all("clippy").arg("--all-targets").args(deny))?;
+    // Tests that other tiers run are none of "all".
+    process::run(workspace::cargo_of_all("clippy").args(["--test", "*"]).args(deny))?;
     // Host code that only the Wasm build compiles is invisible to the line above.
     crate::tools::ensure_rust_targets()?;
     process::run(
@@ -75,7 +75,7 @@ fn clippy(_: &Shop) -> Result<Outcome> {
             .args(["--target", filter::TARGET])
             .args(deny),
     )?;
-    Ok(Outcome { passed: 2, ..Outcome::default() })
+    Ok(Outcome { passed: 3, ..Outcome::default() })
 }
 
 fn size(_: &Shop) -> Result<Outcome> {
@@ -84,21 +84,19 @@ fn size(_: &Shop) -> Result<Outcome> {
     Ok(Outcome { passed: 2, ..Outcome::default() })
 }
 
-/// Everything but the cross-part tests, which the next tiers run.
+/// Everything but the cross-part tests, which the next tiers run by their names: they are none of "all".
 fn unit(shop: &Shop) -> Result<Outcome> {
-    let mut cargo = shop.cargo_with_tools()?;
-    cargo.args(["test", "--workspace", "--exclude", "canary-e2e", "--exclude", "canary-browser-tests"]);
-    cargo.args(["--all-features", "--all-targets"]);
-    cargo_test::run(&mut cargo)
+    let mut cargo = shop.with_prometheus(shop.cargo_test()?)?;
+    cargo_test::run(cargo.arg("--all-targets"))
 }
 
 fn node(shop: &Shop) -> Result<Outcome> {
     match shop.node() {
         Ok(node) => {
             let rules = cargo_test::run(&mut rules_in_node::cargo_test(&node)?)?;
-            let mut cargo = shop.cargo_with_proxy()?;
+            let mut cargo = shop.cargo_test()?;
             cargo.env(CTL_ENV, shop.canaryctl()?).env("CANARY_NODE", node.program());
-            cargo.args(["test", "--package", "canary-e2e", "--test", "playground"]);
+            cargo.args(["--test", "playground"]);
             Ok(rules.and(cargo_test::run(&mut cargo)?))
         }
         Err(error) => Ok(Outcome::skipped(format!("no Node: {error:#}"))),
@@ -106,13 +104,11 @@ fn node(shop: &Shop) -> Result<Outcome> {
 }
 
 fn wasm(shop: &Shop) -> Result<Outcome> {
-    let mut cargo = shop.cargo_with_proxy()?;
-    cargo_test::run(cargo.args(["test", "--package", "canary-e2e", "--lib", "--test", "wasm*"]))
+    cargo_test::run(shop.cargo_test()?.args(["--test", "wasm"]))
 }
 
 fn envoy(shop: &Shop) -> Result<Outcome> {
-    let mut cargo = shop.cargo_with_proxy()?;
-    cargo_test::run(cargo.args(["test", "--package", "canary-e2e", "--test", "envoy*"]))
+    cargo_test::run(shop.cargo_test()?.args(["--test", "envoy"]))
 }
 
 fn in_browser(shop: &Shop) -> Result<Outcome> {
@@ -127,8 +123,12 @@ fn in_browser(shop: &Shop) -> Result<Outcome> {
 }
 
 fn cluster(shop: &Shop) -> Result<Outcome> {
-    let mut cargo = shop.with_prometheus(workspace::cargo())?;
-    cargo.args(["test", "--package", "canary-e2e", "--test", "cluster"]);
+    let tests = || {
+        let mut cargo = workspace::cargo_of_all("test");
+        cargo.args(["--test", "cluster"]);
+        cargo
+    };
+    let mut cargo = shop.with_prometheus(tests())?;
     cargo
         .env(browser::BROWSER_ENV, Chromium::ensure()?.program())
         .env(browser::DRIVER_ENV, browser::driver()?)
@@ -141,16 +141,11 @@ fn cluster(shop: &Shop) -> Result<Outcome> {
         let other = "--kubeconfig FILE runs it on a cluster with Istio";
         return Ok(Outcome::skipped(format!("{why}; {other}")));
     }
-    cargo.env(FAKETIME_ENV, Faketime::ensure()?.library()).env(BYTES_ENV, build::bytes(false)?);
+    cargo
+        .env(FAKETIME_ENV, Faketime::ensure()?.library())
+        .env(BYTES_ENV, Statics::build(&filter::build()?, false)?.bytes);
     // Built before the lab is up: compiling takes the processors that the lab's first minute needs.
-    process::run(workspace::cargo().args([
-        "test",
-        "--package",
-        "canary-e2e",
-        "--test",
-        "cluster",
-        "--no-run",
-    ]))?;
+    process::run(tests().arg("--no-run"))?;
     on_labs(&cargo, shop.labs())
 }
 
@@ -183,8 +178,7 @@ fn fuzz(_: &Shop) -> Result<Outcome> {
 
 fn docs(shop: &Shop) -> Result<Outcome> {
     let shown = Outcome { passed: docs::check()?, ..Outcome::default() };
-    let mut cargo = shop.cargo_with_proxy()?;
     // No crate need have an example in its documentation, so that none were run is no failure here.
-    process::run(cargo.args(["test", "--quiet", "--workspace", "--doc"]))?;
+    process::run(shop.cargo_test()?.args(["--quiet", "--doc"]))?;
     Ok(shown.and(Outcome::one_passed()))
 }
