@@ -16,11 +16,27 @@ const GOES_ON_MAX: Duration = Duration::from_secs(240);
 /// Fewest flows a second that a load of very many may come to.
 const FLOWS_PER_S_MIN: usize = 20;
 
+/// How long a client thinks before its next flow: what happens beside a load needs the processors, too.
+const THINKS: Duration = Duration::from_millis(25);
+/// From how many flows on clients do not think, for it is the flows that take the time.
+const VERY_MANY: usize = 5_000;
+
 /// A load that runs until it is ended or dropped.
 pub(crate) struct Load {
     shared: Arc<Mutex<Shared>>,
     clients: JoinSet<()>,
     goes_on: Duration,
+}
+
+/// How long clients go on at the most, and how long they think before each flow.
+#[derive(Clone, Copy)]
+struct Pace {
+    goes_on: Duration,
+    thinks: Duration,
+}
+
+impl Pace {
+    const USUAL: Self = Self { goes_on: GOES_ON_MAX, thinks: THINKS };
 }
 
 struct Shared {
@@ -41,21 +57,22 @@ impl Load {
 
     /// The same for another lane than gray.
     pub(crate) fn of_lane(shop: &Shop, lane: Lane, rules: Rules) -> Self {
-        Self::of(shop, &shop.host(), lane, rules, GOES_ON_MAX)
+        Self::of(shop, &shop.host(), lane, rules, Pace::USUAL)
     }
 
     /// The same by another of the gateway's hosts.
     pub(crate) fn of_host(shop: &Shop, host: &str, lane: Lane, rules: Rules) -> Self {
-        Self::of(shop, host, lane, rules, GOES_ON_MAX)
+        Self::of(shop, host, lane, rules, Pace::USUAL)
     }
 
     /// The same, for as long as this many flows may take beside all else.
     pub(crate) fn of_many(shop: &Shop, lane: Lane, rules: Rules, flows: usize) -> Self {
         let many = Duration::from_secs(u64::try_from(flows / FLOWS_PER_S_MIN).expect("not that long"));
-        Self::of(shop, &shop.host(), lane, rules, GOES_ON_MAX + many)
+        let thinks = if flows < VERY_MANY { THINKS } else { Duration::ZERO };
+        Self::of(shop, &shop.host(), lane, rules, Pace { goes_on: GOES_ON_MAX + many, thinks })
     }
 
-    fn of(shop: &Shop, host: &str, lane: Lane, rules: Rules, goes_on: Duration) -> Self {
+    fn of(shop: &Shop, host: &str, lane: Lane, rules: Rules, pace: Pace) -> Self {
         let shared = Arc::new(Mutex::new(Shared {
             lane,
             rules,
@@ -72,9 +89,9 @@ impl Load {
         ];
         let clients = clients.into_iter().enumerate().map(|(at, (protocol, new_connections))| {
             let caller = Caller::of_host(shop, host, protocol);
-            client(shared.clone(), caller, new_connections, at, goes_on)
+            client(shared.clone(), caller, new_connections, at, pace)
         });
-        Self { clients: clients.collect(), shared, goes_on }
+        Self { clients: clients.collect(), shared, goes_on: pace.goes_on }
     }
 
     /// From now on these rules hold; flows under way are judged by those before.
@@ -119,18 +136,13 @@ impl Load {
     }
 }
 
-async fn client(
-    shared: Arc<Mutex<Shared>>,
-    caller: Caller,
-    new_connections: bool,
-    at: usize,
-    goes_on: Duration,
-) {
+async fn client(shared: Arc<Mutex<Shared>>, caller: Caller, new_connections: bool, at: usize, pace: Pace) {
     let started = Instant::now();
     for number in at.. {
+        tokio::time::sleep(pace.thinks).await;
         let (lane, rules) = {
             let shared = shared.lock().expect("no client panics");
-            if shared.ends || started.elapsed() > goes_on {
+            if shared.ends || started.elapsed() > pace.goes_on {
                 return;
             }
             (shared.lane, shared.rules)
