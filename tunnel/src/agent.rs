@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::dial::Problem;
 use crate::echo::Timing;
@@ -36,10 +36,10 @@ pub struct AgentOptions {
     pub timing: Timing,
     /// How long a connection that the client asks for may take to be made.
     pub dial_timeout: Duration,
-    /// How long what comes in waits for a client whose connection broke.
+    /// For how long after a client's connection broke what comes in waits for it.
     pub resume_within: Duration,
     /// How long the client may say nothing at all while something that came in waits for its answer. After that it
-    /// is not there until its next echo.
+    /// is not there until its next echo, and nothing waits for it.
     pub silent_after: Duration,
 }
 
@@ -72,9 +72,26 @@ struct Inner {
     current: Mutex<Current>,
     /// The turn of the newest transport; all older ones end.
     newest: watch::Sender<u64>,
-    link: watch::Sender<Option<Link>>,
+    way: watch::Sender<Way>,
     alive: watch::Sender<bool>,
     left: watch::Sender<bool>,
+}
+
+/// How the client is reached.
+#[derive(Debug, Clone)]
+enum Way {
+    /// Over this transport.
+    There(Link),
+    /// Not yet, or not any more since then: it may come back in a moment.
+    Awaited(Instant),
+    /// It has a transport over which nothing comes, or had.
+    Silent,
+}
+
+impl Way {
+    fn awaited() -> Self {
+        Self::Awaited(Instant::now())
+    }
 }
 
 /// A transport of the client's that is proven.
@@ -139,7 +156,7 @@ impl Agent {
             greetings: Semaphore::new(GREETINGS_MAX),
             current: Mutex::default(),
             newest: watch::Sender::new(0),
-            link: watch::Sender::new(None),
+            way: watch::Sender::new(Way::awaited()),
             alive: watch::Sender::new(false),
             left: watch::Sender::new(false),
         };
@@ -176,10 +193,8 @@ impl Agent {
     /// # Errors
     /// When the client is not there or does not take it.
     pub async fn open(&self, port: u16, peer: SocketAddr) -> Result<Stream, OpenError> {
-        let mut link = self.inner.link.subscribe();
-        let there = timeout(self.inner.options.resume_within, link.wait_for(Option::is_some)).await;
-        let link = there.ok().and_then(Result::ok).and_then(|link| link.clone());
-        let link = link.ok_or(OpenError::NoClient)?;
+        let mut way = self.inner.way.subscribe();
+        let link = there(&mut way, self.inner.options.resume_within).await.ok_or(OpenError::NoClient)?;
         let offered = timeout(ACCEPT_TIMEOUT, async {
             let mut stream = link.opener.open(header::bytes(&Header::Inbound { port, peer })?).await?;
             let reply: Reply = header::read(&mut stream).await?;
@@ -191,9 +206,23 @@ impl Agent {
                 self.inner.doubt(link.turn);
                 return Err(OpenError::NoClient);
             }
+            // Another has waited for longer.
+            Ok(_) = way.wait_for(|way| matches!(way, Way::Silent)) => return Err(OpenError::NoClient),
         };
         reply.into_result().map_err(|(problem, _)| OpenError::Refused(problem))?;
         Ok(stream)
+    }
+}
+
+/// The client's transport, if it has one or gets one in time.
+async fn there(way: &mut watch::Receiver<Way>, resume_within: Duration) -> Option<Link> {
+    loop {
+        let since = match &*way.borrow_and_update() {
+            Way::There(link) => return Some(link.clone()),
+            Way::Awaited(since) => *since,
+            Way::Silent => return None,
+        };
+        timeout_at(since + resume_within, way.changed()).await.ok()?.ok()?;
     }
 }
 
@@ -203,11 +232,11 @@ impl Inner {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The client is not there as long as nothing comes over this transport; it ends by itself if that goes on.
+    /// The client is not there as long as nothing comes over this transport, which ends by itself if that goes on.
     fn doubt(&self, turn: u64) {
         let current = self.current();
         if current.turn == turn {
-            self.link.send_replace(None);
+            self.way.send_replace(Way::Silent);
             self.alive.send_replace(false);
         }
     }

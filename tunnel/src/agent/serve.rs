@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::work::{self, Work};
-use super::{Current, Inner, Link, ServeError};
+use super::{Current, Inner, Link, ServeError, Way};
 use crate::echo;
 use crate::heard::{LastByte, Noted};
 use crate::hello::{self, Hello, HelloError, Verdict};
@@ -36,7 +36,10 @@ where
             Ok(ended) => Ok(ended?),
             Err(error) => Err(io::Error::other(error).into()),
         },
-        () = echo::silence(heard.clone(), inner.options.timing.dead_after) => Err(ServeError::Silent),
+        () = echo::silence(heard.clone(), inner.options.timing.dead_after) => {
+            inner.doubt(turn);
+            Err(ServeError::Silent)
+        }
         _ = newest.wait_for(|newest| *newest != turn) => Err(ServeError::Replaced),
         () = alive.follow(heard) => Ok(()),
         () = accept(incoming, Arc::new(work)) => Ok(()),
@@ -73,7 +76,7 @@ fn judge(inner: &Inner, hello: &Hello) -> Result<u64, Verdict> {
         return Err(Verdict::Stale);
     }
     *current = Current { id: Some(hello.id), epoch: hello.epoch, turn: current.turn + 1 };
-    inner.link.send_replace(None);
+    inner.way.send_replace(Way::awaited());
     inner.alive.send_replace(false);
     inner.newest.send_replace(current.turn);
     Ok(current.turn)
@@ -98,8 +101,9 @@ impl Alive<'_> {
     async fn follow(&self, mut heard: watch::Receiver<Instant>) {
         while heard.changed().await.is_ok() {
             let current = self.inner.current();
-            if current.turn == self.link.turn && self.inner.link.borrow().is_none() {
-                self.inner.link.send_replace(Some(self.link.clone()));
+            let is_there = matches!(*self.inner.way.borrow(), Way::There(_));
+            if current.turn == self.link.turn && !is_there {
+                self.inner.way.send_replace(Way::There(self.link.clone()));
                 self.inner.alive.send_replace(true);
             }
         }
@@ -110,9 +114,17 @@ impl Alive<'_> {
 impl Drop for Alive<'_> {
     fn drop(&mut self) {
         let current = self.inner.current();
-        if current.turn == self.link.turn {
-            self.inner.link.send_replace(None);
-            self.inner.alive.send_replace(false);
+        if current.turn != self.link.turn {
+            return;
         }
+        // Who was silent is not waited for because the transport has ended over it.
+        self.inner.way.send_if_modified(|way| {
+            let broke = !matches!(way, Way::Silent);
+            if broke {
+                *way = Way::awaited();
+            }
+            broke
+        });
+        self.inner.alive.send_replace(false);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use canary_tunnel::{OpenError, Problem, Timing, splice};
+use canary_tunnel::{AgentOptions, OpenError, Problem, Session, Timing, splice};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -109,6 +109,33 @@ async fn what_comes_in_while_the_client_reconnects_waits_for_it() {
 }
 
 #[tokio::test]
+async fn who_comes_in_long_after_the_client_has_gone_does_not_wait_for_it() {
+    let Scene { agent, client: _client, link, .. } = Scene::new().await;
+    link.down(true);
+    until(agent.alive(), |alive| !alive).await;
+    let resume_within = AgentOptions::new(Session::random().expect("bytes").secret_hash(), "").resume_within;
+    sleep(resume_within).await;
+    let asked = Instant::now();
+    agent.open(1, peer()).await.expect_err("nobody");
+    assert!(asked.elapsed() < resume_within / 2, "it was waited for already: {:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn who_waits_for_a_client_that_says_nothing_waits_no_longer_than_the_first() {
+    let Scene { agent, client: _client, link, .. } = Scene::new().await;
+    link.set(Mode::Hold);
+    let first = tokio::spawn({
+        let agent = agent.clone();
+        async move { agent.open(1, peer()).await }
+    });
+    sleep(Duration::from_secs(2)).await;
+    let asked = Instant::now();
+    agent.open(1, peer()).await.expect_err("nobody");
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(first.await.expect("asked").is_err());
+}
+
+#[tokio::test]
 async fn a_client_that_says_nothing_is_not_waited_for_until_it_does_again() {
     let Scene { agent, client: _client, mut inbounds, link } = Scene::new().await;
     link.set(Mode::Hold);
@@ -121,6 +148,9 @@ async fn a_client_that_says_nothing_is_not_waited_for_until_it_does_again() {
         "its transport counts for longer, but not it: {waited:?}"
     );
     assert!(!*agent.alive().borrow());
+    let asked = Instant::now();
+    agent.open(1, peer()).await.expect_err("nobody");
+    assert!(asked.elapsed() < waited / 2, "that it says nothing is known: {:?}", asked.elapsed());
 
     link.set(Mode::Pass);
     until(agent.alive(), |alive| *alive).await;
