@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// images that `cargo xtask lab` makes
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// On how many labs the tier `cluster` is run, side by side, each with its share of the tests
+    /// On how many labs the tier `cluster` is run, side by side; each test is run on one of them
     #[arg(long, value_name = "LABS", default_value_t = NonZeroUsize::MIN, conflicts_with = "kubeconfig")]
     labs: NonZeroUsize,
 }

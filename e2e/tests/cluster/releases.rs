@@ -163,7 +163,7 @@ pub(crate) async fn stuck(shop: &Shop) {
     let load = Load::of_lane(shop, LANE, Rules::Off);
     let none = "canary-lab.test/none:7";
     let image = format!("stock={none}");
-    let given = ["start", "r", "--image", &image, "--cookie", "gray=1", "--timeout", "10s"];
+    let given = ["start", "r", "--image", &image, "--cookie", "gray=1", "--timeout", "30s"];
     let late = release(shop, &given).await;
     assert_eq!(late.code, 4, "{late}");
     assert!(late.stderr.contains("0 of 1 pods"), "{late}");

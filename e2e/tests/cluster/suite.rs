@@ -1,6 +1,9 @@
 //! Runs tests one after the other on one cluster, and tells what it was like when one failed.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -11,8 +14,8 @@ use tokio::runtime::Runtime;
 use crate::cluster::Cluster;
 use crate::shop::Shop;
 
-/// Which tests are run, `1/2` for every second from the first on; all without it.
-const PART_ENV: &str = "CANARY_PART";
+/// A folder in which whoever begins a test says so; several that run beside each other share it, and all tests.
+const SHARED_ENV: &str = "CANARY_SHARED";
 
 /// All tests.
 pub(crate) struct Suite {
@@ -62,40 +65,36 @@ impl Suite {
         }));
     }
 
-    pub(crate) fn run(mut self) -> ExitCode {
-        if let Some(part) = std::env::var_os(PART_ENV) {
-            let part = part.to_str().and_then(Part::parse).expect("CANARY_PART is such as 1/2");
-            self.trials = part.of(self.trials);
-        }
+    pub(crate) fn run(self) -> ExitCode {
         let mut arguments = Arguments::from_args();
         // Lanes are the whole cluster's, and each test wants them for itself.
         arguments.test_threads = Some(1);
-        let listing = arguments.list;
-        let code = libtest_mimic::run(&arguments, self.trials).exit_code();
-        if !listing {
+        let code = match std::env::var_os(SHARED_ENV) {
+            Some(folder) => shared(&arguments, self.trials, folder.as_ref()),
+            None => libtest_mimic::run(&arguments, self.trials).exit_code(),
+        };
+        if !arguments.list {
             self.stage.close();
         }
         code
     }
 }
 
-/// One of several runs that have all tests between them.
-struct Part {
-    number: usize,
-    of: usize,
-}
-
-impl Part {
-    fn parse(text: &str) -> Option<Self> {
-        let (number, of) = text.split_once('/')?;
-        let part = Self { number: number.parse().ok()?, of: of.parse().ok()? };
-        (1..=part.of).contains(&part.number).then_some(part)
+/// Runs, one after the other, the tests that nobody else has begun.
+fn shared(arguments: &Arguments, trials: Vec<Trial>, folder: &Path) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for trial in trials {
+        match File::create_new(folder.join(trial.name())) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            Err(error) => panic!("cannot write to {}: {error}", folder.display()),
+        }
+        let conclusion = libtest_mimic::run(arguments, vec![trial]);
+        if conclusion.has_failed() {
+            code = conclusion.exit_code();
+        }
     }
-
-    /// Every n-th, so that long tests, which stand beside each other, are dealt out.
-    fn of<T>(&self, all: Vec<T>) -> Vec<T> {
-        all.into_iter().skip(self.number - 1).step_by(self.of).collect()
-    }
+    code
 }
 
 impl Stage {

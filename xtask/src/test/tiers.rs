@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::process::Command;
 use std::thread;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::{Outcome, Shop, Tier, cargo_test};
 use crate::build::{BYTES_ENV, CTL_ENV, Statics};
@@ -16,8 +16,8 @@ use crate::{
 
 /// Names the library that stands for a clock.
 const FAKETIME_ENV: &str = "CANARY_FAKETIME";
-/// Which of the cluster's tests are run, as `1/2`; all without it.
-const PART_ENV: &str = "CANARY_PART";
+/// Names the folder by which those who run the cluster's tests beside each other share them.
+const SHARED_ENV: &str = "CANARY_SHARED";
 
 pub(super) const TIERS: &[Tier] = &[
     Tier { name: "fmt", proves: "rustfmt leaves every file as it is", run: fmt },
@@ -149,7 +149,7 @@ fn cluster(shop: &Shop) -> Result<Outcome> {
     on_labs(&cargo, shop.labs())
 }
 
-/// The cluster's tests on this many labs at once, each with every n-th test.
+/// The cluster's tests on this many labs at once: each takes the next that none has begun.
 fn on_labs(cargo: &Command, labs: usize) -> Result<Outcome> {
     if labs == 1 {
         return cargo_test::run(&mut lab::beside_a_lab(cargo, "", lab::Optimised::No)?);
@@ -157,10 +157,11 @@ fn on_labs(cargo: &Command, labs: usize) -> Result<Outcome> {
     if lab::named().is_some() {
         bail!("{} names one lab, --labs wants {labs}\nhelp:  leave one of them out", lab::LAB_ENV);
     }
+    let shared = tempfile::tempdir().context("making a folder")?;
     let parts: Vec<(String, Command)> = (1..=labs)
         .map(|number| {
             let mut part = lab::beside_a_lab(cargo, &format!("-{number}"), lab::Optimised::No)?;
-            part.env(PART_ENV, format!("{number}/{labs}"));
+            part.env(SHARED_ENV, shared.path());
             Ok((format!("lab {number}  "), part))
         })
         .collect::<Result<_>>()?;
