@@ -11,6 +11,30 @@ const FOUND: &str =
     "axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations.flatMap((rule) =>
     rule.nodes.map((node) => `${rule.id}: ${rule.help}: ${node.target.join(' ')}: ${node.failureSummary}`)))";
 
+/// The same of the colours alone, for each colour that a lane can get and each state that it can be in.
+const FOUND_OF_COLOURS: &str = "(async () => {
+    const found = [];
+    const colours = /^lane-(\\d|none|other)$/;
+    const rename = (one, which, to) => {
+        one.classList.remove(...[...one.classList].filter((name) => which.test(name)));
+        one.classList.add(to);
+    };
+    for (const colour of ['none', 0, 1, 2, 3, 4, 5, 6, 7]) {
+        for (const state of ['on', 'off', 'refused', 'changing']) {
+            // Looked for each time: the page may have drawn them anew.
+            for (const one of document.querySelectorAll('[class*=lane-]'))
+                if ([...one.classList].some((name) => colours.test(name))) rename(one, colours, `lane-${colour}`);
+            for (const one of document.querySelectorAll('.chosen > .state'))
+                rename(one, /^state-/, `state-${state}`);
+            const { violations } = await axe.run({ include: [['.chosen'], ['.chip']] },
+                { runOnly: ['color-contrast'], resultTypes: ['violations'] });
+            found.push(...violations.flatMap((rule) => rule.nodes.map((node) =>
+                `lane-${colour}, ${state}: ${node.target.join(' ')}: ${node.failureSummary}`)));
+        }
+    }
+    return found;
+})()";
+
 pub(crate) async fn nothing_keeps_people_from_using_it(stage: &'static Stage) {
     let axe = std::fs::read_to_string(needed("CANARY_AXE")).expect("axe's script");
     let mut found = Vec::new();
@@ -29,6 +53,14 @@ pub(crate) async fn nothing_keeps_people_from_using_it(stage: &'static Stage) {
             let violations = violations.as_array().expect("a list").clone();
             found.extend(violations.into_iter().map(|one| format!("{view}, dark {}: {one}", look.dark)));
         }
+        page.run("location.hash = '#mesh'").await;
+        page.until("the view is shown", "!document.querySelector('#mesh').hidden").await;
+        // The flow was of some lane, which is the chosen one since.
+        page.click("label.lane:has(input[value='gray'])").await;
+        page.until("a lane with a state is chosen", "document.querySelector('.chosen > .state')").await;
+        let faint: Value = page.get(FOUND_OF_COLOURS).await;
+        found
+            .extend(faint.as_array().expect("a list").iter().map(|one| format!("dark {}: {one}", look.dark)));
         page.close().await;
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
