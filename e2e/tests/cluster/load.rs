@@ -17,7 +17,7 @@ const GOES_ON_MAX: Duration = Duration::from_secs(240);
 const FLOWS_PER_S_MIN: usize = 20;
 
 /// How long a client thinks before its next flow: what happens beside a load needs the processors, too.
-const THINKS: Duration = Duration::from_millis(25);
+const THINKS: Duration = Duration::from_millis(50);
 /// From how many flows on clients do not think, for it is the flows that take the time.
 const VERY_MANY: usize = 5_000;
 
