@@ -90,15 +90,10 @@ fn on_a_lab(what: &[(&str, PathBuf)]) -> Result<()> {
     if let Some(why) = lab::impossible_here() {
         bail!("{why}\nhelp:  cargo xtask bench measures the filter alone, anywhere");
     }
-    let tests = || {
-        let mut cargo = workspace::cargo_of_all("test");
-        cargo.args(["--quiet", "--test", "cluster"]);
-        cargo
-    };
     // Built before the lab is up: compiling takes the processors that are measured.
-    process::run(tests().arg("--no-run"))?;
-    let mut measured = tests();
-    measured.envs(what.iter().map(|(name, path)| (*name, path)));
+    process::run(lab::tests().args(["--quiet", "--no-run"]))?;
+    let mut measured = lab::tests();
+    measured.arg("--quiet").envs(what.iter().map(|(name, path)| (*name, path)));
     process::run(&mut lab::beside_a_lab(&measured, "", lab::Optimised::Yes)?)
 }
 

@@ -108,6 +108,13 @@ pub(crate) enum Optimised {
     No,
 }
 
+/// `cargo test` of what is tested on a lab.
+pub(crate) fn tests() -> Command {
+    let mut cargo = workspace::cargo_of_all("test");
+    cargo.args(["--test", "cluster"]);
+    cargo
+}
+
 /// `command`, run beside a lab that starts before it and ends with it, and whose name ends in `suffix`.
 ///
 /// A lab that `CANARY_LAB` names is used as it is, and stays.

@@ -50,8 +50,8 @@ fn tunnel() -> Result<()> {
 }
 
 fn releases(flows: u32) -> Result<()> {
-    let mut cargo = workspace::cargo_of_all("test");
-    cargo.args(["--test", "cluster", "--", "a_release_of_each_strategy"]);
+    let mut cargo = lab::tests();
+    cargo.args(["--", "a_release_of_each_strategy"]);
     cargo.env("CANARY_RELEASE_FLOWS", flows.to_string());
     process::run(&mut lab::beside_a_lab(&cargo, "", lab::Optimised::No)?)
 }

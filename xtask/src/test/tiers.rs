@@ -67,7 +67,7 @@ fn clippy(_: &Shop) -> Result<Outcome> {
     process::run(workspace::cargo_of_all("clippy").arg("--all-targets").args(deny))?;
     // Tests that other tiers run are none of "all".
     process::run(workspace::cargo_of_all("clippy").args(["--test", "*"]).args(deny))?;
-    // Host code that only the Wasm build compiles is invisible to the line above.
+    // Host code that only the Wasm build compiles is invisible to the lines above.
     crate::tools::ensure_rust_targets()?;
     process::run(
         workspace::cargo()
@@ -123,12 +123,7 @@ fn in_browser(shop: &Shop) -> Result<Outcome> {
 }
 
 fn cluster(shop: &Shop) -> Result<Outcome> {
-    let tests = || {
-        let mut cargo = workspace::cargo_of_all("test");
-        cargo.args(["--test", "cluster"]);
-        cargo
-    };
-    let mut cargo = shop.with_prometheus(tests())?;
+    let mut cargo = shop.with_prometheus(lab::tests())?;
     cargo
         .env(browser::BROWSER_ENV, Chromium::ensure()?.program())
         .env(browser::DRIVER_ENV, browser::driver()?)
@@ -145,7 +140,7 @@ fn cluster(shop: &Shop) -> Result<Outcome> {
         .env(FAKETIME_ENV, Faketime::ensure()?.library())
         .env(BYTES_ENV, Statics::build(&filter::build()?, false)?.bytes);
     // Built before the lab is up: compiling takes the processors that the lab's first minute needs.
-    process::run(tests().arg("--no-run"))?;
+    process::run(lab::tests().arg("--no-run"))?;
     on_labs(&cargo, shop.labs())
 }
 
