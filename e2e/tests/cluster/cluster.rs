@@ -10,7 +10,7 @@ use canary_lab::{Lab, LabName};
 use serde_json::Value;
 
 /// How long before a condition is looked at again, at least.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// How long before a flow was seen to go wrong matters, in seconds: one that has no answer began a while ago.
 const BEFORE_S: i64 = 35;
 /// How long proxies keep to themselves what they say.

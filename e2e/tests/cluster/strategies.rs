@@ -1,4 +1,4 @@
-//! Each strategy by its name, under load, while a Deployment of three pods is restarted beside it.
+//! Each strategy by its name, under load, while a Deployment of some pods is restarted beside it.
 
 use canary_localmesh::Protocol;
 
@@ -43,16 +43,16 @@ const OTHERS: [Strategy; 5] = [
 ];
 
 pub(crate) async fn at_full_length(shop: &Shop) {
-    all(shop, &[BY_REQUESTS], FLOWS).await;
+    all(shop, &[BY_REQUESTS], FLOWS, 3).await;
 }
 
 pub(crate) async fn each(shop: &Shop) {
-    all(shop, &OTHERS, FLOWS_OF_OTHERS).await;
+    all(shop, &OTHERS, FLOWS_OF_OTHERS, 2).await;
 }
 
-async fn all(shop: &Shop, strategies: &[Strategy], flows: usize) {
+async fn all(shop: &Shop, strategies: &[Strategy], flows: usize, pods: u32) {
     shop.installed();
-    shop.kubectl(&["scale", "deploy", "stock-v1", "--replicas=3"]).ok();
+    shop.kubectl(&["scale", "deploy", "stock-v1", &format!("--replicas={pods}")]).ok();
     shop.rolled_out();
     let wanted = std::env::var(FLOWS_ENV).ok().map(|flows| flows.parse().expect("a number of flows"));
     for strategy in strategies {
