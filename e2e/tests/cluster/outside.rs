@@ -2,14 +2,17 @@
 //! back, and no connection is refused on the way.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use canary_localmesh::{Client, Protocol, Tree};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::develop::Beside;
 use crate::judge::Rules;
@@ -23,6 +26,10 @@ use crate::takeovers::{AGENTS, over, things_at_rest};
 const RAW_PORT: u16 = 9000;
 /// How long it may take until new connections go elsewhere once that is said: kube-proxy's second, and its work.
 const TURNED_WITHIN: Duration = Duration::from_secs(5);
+/// Below those that the kernel gives to connections by itself.
+const PORTS_OF_ONE_USE: Range<u16> = 20_000..20_100;
+/// How long a connection may take that is led anywhere.
+const LED_IN: Duration = Duration::from_millis(200);
 /// How long the controller may take to see what somebody has undone.
 const HEALED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -126,6 +133,21 @@ async fn who(client: &Client) -> Result<String, String> {
     Ok(tree.version)
 }
 
+/// Waits until a Service's new port leads to its pods, trying from ports that nobody else is given: the kernel keeps in
+/// mind for two minutes where a connection went that nothing was translated for yet, and has the next one from the same
+/// port go there, too.
+async fn led(address: SocketAddr) {
+    let deadline = Instant::now() + TURNED_WITHIN;
+    for port in PORTS_OF_ONE_USE {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((Ipv4Addr::UNSPECIFIED, port).into()).expect("a port that is free");
+        if let Ok(Ok(_)) = timeout(LED_IN, socket.connect(address)).await {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nobody answers at the new port");
+    }
+}
+
 /// Who answers on a connection that is new.
 async fn now(address: SocketAddr) -> String {
     who(&Client::new(address, Protocol::Http1)).await.expect("an answer")
@@ -169,11 +191,7 @@ pub(crate) async fn exchanged(shop: &Shop) {
     let (http, raw) = (address(80), address(RAW_PORT));
     let before = things_at_rest(shop).await;
     let local = Local::called("cart", "laptop", shop.cluster(), shop.namespace()).await;
-    let deadline = Instant::now() + TURNED_WITHIN;
-    // The port is new.
-    while who(&Client::new(raw, Protocol::Http1)).await.is_err() {
-        assert!(Instant::now() < deadline, "nobody answers at the new port");
-    }
+    led(raw).await;
     refused(shop, &local);
 
     // By the gateway's proxy, by pods without one, and by the Service's address.
