@@ -19,6 +19,9 @@ pub(crate) const INSTALL: [&str; 4] = ["install", "--yes", "--collect-after", "2
 const INJECTED: (&str, &str) = ("istio-injection", "enabled");
 /// That of one whose pods get none.
 const NOT_INJECTED: (&str, &str) = ("istio-injection", "disabled");
+/// The label of a namespace that a test made.
+const OF_TESTS: (&str, &str) = ("canary-test", "yes");
+const REMOVE_NAMESPACES: [&str; 4] = ["delete", "namespace", "--wait=true", "--timeout=120s"];
 /// Istio's drain time, 45 s, and some.
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// The services with a gray version: cart has none, and hands on no header of ours.
@@ -56,7 +59,7 @@ impl Shop {
         let namespace = format!("shop-{:08x}", fastrand::u32(..));
         cluster.apply(&[serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": namespace, "labels": {key: value, "canary-test": "yes"}},
+            "metadata": {"name": namespace, "labels": {key: value, (OF_TESTS.0): OF_TESTS.1}},
         })]);
         cluster.apply(&manifests::shop(&namespace, mutual_tls));
         let pods = cluster.get(&["pods", "-A", "-l", "istio=ingressgateway"]);
@@ -216,6 +219,12 @@ impl Shop {
 
     /// Removes it.
     pub(crate) fn close(&self) {
-        self.cluster.kubectl(&["delete", "namespace", &self.namespace, "--wait=true", "--timeout=120s"]);
+        self.cluster.kubectl(&[&REMOVE_NAMESPACES[..], &[&self.namespace]].concat());
+    }
+
+    /// Removes every shop, and what else tests made a namespace for.
+    pub(crate) fn close_all(cluster: &Cluster) {
+        let (key, value) = OF_TESTS;
+        cluster.kubectl(&[&REMOVE_NAMESPACES[..], &["-l", &format!("{key}={value}")]].concat());
     }
 }

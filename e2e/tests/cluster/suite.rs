@@ -111,13 +111,13 @@ impl Stage {
         }
     }
 
-    /// Closes it: after all tests, and after one that failed, which leaves nobody knows what.
+    /// Closes it and all others: after all tests, and after one that failed, which leaves nobody knows what.
     fn close(&self) {
         let mut premises = self.shop.lock().unwrap_or_else(PoisonError::into_inner);
-        let Premises::Open(shop) = std::mem::replace(&mut *premises, Premises::None) else { return };
+        let Premises::Open(_) = std::mem::replace(&mut *premises, Premises::None) else { return };
         if std::env::var_os("CANARY_KEEP").is_none() {
             self.cluster.forget_lanes();
-            shop.close();
+            Shop::close_all(&self.cluster);
         }
     }
 }
