@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use canary_lab::{Lab, LabName};
 use serde_json::Value;
 
+/// The label of what tests make that no namespace of theirs takes with it, and of those namespaces.
+pub(crate) const OF_TESTS: (&str, &str) = ("canary-test", "yes");
 /// How long before a condition is looked at again, at least.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// How long before a flow was seen to go wrong matters, in seconds: one that has no answer began a while ago.
@@ -28,6 +30,11 @@ pub(crate) struct Cluster {
 enum Access {
     Lab(Lab),
     Kubeconfig(PathBuf),
+}
+
+/// What selects all that has [`OF_TESTS`].
+pub(crate) fn of_tests() -> String {
+    format!("{}={}", OF_TESTS.0, OF_TESTS.1)
 }
 
 /// A program that is ended when dropped.

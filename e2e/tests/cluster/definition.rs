@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cluster::{OF_TESTS, of_tests};
 use crate::shop::Shop;
 
 /// Has the API server judge a Lane of this name and `spec`; nothing stays.
@@ -57,14 +58,14 @@ const SECOND: &str = "default";
 fn rights(namespace: &str) -> Vec<Value> {
     let role = |name: &str, rules: Value| {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-            "metadata": {"name": name, "labels": {"canary-test": "yes"}}, "rules": rules})
+            "metadata": {"name": name, "labels": {(OF_TESTS.0): OF_TESTS.1}}, "rules": rules})
     };
     let reference =
         |name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name});
     let user = |name: &str| json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}]);
     let everywhere = |name: &str, role: &str, subject: &str| {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": name, "labels": {"canary-test": "yes"}},
+            "metadata": {"name": name, "labels": {(OF_TESTS.0): OF_TESTS.1}},
             "roleRef": reference(role), "subjects": user(subject)})
     };
     let releases = json!([{"apiGroups": ["canaryctl.io"], "resources": ["releases"], "verbs": ["*"]}]);
@@ -74,7 +75,7 @@ fn rights(namespace: &str) -> Vec<Value> {
     let routes = json!([{"apiGroups": ["networking.istio.io"], "resources": ["virtualservices"], "verbs": ["update"]}]);
     let within = |space: &str, role: &str| {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": {"name": role, "namespace": space, "labels": {"canary-test": "yes"}},
+            "metadata": {"name": role, "namespace": space, "labels": {(OF_TESTS.0): OF_TESTS.1}},
             "roleRef": reference(role), "subjects": user("release")})
     };
     vec![
@@ -178,6 +179,6 @@ pub(crate) async fn grants(shop: &Shop) {
     assert!(error.contains(&format!("create jobs.batch in the namespaces: {own}")), "{error}");
     let error = judge("release", "Release", &released("elsewhere", none)).expect_err("another namespace");
     assert!(error.contains("elsewhere"), "{error}");
-    shop.cluster().kubectl(&["delete", "clusterrole,clusterrolebinding", "-l", "canary-test=yes"]).ok();
-    shop.cluster().kubectl(&["-n", SECOND, "delete", "rolebinding", "-l", "canary-test=yes"]).ok();
+    shop.cluster().kubectl(&["delete", "clusterrole,clusterrolebinding", "-l", &of_tests()]).ok();
+    shop.cluster().kubectl(&["-n", SECOND, "delete", "rolebinding", "-l", &of_tests()]).ok();
 }

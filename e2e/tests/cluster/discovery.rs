@@ -5,6 +5,7 @@ use std::time::Duration;
 use canary_localmesh::Protocol;
 use serde_json::{Value, json};
 
+use crate::cluster::OF_TESTS;
 use crate::flows::Caller;
 use crate::manifests;
 use crate::shop::Shop;
@@ -22,7 +23,7 @@ pub(crate) async fn left_out(shop: &Shop) {
         "spec": {"hosts": ["stock"], "http": [{"route": [{"destination": {"host": "stock"}}]}]},
     });
     cluster.apply(&[
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": dark, "labels": {"canary-test": "yes"}}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": dark, "labels": {(OF_TESTS.0): OF_TESTS.1}}}),
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": "stock", "namespace": dark},
             "spec": {"selector": {"app": "stock"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::Range;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -12,7 +11,7 @@ use canary_localmesh::{Client, Protocol, Tree};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::develop::Beside;
 use crate::judge::Rules;
@@ -26,9 +25,9 @@ use crate::takeovers::{AGENTS, over, things_at_rest};
 const RAW_PORT: u16 = 9000;
 /// How long it may take until new connections go elsewhere once that is said: kube-proxy's second, and its work.
 const TURNED_WITHIN: Duration = Duration::from_secs(5);
-/// Below those that the kernel gives to connections by itself.
-const PORTS_OF_ONE_USE: Range<u16> = 20_000..20_100;
-/// How long a connection may take that is led anywhere.
+/// The first of ports that the kernel gives to no connection by itself.
+const FIRST_OWN_PORT: u16 = 20_000;
+/// How long a connection may take that is led anywhere, and how long before the next is tried.
 const LED_IN: Duration = Duration::from_millis(200);
 /// How long the controller may take to see what somebody has undone.
 const HEALED_WITHIN: Duration = Duration::from_secs(10);
@@ -138,13 +137,14 @@ async fn who(client: &Client) -> Result<String, String> {
 /// port go there, too.
 async fn led(address: SocketAddr) {
     let deadline = Instant::now() + TURNED_WITHIN;
-    for port in PORTS_OF_ONE_USE {
+    for port in FIRST_OWN_PORT.. {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind((Ipv4Addr::UNSPECIFIED, port).into()).expect("a port that is free");
         if let Ok(Ok(_)) = timeout(LED_IN, socket.connect(address)).await {
             return;
         }
         assert!(Instant::now() < deadline, "nobody answers at the new port");
+        sleep(LED_IN).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use canary_lab::Lab;
 use serde_json::json;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, OF_TESTS};
 use crate::judge::{Rules, lane_pods_saw_only};
 use crate::load::Load;
 use crate::manifests;
@@ -27,7 +27,7 @@ pub(crate) async fn beside(shop: &Shop) {
     let dark = format!("dark-{:08x}", fastrand::u32(..));
     cluster.apply(&[
         json!({"apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": dark, "labels": {"canary-test": "yes", DARK: "yes"}}}),
+            "metadata": {"name": dark, "labels": {(OF_TESTS.0): OF_TESTS.1, DARK: "yes"}}}),
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "stock", "namespace": dark},
             "spec": {"selector": {"app": "stock"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}}),
         manifests::deployment(&dark, Shop::service("stock"), "v1", None, 1),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::Ran;
+use crate::cluster::{OF_TESTS, Ran, of_tests};
 use crate::shop::Shop;
 
 mod writing;
@@ -13,8 +13,6 @@ pub(crate) use writing::{developing, installing, writing};
 
 /// How long the API server may take to hear of a role.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(20);
-/// By this label roles of the tests are found.
-const LABEL: (&str, &str) = ("canary-test", "yes");
 
 /// A command, by people who have its rights alone.
 struct Case<'a> {
@@ -101,7 +99,7 @@ fn of(roles: &[Value], user: &str, without: &[&Right]) -> Vec<Value> {
         rules.retain(|rule| rule["verbs"] != json!([]));
     }
     for role in &mut roles {
-        role["metadata"]["labels"] = json!({LABEL.0: LABEL.1});
+        role["metadata"]["labels"] = json!({OF_TESTS.0: OF_TESTS.1});
         role["metadata"]["name"] = user.into();
         if !role["subjects"].is_null() {
             role["subjects"][0]["name"] = user.into();
@@ -141,7 +139,7 @@ fn run(shop: &Shop, args: &[&str], user: &str) -> Ran {
 #[track_caller]
 fn take_all(shop: &Shop) {
     let kinds = "clusterroles,clusterrolebindings,roles,rolebindings";
-    let label = format!("{}={}", LABEL.0, LABEL.1);
+    let label = of_tests();
     for namespace in [shop.namespace(), "canaryctl-system", "istio-system"] {
         shop.cluster().kubectl(&["-n", namespace, "delete", kinds, "-l", &label, "--wait=false"]);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use canary_localmesh::{Client, Protocol, Tree};
 use serde_json::json;
 
+use crate::cluster::OF_TESTS;
 use crate::flows::{Caller, path};
 use crate::judge::{Lane, Rules, User, lane_pods_saw_only};
 use crate::load::Load;
@@ -106,7 +107,7 @@ pub(crate) async fn foreign_rule(shop: &Shop) {
     shop.installed();
     let foreign = format!("{}-foreign", shop.namespace());
     shop.cluster().apply(&[
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": foreign, "labels": {"canary-test": "yes"}}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": foreign, "labels": {(OF_TESTS.0): OF_TESTS.1}}}),
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
             "metadata": {"name": "stock", "namespace": foreign},

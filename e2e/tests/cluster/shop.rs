@@ -7,7 +7,7 @@ use canary_localmesh::Protocol;
 use canary_localmesh::app::Access;
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Ran};
+use crate::cluster::{Cluster, OF_TESTS, Ran, of_tests};
 use crate::flows::Caller;
 use crate::manifests::{self, CHAIN, Service};
 
@@ -19,8 +19,6 @@ pub(crate) const INSTALL: [&str; 4] = ["install", "--yes", "--collect-after", "2
 const INJECTED: (&str, &str) = ("istio-injection", "enabled");
 /// That of one whose pods get none.
 const NOT_INJECTED: (&str, &str) = ("istio-injection", "disabled");
-/// The label of a namespace that a test made.
-const OF_TESTS: (&str, &str) = ("canary-test", "yes");
 const REMOVE_NAMESPACES: [&str; 4] = ["delete", "namespace", "--wait=true", "--timeout=120s"];
 /// Istio's drain time, 45 s, and some.
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
@@ -224,7 +222,6 @@ impl Shop {
 
     /// Removes every shop, and what else tests made a namespace for.
     pub(crate) fn close_all(cluster: &Cluster) {
-        let (key, value) = OF_TESTS;
-        cluster.kubectl(&[&REMOVE_NAMESPACES[..], &["-l", &format!("{key}={value}")]].concat());
+        cluster.kubectl(&[&REMOVE_NAMESPACES[..], &["-l", &of_tests()]].concat());
     }
 }

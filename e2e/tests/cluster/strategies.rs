@@ -15,6 +15,9 @@ const FLOWS_ENV: &str = "CANARY_RELEASE_FLOWS";
 const FLOWS: usize = 12_500;
 /// Fewest flows of each of the others while nothing moves: 2,400 requests, beside those of some minutes in which pods do.
 const FLOWS_OF_OTHERS: usize = 600;
+/// Pods that are restarted beside it, and beside each of the others.
+const PODS: u32 = 3;
+const PODS_OF_OTHERS: u32 = 2;
 /// Flows of one user, half of which go each way: that none goes one of them is not to be thought of.
 const DRAWN: usize = 60;
 
@@ -43,11 +46,11 @@ const OTHERS: [Strategy; 5] = [
 ];
 
 pub(crate) async fn at_full_length(shop: &Shop) {
-    all(shop, &[BY_REQUESTS], FLOWS, 3).await;
+    all(shop, &[BY_REQUESTS], FLOWS, PODS).await;
 }
 
 pub(crate) async fn each(shop: &Shop) {
-    all(shop, &OTHERS, FLOWS_OF_OTHERS, 2).await;
+    all(shop, &OTHERS, FLOWS_OF_OTHERS, PODS_OF_OTHERS).await;
 }
 
 async fn all(shop: &Shop, strategies: &[Strategy], flows: usize, pods: u32) {

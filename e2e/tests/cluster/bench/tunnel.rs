@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::processes;
 use crate::bytes;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, OF_TESTS};
 use crate::link::Link;
 use sshd::Sshd;
 use ways::{Open, Place, WAYS};
@@ -170,7 +170,7 @@ fn place(cluster: &Cluster) -> Place {
     cluster.apply(&[
         json!({
             "apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": namespace, "labels": {"canary-test": "yes"}},
+            "metadata": {"name": namespace, "labels": {(OF_TESTS.0): OF_TESTS.1}},
         }),
         bytes::pod(&namespace, program_image),
     ]);
