@@ -10,6 +10,7 @@ pub mod job;
 pub mod launch;
 #[cfg(target_os = "linux")]
 pub mod netns;
+pub mod network;
 pub mod offered;
 pub mod offers;
 pub mod proxy;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod routes;
 pub mod session;
 pub(crate) mod stored;
+pub mod translation;
 #[cfg(target_os = "linux")]
 pub mod tun;
 mod way;

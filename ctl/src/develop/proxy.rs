@@ -9,11 +9,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use canary_tunnel::{Client, DialError, Problem};
+use canary_tunnel::{DialError, Problem};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 pub use pac::{PATH as PAC_PATH, pac};
+
+use super::network::Network;
 
 /// The first byte that a SOCKS5 client sends.
 const SOCKS5: u8 = 5;
@@ -21,14 +23,14 @@ const SOCKS5: u8 = 5;
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, dial: Client) {
+pub async fn serve(listener: TcpListener, cluster: Network) {
     let here = listener.local_addr().ok();
     loop {
         match listener.accept().await {
             Ok((connection, _)) => {
-                let dial = dial.clone();
+                let cluster = cluster.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = one(connection, dial, here).await {
+                    if let Err(error) = one(connection, cluster, here).await {
                         tracing::debug!(%error, "a connection to the proxy broke");
                     }
                 });
@@ -41,14 +43,14 @@ pub async fn serve(listener: TcpListener, dial: Client) {
     }
 }
 
-async fn one(connection: TcpStream, dial: Client, here: Option<SocketAddr>) -> io::Result<()> {
+async fn one(connection: TcpStream, cluster: Network, here: Option<SocketAddr>) -> io::Result<()> {
     connection.set_nodelay(true)?;
     let mut first = [0];
     let peeked = timeout(ASK_TIMEOUT, connection.peek(&mut first)).await;
     match peeked.map_err(|_| io::ErrorKind::TimedOut)?? {
         0 => Ok(()),
-        _ if first[0] == SOCKS5 => socks::serve(connection, &dial).await,
-        _ => http::serve(connection, dial, here).await,
+        _ if first[0] == SOCKS5 => socks::serve(connection, &cluster).await,
+        _ => http::serve(connection, cluster, here).await,
     }
 }
 

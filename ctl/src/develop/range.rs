@@ -35,6 +35,26 @@ impl Range {
         Ipv4Addr::from_bits(mask(self.bits))
     }
 
+    /// How many bits its addresses share.
+    pub(super) fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    /// The range within this one that is as long as another and whose addresses end as the other's do.
+    pub(super) fn counterpart(&self, other: Self) -> Option<Self> {
+        (self.bits <= other.bits).then(|| Self::new(self.with_end_of(other.address()), other.bits))
+    }
+
+    /// Its first range of a length.
+    pub(super) fn first(&self, bits: u8) -> Option<Self> {
+        (self.bits <= bits).then(|| Self::new(self.address(), bits))
+    }
+
+    /// Its address that ends as another does.
+    pub(super) fn with_end_of(&self, other: Ipv4Addr) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.address | (other.to_bits() & !mask(self.bits)))
+    }
+
     pub(super) fn has(&self, address: Ipv4Addr) -> bool {
         address.to_bits() & mask(self.bits) == self.address
     }
@@ -75,6 +95,16 @@ pub fn outermost(ranges: &[Range]) -> Vec<Range> {
     all.dedup();
     let is_within = |range: &Range| all.iter().any(|other| other != range && other.covers(range));
     all.iter().filter(|range| !is_within(range)).copied().collect()
+}
+
+/// What is left of ranges without others, in as few ranges as there can be.
+#[must_use]
+pub fn without(ranges: &[Range], skip: &[Range]) -> Vec<Range> {
+    let mut left = outermost(ranges);
+    for one in skip {
+        left = left.iter().flat_map(|range| range.without(one)).collect();
+    }
+    left
 }
 
 const fn mask(bits: u8) -> u32 {

@@ -20,6 +20,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::cluster::{Cluster, ClusterArgs, block_on};
+use crate::develop::network::Network;
 use crate::develop::proxy::{self, PAC_PATH};
 use crate::develop::range::Range;
 use crate::develop::report::{self, Format};
@@ -123,6 +124,11 @@ pub struct TunArgs {
     /// With --tun: addresses that are this machine's, though the cluster has them, too; may be repeated.
     #[arg(long, value_name = "CIDR", requires = "tun")]
     skip_range: Vec<Range>,
+    /// With --tun: have the cluster's ranges that this machine reaches already, which are refused otherwise, at other
+    /// addresses here: of the range that is named, or of 240.0.0.0/4, which no network has.
+    #[arg(long, value_name = "CIDR", requires = "tun", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "not there, there, there with a value: as clap has it")]
+    translate: Option<Option<Range>>,
 }
 
 /// What replaces the right to look.
@@ -153,7 +159,8 @@ Examples:
   canaryctl connect -n shop --lane gray        every request that starts here is in lane gray
   canaryctl connect -n shop --loopback         each Service at an address of its own here, with its ports
   canaryctl connect -n shop --tun              every program: curl http://cart/
-  canaryctl connect --tun --skip-range 10.244.1.0/24")]
+  canaryctl connect --tun --skip-range 10.244.1.0/24
+  canaryctl connect --tun --translate          where this machine has a use of its own for the cluster's addresses")]
 pub struct Args {
     /// The port of this machine that serves; 0 takes a free one.
     #[arg(long, default_value_t = 1080, value_name = "PORT")]
@@ -214,8 +221,12 @@ async fn serve(
         None => Besides::Nothing,
     };
     ready(args, session, &cluster.namespace, (here, &besides), started.elapsed());
+    let network = match &besides {
+        Besides::Tun(tun) => tun.network().clone(),
+        Besides::Nothing | Besides::Loopback(_) => Network::new(session.tunnel().clone()),
+    };
     let ended = tokio::select! {
-        () = proxy::serve(listener, session.tunnel().clone()) => Ok(()),
+        () = proxy::serve(listener, network) => Ok(()),
         failure = report::follow(session.tunnel().status(), args.agent.format()) => Err(failure),
         failure = besides.keep() => Err(failure),
         () = signals::stopped() => Ok(()),

@@ -159,6 +159,7 @@ fn main() -> ExitCode {
     suite.test("a_machine_beside_the_cluster_has_services_at_addresses_of_its_own", develop::on_loopback);
     suite.test("a_machine_beside_the_cluster_is_in_the_lane_it_names", develop::in_a_lane);
     suite.test("a_whole_machine_reaches_what_a_pod_reaches", whole_machine::reached);
+    suite.test("a_whole_machine_reaches_a_cluster_whose_addresses_it_has_itself", whole_machine::translated);
     suite.test("a_whole_machine_is_in_the_lane_it_names_whoever_carries_it", whole_machine::in_a_lane);
     suite.test("a_whole_machine_is_put_back_whatever_ends", whole_machine::put_back);
     suite.test("a_program_reaches_what_a_pod_reaches", programs::reach);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use canary_localmesh::Tree;
 use serde_json::json;
 
-use crate::cluster::Ran;
+use crate::cluster::{Holding, Ran};
 use crate::develop::Beside;
 use crate::documents::shown_first;
 use crate::shop::{GRAY_SERVICES, Shop};
@@ -24,6 +24,9 @@ const LINK: &str = "laptop0";
 const PODS: &str = "10.88.0.0/16";
 /// The Services' range.
 const SERVICES: &str = "10.96.0.0/12";
+/// An address of the pods' range that the machine itself has, and what is there.
+const OWN: &str = "10.88.3.7";
+const OWN_PORT: &str = "8000";
 
 /// What must be as it was.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +46,11 @@ struct Machine<'s> {
 
 impl<'s> Machine<'s> {
     fn start(shop: &'s Shop) -> Self {
+        Self::of(shop, "The whole machine")
+    }
+
+    /// Of whom a section of the document tells.
+    fn of(shop: &'s Shop, section: &str) -> Self {
         // Of /etc it has a copy, whose hosts file has no final newline; Go's and curl's lookups ask files first.
         let script = "etc=$(mktemp -d) && cp -a /etc/. $etc/ && mount --bind $etc /etc && \
                       printf '127.0.0.1 localhost\\n10.1.2.3 other.example' >/etc/hosts && ip link set lo up && \
@@ -53,7 +61,7 @@ impl<'s> Machine<'s> {
         let mut line = String::new();
         BufReader::new(holder.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         assert_eq!(line, "ready\n");
-        let typed = shown_first("develop.md", "The whole machine");
+        let typed = shown_first("develop.md", section);
         let machine = Self { shop, holder, typed };
         let id = machine.holder.id().to_string();
         let node = shop.cluster().node_address();
@@ -72,6 +80,12 @@ impl<'s> Machine<'s> {
         let id = self.holder.id().to_string();
         let enter = ["-t", &id, "--net", "--mount", "--"].map(str::to_owned);
         enter.into_iter().chain(command.iter().map(|word| (*word).to_owned())).collect()
+    }
+
+    /// What stays until it is dropped.
+    fn start_inside(&self, command: &[&str]) -> Holding {
+        let args = self.inside(command);
+        Holding(self.shop.cluster().start("nsenter", &args.iter().map(String::as_str).collect::<Vec<_>>()))
     }
 
     fn run(&self, command: &[&str]) -> Ran {
@@ -120,7 +134,13 @@ impl<'s> Machine<'s> {
 
     #[track_caller]
     fn curl(&self, url: &str) -> String {
-        self.run(&["curl", "-sSk", "--fail-with-body", "--max-time", "20", url]).ok().stdout
+        self.curl_by(&[], url)
+    }
+
+    #[track_caller]
+    fn curl_by(&self, way: &[&str], url: &str) -> String {
+        let args = ["curl", "-sSk", "--fail-with-body", "--max-time", "20"];
+        self.run(&[&args, way, &[url]].concat()).ok().stdout
     }
 }
 
@@ -194,6 +214,75 @@ pub(crate) async fn reached(shop: &Shop) {
     shop.cluster().kubectl(&["-n", "istio-system", "delete", "service", "pilots"]).ok();
 }
 
+/// A machine whose own networks have the cluster's addresses reaches both: its own by those, the cluster's by names and by
+/// others, whichever way a program takes.
+pub(crate) async fn translated(shop: &Shop) {
+    shop.installed();
+    let namespace = shop.namespace();
+    tokio::task::block_in_place(|| {
+        let machine = Machine::of(shop, "Overlapping ranges");
+        for command in [
+            &["ip", "link", "add", "own0", "type", "veth", "peer", "name", "own1"][..],
+            &["ip", "addr", "add", &format!("{OWN}/24"), "dev", "own0"],
+            &["ip", "link", "set", "own0", "up"],
+            &["ip", "link", "set", "own1", "up"],
+            &["ip", "route", "add", "10.96.0.0/16", "via", FAR],
+        ] {
+            machine.run(command).ok();
+        }
+        let server = format!(
+            "exec python3 -m http.server --bind {OWN} --directory /etc/init.d {OWN_PORT} 2>/dev/null"
+        );
+        let _own = machine.start_inside(&["sh", "-c", &server]);
+        let at_own = format!("http://{OWN}:{OWN_PORT}/");
+        shop.cluster().until("the machine's own server answers", BACK_WITHIN, || {
+            (machine.run(&["curl", "-sS", &at_own]).code == 0).then_some(())
+        });
+        let before = machine.state();
+        let ranges = ["--cluster-range", PODS, "--cluster-range", SERVICES];
+        let mut connected = machine.connected(&ranges);
+        let tun = &connected.ready()["tun"];
+        let want = json!([
+            {"range": PODS, "here": "250.88.0.0/16"},
+            {"range": SERVICES, "here": "250.96.0.0/12"},
+        ]);
+        assert_eq!((&tun["translated"], &tun["ranges"]), (&want, &json!([])));
+
+        // By names, of which it knows where they lead here, and by addresses, each as this machine has it.
+        let service = shop.cluster().get(&["-n", namespace, "svc", "stock"]);
+        let address = service["spec"]["clusterIP"].as_str().expect("an address");
+        let here = format!("250.{}", address.split_once('.').expect("an address").1);
+        assert!(machine.run(&["getent", "hosts", "stock"]).ok().stdout.starts_with(&format!("{here} ")));
+        for host in ["stock", &format!("stock.{namespace}"), &format!("stock.{namespace}.svc.cluster.local")]
+        {
+            let tree: Tree =
+                serde_json::from_str(&machine.curl(&format!("http://{host}/"))).expect("an answer");
+            assert_eq!(tree.service, format!("stock.{namespace}"), "{host}");
+        }
+        assert!(machine.curl("https://kubernetes.default.svc/version").contains("gitVersion"));
+        let pods = shop.cluster().get(&["-n", "istio-system", "pods", "-l", "app=istiod"]);
+        let pod = pods["items"][0]["status"]["podIP"].as_str().expect("an address");
+        let pod_here = format!("250.{}", pod.split_once('.').expect("an address").1);
+        let version = machine.curl(&format!("http://{pod_here}:15014/version"));
+        assert!(!version.is_empty());
+
+        // The proxies know these addresses and the cluster's own, whoever looks a name up.
+        let proxy = connected.says("socks").rsplit_once("//").expect("a URL").1.to_owned();
+        for (scheme, host) in [("socks5", pod_here.as_str()), ("socks5h", pod), ("http", &pod_here)] {
+            let url = format!("http://{host}:15014/version");
+            assert_eq!(machine.curl_by(&["-x", &format!("{scheme}://{proxy}")], &url), version, "{scheme}");
+        }
+        let tree = machine.curl_by(&["-x", &format!("socks5://{proxy}")], "http://stock/");
+        assert!(tree.contains(&format!("stock.{namespace}")), "{tree}");
+
+        // What is this machine's stays its own.
+        assert!(machine.curl(&at_own).contains("Directory listing"));
+        assert!(machine.run(&["ip", "route", "get", "10.96.0.1"]).ok().stdout.contains("eth0"));
+        assert_eq!(connected.interrupt().code(), Some(0));
+        machine.is_back(&before);
+    });
+}
+
 /// Every flow that starts on the machine is in the lane that it names, also once its agent has been replaced.
 pub(crate) async fn in_a_lane(shop: &Shop) {
     shop.installed();
@@ -237,7 +326,17 @@ pub(crate) async fn put_back(shop: &Shop) {
         let overlaps = machine.refused(&["--cluster-range", PODS]);
         let says = "10.88.0.0/16 overlaps 10.88.3.0/24, which this machine reaches by eth0";
         assert!(overlaps.code == 5 && overlaps.stderr.contains(says), "{overlaps}");
-        assert!(overlaps.stderr.contains("--skip-range 10.88.3.0/24"), "{overlaps}");
+        assert!(overlaps.stderr.contains("--skip-range 10.88.3.0/24; or"), "{overlaps}");
+        assert!(overlaps.stderr.contains("--translate"), "{overlaps}");
+        machine.is_back(&before);
+        let no_room = machine.refused(&["--cluster-range", PODS, "--translate=198.18.0.0/24"]);
+        let says = "in 198.18.0.0/24 there is no room for the cluster's 10.88.0.0/16";
+        assert!(no_room.code == 5 && no_room.stderr.contains(says), "{no_room}");
+        machine.is_back(&before);
+        let mut connected = machine.connected(&["--cluster-range", PODS, "--translate=198.18.0.0/15"]);
+        let translated = &connected.ready()["tun"]["translated"];
+        assert_eq!(translated, &json!([{"range": PODS, "here": "198.18.0.0/16"}]));
+        assert_eq!(connected.interrupt().code(), Some(0));
         machine.is_back(&before);
 
         let with = ["--cluster-range", PODS, "--skip-range", "10.88.3.0/24"];

@@ -6,13 +6,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use canary_tunnel::{Client, Target};
+use canary_tunnel::Target;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::{HERE, HERE_NAME};
 use crate::develop::dns::{self, Answer, Kind, only_4};
+use crate::develop::network::Network;
 use crate::develop::range::Range;
 use crate::develop::routes;
 
@@ -53,7 +54,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Far for T {}
 
 /// What is outside of the namespace.
 pub struct Outside {
-    tunnel: Client,
+    cluster: Network,
     led: Led,
     /// What names of the cluster stood for.
     seen: Mutex<HashSet<Ipv4Addr>>,
@@ -62,15 +63,15 @@ pub struct Outside {
 impl Outside {
     /// Through a session, for these addresses in any case; all that is not the cluster's as without us.
     #[must_use]
-    pub fn new(tunnel: Client, clusters: Vec<Range>) -> Self {
+    pub fn new(cluster: Network, clusters: Vec<Range>) -> Self {
         let machines = routes::here().unwrap_or_default().into_iter().map(|route| route.to).collect();
-        Self { tunnel, led: Led::All { clusters, machines }, seen: Mutex::default() }
+        Self { cluster, led: Led::All { clusters, machines }, seen: Mutex::default() }
     }
 
     /// Through a session, whatever the address and the name.
     #[must_use]
-    pub fn cluster(tunnel: Client) -> Self {
-        Self { tunnel, led: Led::Cluster, seen: Mutex::default() }
+    pub fn cluster(cluster: Network) -> Self {
+        Self { cluster, led: Led::Cluster, seen: Mutex::default() }
     }
 
     /// Connects to what the program calls by this address.
@@ -78,7 +79,7 @@ impl Outside {
         match self.way(to) {
             Way::Cluster => {
                 let target = Target::new(&to.ip().to_string(), to.port()).map_err(io::Error::other)?;
-                let stream = self.tunnel.dial(&target).await.map_err(io::Error::other)?;
+                let stream = self.cluster.dial(&target).await.map_err(io::Error::other)?;
                 Ok(Box::new(stream))
             }
             Way::Machine(to) => {
@@ -138,7 +139,7 @@ impl Outside {
     }
 
     async fn of_cluster(&self, name: &str) -> Answer {
-        let answer = Answer::resolved(name, self.tunnel.resolve(name).await);
+        let answer = Answer::resolved(name, self.cluster.resolve(name).await);
         if let Answer::Addresses(addresses) = &answer {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let room = SEEN_MAX.saturating_sub(seen.len());

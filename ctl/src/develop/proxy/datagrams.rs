@@ -5,13 +5,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use canary_tunnel::Client;
 use fast_socks5::parse_udp_request;
 use fast_socks5::util::target_addr::TargetAddr;
 use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;
 
 use crate::develop::dns::{self, Answer, Kind};
+use crate::develop::network::Network;
 
 /// Where DNS is asked.
 const DNS: u16 = 53;
@@ -29,7 +29,7 @@ pub(super) async fn bind(beside: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Answers a program's questions until it is dropped.
-pub(super) async fn serve(socket: UdpSocket, program: IpAddr, cluster: &Client) -> io::Error {
+pub(super) async fn serve(socket: UdpSocket, program: IpAddr, cluster: &Network) -> io::Error {
     let (socket, places) = (Arc::new(socket), Arc::new(Semaphore::new(QUESTIONS_MAX)));
     let mut datagram = [0; DATAGRAM_MAX];
     loop {
@@ -62,7 +62,7 @@ async fn question(datagram: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     (fragment == 0 && port == DNS).then(|| (header.to_vec(), query.to_vec()))
 }
 
-async fn answer(query: &[u8], cluster: &Client) -> Option<Vec<u8>> {
+async fn answer(query: &[u8], cluster: &Network) -> Option<Vec<u8>> {
     let question = dns::read(query)?;
     let found = match question.kind {
         Kind::Other => Answer::NotImplemented,

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use canary_tunnel::{Client, DialError, Target, splice};
+use canary_tunnel::{DialError, Target, splice};
 use http::header::{
     CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -22,6 +22,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::{ASK_TIMEOUT, is_timeout, pac};
+use crate::develop::network::Network;
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
@@ -38,10 +39,14 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-pub(super) async fn serve(connection: TcpStream, dial: Client, here: Option<SocketAddr>) -> io::Result<()> {
+pub(super) async fn serve(
+    connection: TcpStream,
+    cluster: Network,
+    here: Option<SocketAddr>,
+) -> io::Result<()> {
     let service = service_fn(move |request| {
-        let dial = dial.clone();
-        async move { Ok::<_, Infallible>(answer(request, dial, here).await) }
+        let cluster = cluster.clone();
+        async move { Ok::<_, Infallible>(answer(request, cluster, here).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -53,12 +58,12 @@ pub(super) async fn serve(connection: TcpStream, dial: Client, here: Option<Sock
         .map_err(io::Error::other)
 }
 
-async fn answer(request: Request<Incoming>, dial: Client, here: Option<SocketAddr>) -> Response<Body> {
+async fn answer(request: Request<Incoming>, cluster: Network, here: Option<SocketAddr>) -> Response<Body> {
     if request.method() == Method::CONNECT {
-        return connect(request, dial).await;
+        return connect(request, cluster).await;
     }
     match (request.uri().scheme_str(), request.uri().path()) {
-        (Some("http"), _) => forward(request, dial).await,
+        (Some("http"), _) => forward(request, cluster).await,
         (None, pac::PATH) => {
             let mut response = said(StatusCode::OK, pac::pac(here));
             let kind = HeaderValue::from_static("application/x-ns-proxy-autoconfig");
@@ -74,11 +79,11 @@ async fn answer(request: Request<Incoming>, dial: Client, here: Option<SocketAdd
 }
 
 /// Bytes both ways, whatever they are.
-async fn connect(request: Request<Incoming>, dial: Client) -> Response<Body> {
+async fn connect(request: Request<Incoming>, cluster: Network) -> Response<Body> {
     let Some(target) = target(request.uri(), None) else {
         return said(StatusCode::BAD_REQUEST, "CONNECT wants HOST:PORT\n".into());
     };
-    let mut stream = match dial.dial(&target).await {
+    let mut stream = match cluster.dial(&target).await {
         Ok(stream) => stream,
         Err(error) => return refused(&error),
     };
@@ -98,11 +103,11 @@ async fn connect(request: Request<Incoming>, dial: Client) -> Response<Body> {
 }
 
 /// One request, over a connection of its own.
-async fn forward(mut request: Request<Incoming>, dial: Client) -> Response<Body> {
+async fn forward(mut request: Request<Incoming>, cluster: Network) -> Response<Body> {
     let Some(target) = target(request.uri(), Some(80)) else {
         return said(StatusCode::BAD_REQUEST, "the URL names no host\n".into());
     };
-    let stream = match dial.dial(&target).await {
+    let stream = match cluster.dial(&target).await {
         Ok(stream) => stream,
         Err(error) => return refused(&error),
     };

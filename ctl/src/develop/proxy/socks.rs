@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use canary_tunnel::{Client, DialError, Problem, Target, splice};
+use canary_tunnel::{DialError, Problem, Target, splice};
 use fast_socks5::server::{Socks5ServerProtocol, SocksServerError};
 use fast_socks5::util::target_addr::TargetAddr;
 use fast_socks5::{ReplyError, Socks5Command};
@@ -13,11 +13,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{ASK_TIMEOUT, datagrams, is_timeout};
+use crate::develop::network::Network;
 
 /// The address that we are bound to is the agent's; nobody here could use it.
 const BOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-pub(super) async fn serve(connection: TcpStream, dial: &Client) -> io::Result<()> {
+pub(super) async fn serve(connection: TcpStream, cluster: &Network) -> io::Result<()> {
     let (here, program) = (connection.local_addr()?, connection.peer_addr()?);
     let asked = timeout(ASK_TIMEOUT, async {
         let greeted = Socks5ServerProtocol::accept_no_auth(connection).await?;
@@ -31,7 +32,7 @@ pub(super) async fn serve(connection: TcpStream, dial: &Client) -> io::Result<()
             asked.reply_success(socket.local_addr()?).await.map_err(|error| failed(&error))?;
         let mut rest = [0; 1];
         return tokio::select! {
-            error = datagrams::serve(socket, program.ip(), dial) => Err(error),
+            error = datagrams::serve(socket, program.ip(), cluster) => Err(error),
             // It lasts as long as the connection by which it was asked for.
             ended = connection.read(&mut rest) => ended.map(drop),
         };
@@ -46,7 +47,7 @@ pub(super) async fn serve(connection: TcpStream, dial: &Client) -> io::Result<()
     let Ok(target) = target else {
         return asked.reply_error(&ReplyError::HostUnreachable).await.map_err(|error| failed(&error));
     };
-    match dial.dial(&target).await {
+    match cluster.dial(&target).await {
         Ok(stream) => {
             let connection = asked.reply_success(BOUND).await.map_err(|error| failed(&error))?;
             splice(connection, stream).await.map(drop)

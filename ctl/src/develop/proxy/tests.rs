@@ -1,12 +1,14 @@
 //! The proxy before a real tunnel to a real agent, as programs use it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use canary_tunnel::{Agent, AgentOptions, ClientOptions, Connect, ConnectError, Session};
+use canary_tunnel::{Agent, AgentOptions, Client, ClientOptions, Connect, ConnectError, Session};
 use fast_socks5::client::{Config, Socks5Stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::develop::range::Range;
+use crate::develop::translation::{RESERVED, Translation};
 
 struct To(SocketAddr);
 
@@ -26,6 +28,10 @@ async fn listen() -> (TcpListener, SocketAddr) {
 
 /// A proxy to an agent on this machine.
 async fn proxy() -> SocketAddr {
+    proxy_translated(Translation::default()).await
+}
+
+async fn proxy_translated(translation: Translation) -> SocketAddr {
     let session = Session::random().expect("bytes");
     let agent = Agent::new(AgentOptions::new(session.secret_hash(), "test"));
     let (listener, address) = listen().await;
@@ -37,8 +43,14 @@ async fn proxy() -> SocketAddr {
     });
     let (client, _) = Client::start(session, To(address), ClientOptions::new("test"));
     let (listener, here) = listen().await;
-    tokio::spawn(serve(listener, client));
+    tokio::spawn(serve(listener, Network::new(client).translated(translation)));
     here
+}
+
+/// This machine's loopback by other addresses.
+fn elsewhere() -> Translation {
+    let loopback = Range::new(Ipv4Addr::LOCALHOST, 8);
+    Translation::new(&[loopback], RESERVED, &[]).expect("room")
 }
 
 /// A service that tells what it was sent, up to an empty line, and ends.
@@ -79,6 +91,19 @@ async fn socks_clients_reach_names_and_addresses() {
         let mut back = String::new();
         stream.read_to_string(&mut back).await.expect("an answer");
         assert!(back.ends_with("\r\n\r\nhello\r\n\r\n"), "{back}");
+    }
+}
+
+#[tokio::test]
+async fn clients_reach_what_this_machine_calls_by_another_address() {
+    let here = elsewhere().here(Ipv4Addr::LOCALHOST).to_string();
+    let (proxy, service) = (proxy_translated(elsewhere()).await, teller().await);
+    for host in [here.as_str(), "127.0.0.1", "localhost"] {
+        let request = format!("CONNECT {host}:{} HTTP/1.1\r\n\r\nhello\r\n\r\n", service.port());
+        let said = answer(proxy, &request).await;
+        assert!(said.ends_with("\r\n\r\nhello\r\n\r\n"), "{host}: {said}");
+        let stream = Socks5Stream::connect(proxy, host.into(), service.port(), Config::default()).await;
+        stream.map(drop).unwrap_or_else(|error| panic!("{host}: {error}"));
     }
 }
 
@@ -157,7 +182,7 @@ async fn browsers_get_a_file_that_names_this_proxy() {
 
 #[tokio::test]
 async fn socks_clients_ask_the_clusters_dns_by_datagrams() {
-    let mut asks = TcpStream::connect(proxy().await).await.expect("a connection");
+    let mut asks = TcpStream::connect(proxy_translated(elsewhere()).await).await.expect("a connection");
     asks.write_all(&[5, 1, 0]).await.expect("sent");
     let mut chosen = [0; 2];
     asks.read_exact(&mut chosen).await.expect("an answer");
@@ -181,7 +206,7 @@ async fn socks_clients_ask_the_clusters_dns_by_datagrams() {
     let (len, from) =
         timeout(ASK_TIMEOUT, socket.recv_from(&mut answer)).await.expect("in time").expect("one");
     assert_eq!((from, &answer[..12]), (relay, &[&header(53)[..], &[0, 2]].concat()[..]));
-    assert_eq!(answer[len - 4..len], [127, 0, 0, 1]);
+    assert_eq!(answer[len - 4..len], elsewhere().here(Ipv4Addr::LOCALHOST).octets());
     // It ends with the connection that asked for it.
     drop(asks);
     let mut is_over = false;

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::order::Entry;
 use crate::develop::stored::store;
+use crate::develop::translation::Translation;
 
 /// What names of the cluster's end in.
 const DOMAIN: &str = "cluster.local";
@@ -51,8 +52,14 @@ async fn may_list(services: Api<Service>, slices: Api<EndpointSlice>) -> bool {
     services.list(&one).await.is_ok() && slices.list(&one).await.is_ok()
 }
 
-/// Tells the names of a scope whenever they change, until nobody listens.
-pub async fn follow(client: Client, namespace: String, scope: Scope, tell: mpsc::Sender<Vec<Entry>>) {
+/// Tells the names of a scope whenever they change, by the addresses that they have here, until nobody listens.
+pub async fn follow(
+    client: Client,
+    namespace: String,
+    scope: Scope,
+    translation: Translation,
+    tell: mpsc::Sender<Vec<Entry>>,
+) {
     let (services, slices) = match scope {
         Scope::All => (Api::all(client.clone()), Api::all(client)),
         Scope::One => (Api::namespaced(client.clone(), &namespace), Api::namespaced(client, &namespace)),
@@ -68,7 +75,8 @@ pub async fn follow(client: Client, namespace: String, scope: Scope, tell: mpsc:
         }
         let mut last = None;
         loop {
-            let now = entries(&namespace, &services.state(), &slices.state());
+            let mut now = entries(&namespace, &services.state(), &slices.state());
+            now.iter_mut().for_each(|entry| entry.address = translation.here(entry.address));
             if last.as_ref() != Some(&now) {
                 if tell.send(now.clone()).await.is_err() {
                     return;

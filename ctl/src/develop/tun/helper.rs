@@ -77,7 +77,7 @@ fn make(routes: &[String]) -> Result<OwnedFd, Answer> {
     for range in [Ok(Range::one(HERE))].into_iter().chain(ranges) {
         let range = range?;
         kernel::lead(DEVICE, range).map_err(|error| {
-            let help = "ip route shows who has it; leave it out with --skip-range";
+            let help = "ip route shows who has it; leave it out with --skip-range, or --translate it";
             trouble(&format!("cannot route {range} to {DEVICE}: {error}"), Some(help))
         })?;
     }

@@ -11,8 +11,9 @@ use serde_json::json;
 
 use super::DEVICE;
 use crate::cluster::{Cluster, api_failure};
-use crate::develop::range::{Range, outermost};
+use crate::develop::range::{Range, outermost, without};
 use crate::develop::routes::{self, Route};
+use crate::develop::translation::{RESERVED, Translation};
 use crate::failure::{Code, Failure};
 
 /// What the user says of ranges.
@@ -24,6 +25,8 @@ pub struct Asked<'a> {
     pub skip: &'a [Range],
     /// How the API server is reached: never through itself.
     pub servers: &'a [Ipv4Addr],
+    /// Where the cluster's ranges are for this machine that it has a use of its own for; refused where there is none.
+    pub pool: Option<Range>,
 }
 
 /// What is to be.
@@ -31,16 +34,18 @@ pub struct Asked<'a> {
 pub struct Planned {
     /// What leads to the device.
     pub routes: Vec<Range>,
-    /// The cluster's ranges, for people.
+    /// The cluster's ranges that are reached by their own addresses.
     pub ranges: Vec<Range>,
+    /// Those that are reached by others.
+    pub translation: Translation,
     /// What could not be found out.
     pub lacks: Vec<String>,
 }
 
-/// Finds the cluster's ranges and refuses those that this machine reaches already; nothing is changed.
+/// Finds the cluster's ranges, and refuses or translates those that this machine reaches already; nothing is changed.
 ///
 /// # Errors
-/// When the cluster does not say its ranges and nobody else does, or there is an overlap.
+/// When the cluster does not say its ranges and nobody else does, or there is an overlap that is not translated.
 pub async fn plan(cluster: &Cluster, asked: Asked<'_>) -> Result<Planned, Failure> {
     let (mut found, mut lacks) = (asked.more.to_vec(), Vec::new());
     let pods = pods(&cluster.client).await;
@@ -60,13 +65,37 @@ pub async fn plan(cluster: &Cluster, asked: Asked<'_>) -> Result<Planned, Failur
     }
     let routes = routes::here()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot read this machine's routes: {error}")))?;
-    let ranges = kept(&found, asked.skip);
-    let overlaps = overlaps(&ranges, asked.more, &routes);
-    if !overlaps.is_empty() {
-        return Err(refusal(&overlaps));
+    let found = Found { ranges: without(&found, asked.skip), routes, lacks };
+    found.planned(asked)
+}
+
+/// What the cluster and this machine say.
+struct Found {
+    ranges: Vec<Range>,
+    routes: Vec<Route>,
+    lacks: Vec<String>,
+}
+
+impl Found {
+    fn planned(self, asked: Asked<'_>) -> Result<Planned, Failure> {
+        let overlaps = overlaps(&self.ranges, asked.more, &self.routes);
+        let servers: Vec<Range> = asked.servers.iter().copied().map(Range::one).collect();
+        let translation = match asked.pool {
+            None if overlaps.is_empty() => Translation::default(),
+            None => return Err(refusal(&overlaps)),
+            Some(pool) => {
+                let overlapping = outermost(&overlaps.iter().map(|one| one.range).collect::<Vec<_>>());
+                let others = self.routes.iter().filter(|route| route.device != DEVICE).map(|route| route.to);
+                let taken: Vec<Range> = others.chain(self.ranges.iter().chain(&servers).copied()).collect();
+                Translation::new(&overlapping, pool, &taken).map_err(|range| without_room(range, pool))?
+            }
+        };
+        let is_translated = |range: &Range| translation.all().iter().any(|one| one.range == *range);
+        let ranges: Vec<Range> = self.ranges.into_iter().filter(|range| !is_translated(range)).collect();
+        let here = translation.all().iter().map(|one| one.here);
+        let routes = without(&ranges, &servers).into_iter().chain(here).collect();
+        Ok(Planned { routes, ranges, translation, lacks: self.lacks })
     }
-    let servers: Vec<Range> = asked.servers.iter().copied().map(Range::one).collect();
-    Ok(Planned { routes: kept(&ranges, &servers), ranges, lacks })
 }
 
 const NO_PODS: &str = "no node says its pods' range, so no pod is reached, but by Services: --cluster-range 10.244.0.0/16 adds it";
@@ -127,15 +156,6 @@ fn ranges_of_4(cidrs: impl Iterator<Item = String>) -> Vec<Range> {
     cidrs.filter_map(|cidr| cidr.parse().ok()).collect()
 }
 
-/// What is left of ranges without others.
-fn kept(ranges: &[Range], skip: &[Range]) -> Vec<Range> {
-    let mut left = outermost(ranges);
-    for one in skip {
-        left = left.iter().flat_map(|range| range.without(one)).collect();
-    }
-    left
-}
-
 /// A range, and who has it.
 #[derive(Debug, PartialEq, Eq)]
 struct Overlap<'a> {
@@ -168,7 +188,19 @@ fn refusal(overlaps: &[Overlap<'_>]) -> Failure {
     let skip: Vec<Range> = outermost(&overlaps.iter().map(smaller).collect::<Vec<_>>());
     let skip: Vec<String> = skip.iter().map(|range| format!("--skip-range {range}")).collect();
     Failure::list(Code::Conflict, messages)
-        .help(format!("nothing was changed; leave out what is this machine's: {}", skip.join(" ")))
+        .help(format!(
+            "nothing was changed; leave out what is this machine's: {}; or have the cluster's at addresses that are free \
+             here: --translate",
+            skip.join(" ")
+        ))
+}
+
+fn without_room(range: Range, pool: Range) -> Failure {
+    let message = format!(
+        "in {pool} there is no room for the cluster's {range}, which overlaps what this machine reaches"
+    );
+    Failure::new(Code::Conflict, message)
+        .help(format!("nothing was changed; --translate alone takes addresses of {RESERVED}"))
 }
 
 #[cfg(test)]
@@ -217,16 +249,19 @@ mod tests {
         );
         assert_eq!(
             failure.advice(),
-            Some("nothing was changed; leave out what is this machine's: --skip-range 10.244.1.0/24")
+            Some(
+                "nothing was changed; leave out what is this machine's: --skip-range 10.244.1.0/24; or have the \
+                 cluster's at addresses that are free here: --translate"
+            )
         );
         assert!(
-            overlaps(&kept(&[range("10.244.0.0/16")], &[range("10.244.1.0/24")]), &[], &routes).is_empty()
+            overlaps(&without(&[range("10.244.0.0/16")], &[range("10.244.1.0/24")]), &[], &routes).is_empty()
         );
     }
 
     #[test]
     fn the_api_server_is_never_reached_through_itself() {
-        let left = kept(&[range("10.96.0.0/30")], &[Range::one(Ipv4Addr::new(10, 96, 0, 1))]);
+        let left = without(&[range("10.96.0.0/30")], &[Range::one(Ipv4Addr::new(10, 96, 0, 1))]);
         assert_eq!(left, ["10.96.0.0/32", "10.96.0.2/31"].map(range));
     }
 
@@ -237,5 +272,49 @@ mod tests {
                        of valid IPs is 10.96.0.0/12";
         assert_eq!(named(message), Some(range("10.96.0.0/12")));
         assert_eq!(named("Service \"x\" is invalid"), None);
+    }
+
+    fn planned(ranges: &[&str], routes: &[Route], server: Ipv4Addr, pool: &str) -> Result<Planned, Failure> {
+        let ranges = ranges.iter().map(|text| range(text)).collect();
+        let asked = Asked { more: &[], skip: &[], servers: &[server], pool: Some(range(pool)) };
+        Found { ranges, routes: routes.to_vec(), lacks: Vec::new() }.planned(asked)
+    }
+
+    #[test]
+    fn what_this_machine_reaches_is_at_other_addresses_where_that_is_asked_for() {
+        let routes =
+            [route("10.244.1.0/24", "docker0"), route("10.244.2.0/24", "tap0"), route("10.0.0.0/30", "eth0")];
+        let server = Ipv4Addr::new(10, 96, 0, 1);
+        let planned =
+            planned(&["10.96.0.0/30", "10.244.0.0/16"], &routes, server, "240.0.0.0/4").expect("room");
+        assert_eq!(planned.ranges, [range("10.96.0.0/30")]);
+        let translated: Vec<_> = planned.translation.all().iter().map(|one| (one.range, one.here)).collect();
+        assert_eq!(translated, [(range("10.244.0.0/16"), range("250.244.0.0/16"))]);
+        assert_eq!(planned.routes, ["10.96.0.0/32", "10.96.0.2/31", "250.244.0.0/16"].map(range));
+    }
+
+    #[test]
+    fn what_overlaps_nothing_keeps_its_addresses() {
+        let server = Ipv4Addr::new(192, 168, 1, 1);
+        let planned = planned(&["10.244.0.0/16"], &[], server, "240.0.0.0/4").expect("room");
+        assert_eq!(
+            (planned.routes.as_slice(), planned.translation.all()),
+            (planned.ranges.as_slice(), [].as_slice())
+        );
+    }
+
+    #[test]
+    fn a_pool_that_is_too_small_is_refused() {
+        let routes = [route("10.244.1.0/24", "docker0"), route("198.18.0.0/16", "wg0")];
+        let server = Ipv4Addr::new(192, 168, 1, 1);
+        let refused = planned(&["10.244.0.0/16"], &routes, server, "198.18.0.0/16").expect_err("no room");
+        assert_eq!(
+            refused.to_string(),
+            "in 198.18.0.0/16 there is no room for the cluster's 10.244.0.0/16, which overlaps what this machine reaches"
+        );
+        assert_eq!(
+            refused.advice(),
+            Some("nothing was changed; --translate alone takes addresses of 240.0.0.0/4")
+        );
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::TunArgs;
 use crate::cluster::{Cluster, ClusterArgs};
+use crate::develop::network::Network;
 use crate::develop::report::Format;
 use crate::develop::session::Session;
 use crate::failure::Failure;
@@ -33,6 +34,10 @@ impl Prepared {
 }
 
 impl Tun {
+    pub(super) fn network(&self) -> &Network {
+        match self.0 {}
+    }
+
     pub(super) async fn keep(&mut self) -> Failure {
         match self.0 {}
     }

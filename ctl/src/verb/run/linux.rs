@@ -11,6 +11,7 @@ use crate::cluster::{Cluster, ClusterArgs, block_on};
 use crate::develop::device::{Outside, Ports, Stack};
 use crate::develop::environment::Environment;
 use crate::develop::netns::Prepared;
+use crate::develop::network::Network;
 use crate::develop::report::{self, Format};
 use crate::develop::session::Session;
 use crate::develop::workload;
@@ -55,7 +56,7 @@ async fn program(
 ) -> Result<u8, Failure> {
     let (mut running, device) = prepared.go()?;
     signals::leave_to(running.id().and_then(|id| Pid::from_raw(id.cast_signed())));
-    let outside = Outside::new(session.tunnel().clone(), args.cluster_range.clone());
+    let outside = Outside::new(Network::new(session.tunnel().clone()), args.cluster_range.clone());
     let stack = Stack::new(device, outside)
         .map_err(|error| Failure::new(Code::Failed, format!("cannot watch the network device: {error}")))?;
     for (listener, port) in published {
