@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::range::{Range, without};
 
-/// Addresses that no network has: reserved by RFC 1112 for experiments that never came. Linux carries them like any other.
+/// Addresses that hardly a network has: reserved by RFC 1112. Linux carries them like any others.
 pub const RESERVED: Range = Range::new(Ipv4Addr::new(240, 0, 0, 0), 4);
 
 /// Addresses that mean something to every machine.
