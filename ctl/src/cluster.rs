@@ -191,7 +191,23 @@ fn client(config: Config, answer: Duration) -> kube::Result<Client> {
 /// # Errors
 /// What the verb failed with.
 pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    block_on_by(tokio::runtime::Builder::new_multi_thread(), work)
+}
+
+/// The same on this thread alone: for work of which most is one connection's, which several threads would only hand to
+/// each other.
+///
+/// # Errors
+/// What the verb failed with.
+pub fn block_on_alone<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    block_on_by(tokio::runtime::Builder::new_current_thread(), work)
+}
+
+fn block_on_by<T>(
+    mut runtime: tokio::runtime::Builder,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Code::Failed, format!("cannot start: {error}")))?;
     runtime.block_on(work)
 }

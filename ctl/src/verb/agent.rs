@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use canary_tunnel::SecretHash;
 
-use crate::cluster::block_on;
+use crate::cluster::block_on_alone;
 use crate::develop::agent::{self, HEALTH_PORT, Settings, TUNNEL_PORT};
 use crate::duration;
 use crate::failure::{Code, Failure};
@@ -48,7 +48,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(own) = args.expose.iter().find(|port| [args.tunnel_port, args.health_port].contains(port)) {
         return Err(Failure::new(Code::Usage, format!("port {own} is the agent's own")));
     }
-    block_on(agent::run(Settings {
+    block_on_alone(agent::run(Settings {
         secret: args.secret_sha256,
         tunnel: SocketAddr::from((Ipv4Addr::LOCALHOST, args.tunnel_port)),
         health: SocketAddr::from((Ipv4Addr::UNSPECIFIED, args.health_port)),
