@@ -183,6 +183,6 @@ fn head(cluster: &Cluster, minutes: u64, [before, after]: [String; 2]) -> String
 const LIMITS: &str = "\n### Limits of these\n\n\
 - All of it shares one machine: control plane, proxies, applications, load generator, and whatever else the load
   average above shows. Counts and sizes are exact; of times compare rows, not documents.
-- canaryctl is a release build, unless `CANARY_LAB` names a lab that has another; the applications are not optimised.
+- canaryctl and the applications are release builds, unless `CANARY_LAB` names a lab that has others.
 - The mesh is a small one. What grows with it is said in each section.
 ";
