@@ -125,7 +125,8 @@ pub struct TunArgs {
     #[arg(long, value_name = "CIDR", requires = "tun")]
     skip_range: Vec<Range>,
     /// With --tun: have the cluster's ranges that this machine reaches already, which are refused otherwise, at other
-    /// addresses here: of the range that is named, or of 240.0.0.0/4, which hardly a network has.
+    /// addresses here: of 240.0.0.0/4, which hardly a network has, or of a range that is named, as in
+    /// --translate=198.18.0.0/15.
     #[arg(long, value_name = "CIDR", requires = "tun", num_args = 0..=1, require_equals = true)]
     #[expect(clippy::option_option, reason = "not there, there, there with a value: as clap has it")]
     translate: Option<Option<Range>>,
