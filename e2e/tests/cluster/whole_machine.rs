@@ -138,6 +138,12 @@ impl<'s> Machine<'s> {
     }
 
     #[track_caller]
+    fn reaches_stock(&self, host: &str) {
+        let tree: Tree = serde_json::from_str(&self.curl(&format!("http://{host}/"))).expect("an answer");
+        assert_eq!(tree.service, format!("stock.{}", self.shop.namespace()), "{host}");
+    }
+
+    #[track_caller]
     fn curl_by(&self, way: &[&str], url: &str) -> String {
         let args = ["curl", "-sSk", "--fail-with-body", "--max-time", "20"];
         self.run(&[&args, way, &[url]].concat()).ok().stdout
@@ -182,9 +188,7 @@ pub(crate) async fn reached(shop: &Shop) {
         let address = service["spec"]["clusterIP"].as_str().expect("an address");
         let full = format!("stock.{namespace}.svc.cluster.local");
         for host in ["stock", &format!("stock.{namespace}"), &full, address] {
-            let tree: Tree =
-                serde_json::from_str(&machine.curl(&format!("http://{host}/"))).expect("an answer");
-            assert_eq!(tree.service, format!("stock.{namespace}"), "{host}");
+            machine.reaches_stock(host);
         }
         let pods = shop.cluster().get(&["-n", "istio-system", "pods", "-l", "app=istiod"]);
         let pod = pods["items"][0]["status"]["podIP"].as_str().expect("an address");
@@ -251,18 +255,17 @@ pub(crate) async fn translated(shop: &Shop) {
         // By names, of which it knows where they lead here, and by addresses, each as this machine has it.
         let service = shop.cluster().get(&["-n", namespace, "svc", "stock"]);
         let address = service["spec"]["clusterIP"].as_str().expect("an address");
-        let here = format!("250.{}", address.split_once('.').expect("an address").1);
-        assert!(machine.run(&["getent", "hosts", "stock"]).ok().stdout.starts_with(&format!("{here} ")));
-        for host in ["stock", &format!("stock.{namespace}"), &format!("stock.{namespace}.svc.cluster.local")]
-        {
-            let tree: Tree =
-                serde_json::from_str(&machine.curl(&format!("http://{host}/"))).expect("an answer");
-            assert_eq!(tree.service, format!("stock.{namespace}"), "{host}");
+        let here = |there: &str| format!("250.{}", there.split_once('.').expect("an address").1);
+        let known = machine.run(&["getent", "hosts", "stock"]).ok().stdout;
+        assert!(known.starts_with(&format!("{} ", here(address))), "{known}");
+        let full = format!("stock.{namespace}.svc.cluster.local");
+        for host in ["stock", &format!("stock.{namespace}"), &full] {
+            machine.reaches_stock(host);
         }
         assert!(machine.curl("https://kubernetes.default.svc/version").contains("gitVersion"));
         let pods = shop.cluster().get(&["-n", "istio-system", "pods", "-l", "app=istiod"]);
         let pod = pods["items"][0]["status"]["podIP"].as_str().expect("an address");
-        let pod_here = format!("250.{}", pod.split_once('.').expect("an address").1);
+        let pod_here = here(pod);
         let version = machine.curl(&format!("http://{pod_here}:15014/version"));
         assert!(!version.is_empty());
 
